@@ -1,0 +1,35 @@
+"""Saving a ktrain predictor so that a crash cannot leave half of one, with its manifest and its card.
+
+A predictor folder loads with plain `ktrain.load_predictor`: nothing of this project has to be importable, the folder may be
+moved, the checkpoint it came from may be gone. Beside ktrain's files stand `halfbert.json` (the manifest) and `README.md`
+(the model card).
+
+Import after `environment.prepare`.
+"""
+
+from pathlib import Path
+
+from halfbert import storage
+from halfbert.checkpoints import sha256
+from halfbert.preprocessing import Transformer, ktrain
+
+MANIFEST = "halfbert.json"
+FORMAT_VERSION = 1
+
+
+def finish(folder: Path, manifest: dict, card: str) -> None:
+    """Add card and manifest to a written predictor; the manifest, last of all, names the SHA-256 of every other file."""
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    files = {
+        file.relative_to(folder).as_posix(): sha256(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    storage.write_json({"format_version": FORMAT_VERSION, **manifest, "files": files}, folder / MANIFEST)
+
+
+def keep_epoch(model, transformer: Transformer, folder: Path, epoch: int) -> None:
+    """Write the predictor of one epoch as `epochs/<number>` of a predictor folder that is being made."""
+    target = folder / "epochs" / f"{epoch:02d}"
+    target.mkdir(parents=True)
+    ktrain.get_predictor(model, transformer.for_predictor()).save(str(target))

@@ -1,0 +1,188 @@
+"""What a run leaves behind for people and for the next script: record, manifest, tables and pictures."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+
+from halfbert import environment, plots, report, storage
+from halfbert.errors import ArtefactError
+from halfbert.tables import Data, Rows, spreadsheet_safe
+
+SCHEMA_VERSION = 1
+RECORD = "record.json"
+STEADY_AFTER_STEPS = 20
+ERROR_COLUMNS = ("file", "row", "text", "truth", "answer", "probability", "loss")
+
+
+def read(folder: Path) -> dict:
+    """The record of a results folder. Raises ArtefactError where it is none, or of a schema that is not known here."""
+    file = folder / RECORD
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{file}: no record of a run ({error})") from error
+    if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION:
+        raise ArtefactError(f"{file}: a record of another schema than {SCHEMA_VERSION}")
+    return record
+
+
+def record(run, folder_bytes: int) -> dict:
+    """The record of a training run, as DESIGN's contract lists it; every value is plain JSON."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "task": run.task,
+        "model": run.options.model,
+        "checkpoint": _checkpoint(run),
+        "options": _options(run),
+        "data": _data(run.data),
+        "split": _split(run),
+        "epochs": run.best.rows,
+        "best_epoch": run.best.best_epoch,
+        "stopped": None if run.failure is None else str(run.failure),
+        "learning_rate_finder": run.finder,
+        "test": run.scores,
+        "timing": _timing(run),
+        "size": {"parameters": run.parameters, "folder_bytes": folder_bytes},
+        "environment": _environment(run),
+    }
+
+
+def manifest(run) -> dict:
+    """What a predictor folder says of itself (its `halfbert.json`, without format version and files)."""
+    test = run.scores or {}
+    return {
+        "task": run.task,
+        "labels": run.data.labels,
+        "thresholds": None,
+        "maxlen": run.maxlen,
+        "model": run.options.model,
+        "checkpoint": _checkpoint(run),
+        "versions": environment.versions(),
+        "data": {"files": run.data.files, "split_seed": run.options.seed},
+        "best_epoch": run.best.best_epoch,
+        "test": {name: value for name, value in test.items() if isinstance(value, float)} or None,
+        "stopped": None if run.failure is None else str(run.failure),
+    }
+
+
+def write(run, folder: Path) -> None:
+    """Write record.json, training.xlsx, report.txt and errors.csv into a results folder that is being made."""
+    storage.write_json(run.record, folder / RECORD)
+    _write_epochs(run.record["epochs"], folder / "training.xlsx")
+    storage.write_text(report.scores_table(run.record), folder / "report.txt")
+    if run.scores is not None:
+        storage.write_text(_errors_csv(run.wrong_rows), folder / "errors.csv")
+
+
+def draw_multiclass(run, truth: np.ndarray | None, probabilities: np.ndarray | None, folder: Path) -> None:
+    """Draw the pictures of a multiclass run into its results folder; those of the test rows only if it was tested."""
+    from halfbert import metrics
+
+    draw_training(run, folder)
+    if probabilities is not None:
+        plots.confusion(run.scores["confusion"], run.data.labels, folder / "confusion.png")
+        bins = metrics.reliability_bins(truth, probabilities)
+        plots.reliability(bins, run.scores["expected_calibration_error"], folder / "reliability.png")
+
+
+def draw_training(run, folder: Path) -> None:
+    """Draw what every training run has: learning curves, learning rate, text lengths, the finder's curve if it ran."""
+    plots.learning_curves(run.best.rows, run.best.best_epoch, folder / "learning_curves.png")
+    plots.learning_rate(run.best.learning_rates, run.best.momenta, folder / "learning_rate.png")
+    encoded = run.encoded
+    plots.text_lengths(encoded.full_lengths, run.maxlen, encoded.cut_share, folder / "text_lengths.png")
+    if run.finder is not None:
+        plots.learning_rate_finder(**run.finder, path=folder / "learning_rate_finder.png")
+
+
+def wrong_rows(rows: Rows, truth: np.ndarray, probabilities: np.ndarray, labels: list[str]) -> list[dict]:
+    """The rows whose answer is wrong, worst first: where they stand, text, truth, answer, its probability, loss in nats."""
+    answers = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(answers != truth)
+    losses = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-15, 1.0))
+    return [
+        {
+            "file": Path(rows.file).name,
+            "row": rows.numbers[index],
+            "text": rows.texts[index],
+            "truth": labels[truth[index]],
+            "answer": labels[answers[index]],
+            "probability": f"{probabilities[index, answers[index]]:.4f}",
+            "loss": f"{losses[index]:.4f}",
+        }
+        for index in wrong[np.argsort(-losses[wrong], kind="stable")]
+    ]
+
+
+def _errors_csv(rows: list[dict]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, ERROR_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: spreadsheet_safe(value) if isinstance(value, str) else value for name, value in row.items()})
+    return stream.getvalue()
+
+
+def _write_epochs(epochs: list[dict], path: Path) -> None:
+    import pandas as pd
+
+    pd.DataFrame(epochs).to_excel(path, index=False, sheet_name="epochs")
+
+
+def _checkpoint(run) -> dict:
+    checkpoint = run.checkpoint
+    return {"name": checkpoint.name, "weights_sha256": checkpoint.weights_sha256, "note": checkpoint.note}
+
+
+def _options(run) -> dict:
+    """Every option as it was in force, chosen defaults filled in; paths as the user gave them."""
+    chosen = {name: str(value) if isinstance(value, Path) else value for name, value in vars(run.options).items()}
+    inside = environment.PROJECT
+    for name in ("train", "val", "test"):
+        if chosen[name] and Path(chosen[name]).is_absolute() and Path(chosen[name]).is_relative_to(inside):
+            chosen[name] = Path(chosen[name]).relative_to(inside).as_posix()
+    return {**chosen, "maxlen": run.maxlen, "epochs": run.epochs, "lr": run.rate}
+
+
+def _data(data: Data) -> dict:
+    counts = {name: count for name, count in data.counts.items() if name not in ("dropped_missing", "duplicates")}
+    return {
+        "files": data.files,
+        "rows": {part: len(rows) for part, rows in data.parts()},
+        "labels": data.labels,
+        "dropped": data.counts.get("dropped_missing", 0),
+        "duplicates": data.counts.get("duplicates", 0),
+        **counts,
+    }
+
+
+def _split(run) -> dict:
+    given = {part: getattr(run.options, part) is not None for part in ("train", "val", "test")}
+    return {
+        "seed": run.options.seed,
+        **{part: "file" if given[part] else "10% of train, stratified, equal texts on one side" for part in ("val", "test")},
+    }
+
+
+def _timing(run) -> dict:
+    seconds = {name: round(value, 3) for name, value in run.timing.items()}
+    rows = len(run.data.train) * len(run.best.rows)
+    return {**seconds, "fit_rows_per_second": rows / run.timing["fit_seconds"], **_steady(run)}
+
+
+def _steady(run) -> dict:
+    """Rows a second after the first 20 steps of each epoch: without tracing, warm-up and validation."""
+    step_ends = [ends[STEADY_AFTER_STEPS - 1 :] for ends in run.best.step_ends]
+    seconds = sum(ends[-1] - ends[0] for ends in step_ends if len(ends) > 1)
+    steps = sum(len(ends) - 1 for ends in step_ends if len(ends) > 1)
+    rate = steps * run.options.batch_size / seconds if seconds else None
+    return {"steady_rows_per_second": rate if rate is None or math.isfinite(rate) else None}
+
+
+def _environment(run) -> dict:
+    options = run.options
+    return environment.describe(run.device, options.threads, options.precision, options.seed)

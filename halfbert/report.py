@@ -1,0 +1,136 @@
+"""Lines and tables for people: the console, report.txt, the model card."""
+
+from halfbert.tables import Data
+
+SCORE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "weighted_f1": "weighted F1",
+    "log_loss": "log loss (nats)",
+    "expected_calibration_error": "expected calibration error",
+}
+LONGEST_CONSOLE_TABLE = 12
+
+
+def data_line(data: Data) -> str:
+    """What was read: rows of each part, labels."""
+    names = {"val": "validation"}
+    parts = ", ".join(f"{len(rows):,} {names.get(part, part)}" for part, rows in data.parts())
+    files = ", ".join(file["name"] for file in data.files)
+    return f"{files}: {parts} rows, {len(data.labels)} labels ({_some(data.labels)})"
+
+
+def training_line(run, parameters: int) -> str:
+    """What is trained, from which weights, how."""
+    rows = len(run.data.train)
+    return (
+        f"training {run.options.model} ({parameters / 1e6:.1f} M parameters) from {run.checkpoint.name} on the {run.device}: "
+        f"{rows:,} rows, {run.epochs} epochs, batches of {run.options.batch_size}, one-cycle to {run.rate:.2g}"
+    )
+
+
+def scores_table(record: dict) -> str:
+    """The scores of the test rows, those of always answering the commonest label beside them, and a line per label."""
+    test = record["test"]
+    if test is None:
+        return f"No test: the run ended early ({record['stopped']}).\n"
+    always = test["commonest_label"]
+    lines = [f"{record['data']['rows']['test']:,} test rows", "", f"{'':30}{'model':>10}  always {always['label']!r}"]
+    for key, name in SCORE_NAMES.items():
+        baseline = f"{always[key]:>10.4f}" if key in always else ""
+        lines.append(f"{name:30}{test[key]:>10.4f}{baseline}")
+    return "\n".join([*lines, "", *_per_label(test["per_label"])]) + "\n"
+
+
+def _per_label(rows: list[dict]) -> list[str]:
+    width = max(len("label"), *(len(row["label"]) for row in rows)) + 2
+    lines = [f"{'label':{width}}{'precision':>10}{'recall':>10}{'F1':>10}{'rows':>8}"]
+    for row in rows:
+        scores = "".join(f"{row[name]:>10.4f}" for name in ("precision", "recall", "f1"))
+        lines.append(f"{row['label']:{width}}{scores}{row['support']:>8,}")
+    return lines
+
+
+def closing(run) -> str:
+    """The last lines of a run: scores, where everything was put, how to load it."""
+    lines = []
+    if run.scores is not None:
+        table = scores_table(run.record).splitlines()
+        short = len(run.data.labels) <= LONGEST_CONSOLE_TABLE
+        lines += ["", *(table if short else table[: table.index("", 2)]), ""]
+    fit, rows = run.timing["fit_seconds"], run.record["timing"]["fit_rows_per_second"]
+    lines += [
+        f"epoch {run.best.best_epoch} of {len(run.best.rows)} kept; fitted in {fit:.0f} s ({rows:.0f} rows/s)",
+        f"predictor: {run.options.output}   record, tables and plots: {run.options.results}",
+        "load it:",
+        *(f"    {line}" for line in loading_lines(run.options.output.as_posix())),
+    ]
+    return "\n".join(lines)
+
+
+def loading_lines(folder: str) -> list[str]:
+    """The lines of Python that load a predictor with plain ktrain."""
+    return [
+        'import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain',
+        f'predictor = ktrain.load_predictor("{folder}"); predictor.predict("a text")',
+    ]
+
+
+def card(manifest: dict, run) -> str:
+    """The model card: what the predictor is, what it was trained on, how well it does, how to load it, its limits."""
+    checkpoint, test = manifest["checkpoint"], manifest["test"]
+    files = ", ".join(
+        f"`{file['name']}` ({file['rows']:,} rows, SHA-256 `{file['sha256'][:12]}…`)" for file in manifest["data"]["files"]
+    )
+    parts = {part: len(rows) for part, rows in run.data.parts()}
+    lines = [
+        f"# {run.options.output.name}",
+        "",
+        f"A ktrain predictor: one of {len(manifest['labels'])} labels for a text, by {manifest['model']}, fine-tuned from "
+        f"{checkpoint['name']} (SHA-256 of its weights `{checkpoint['weights_sha256'][:12]}…`).",
+        "",
+    ]
+    if checkpoint["note"]:
+        lines += [f"Note: {checkpoint['note']}.", ""]
+    lines += [
+        f"- Labels: {', '.join(f'`{label}`' for label in manifest['labels'])}",
+        f"- Texts are cut at {manifest['maxlen']} tokens.",
+        f"- Data: {files}; {parts['train']:,} rows trained, {parts['val']:,} chose the epoch ({manifest['best_epoch']} of "
+        f"{len(run.best.rows)}), {parts['test']:,} tested; seed {manifest['data']['split_seed']}.",
+        "",
+    ]
+    if manifest["stopped"]:
+        lines += [f"The run ended early ({manifest['stopped']}); it was not tested.", ""]
+    else:
+        rows = [f"| {name} | {test[key]:.4f} |" for key, name in SCORE_NAMES.items()]
+        lines += ["| on the test rows | |", "|---|---|", *rows, ""]
+    loading = [
+        "import os",
+        "",
+        'os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow is imported',
+        "import numpy as np",
+        "",
+        "np.Inf = np.inf  # ktrain 0.41.4 uses a name that numpy 2 dropped",
+        "import ktrain",
+        "",
+        f'predictor = ktrain.load_predictor("{run.options.output.name}")',
+        'predictor.predict("a text")',
+    ]
+    lines += ["```python", *loading, "```", ""]
+    limits = (
+        "Scores hold for texts like those of the test rows; probabilities are those of the network, not calibrated further."
+    )
+    return "\n".join(
+        [
+            *lines,
+            limits,
+            "The pickle in this folder (`tf_model.preproc`) is run on loading: load only what you trust.",
+            "",
+        ]
+    )
+
+
+def _some(labels: list[str], most: int = 8) -> str:
+    return ", ".join(labels[:most]) + (", …" if len(labels) > most else "")

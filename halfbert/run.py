@@ -1,0 +1,187 @@
+"""One training run: what the training scripts have in common around ktrain's own lines."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from halfbert import checkpoints, environment, records, report, storage
+from halfbert.console import Stopped, StopRequest, say
+from halfbert.errors import HalfbertError, ResourceError
+from halfbert.tables import Data
+
+BYTES_PER_PARAMETER = 4
+RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
+
+
+class TrainingRun:
+    """The state of a run, from checked options to a saved predictor and its record.
+
+    As a context manager it holds the lock of the output, and nothing half-written is left when the block fails. Where a
+    signal or a diverging loss ended the fit early, the best epoch so far is saved, and leaving the block raises what
+    ended it.
+    """
+
+    def __init__(self, task: str, options, stop: StopRequest):
+        self.task, self.options, self.stop = task, options, stop
+        self.failure: HalfbertError | Stopped | None = None
+        self.timing: dict[str, float | None] = {}
+        self.scores: dict | None = None
+        self.wrong_rows: list[dict] = []
+        self.finder: dict | None = None
+        self.best = None
+        self.learner = None
+        self._stack = contextlib.ExitStack()
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> "TrainingRun":
+        options = self.options
+        storage.check_output(options.output, "--output", options.overwrite, marker="halfbert.json")
+        storage.check_output(options.results, "--results", options.overwrite, marker=records.RECORD)
+        self._stack.enter_context(storage.sole_user(options.output))
+        storage.remove_leftovers(options.output)
+        storage.remove_leftovers(options.results)
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._stack.__exit__(kind, error, traceback)
+        if error is None and self.failure is not None:
+            raise self.failure
+
+    # -- before the fit
+
+    def read(self, reader: Callable[..., Data], **columns) -> Data:
+        """Read and check the tables, and say what was found."""
+        options = self.options
+        self.data = reader(
+            options.train,
+            val=options.val,
+            test=options.test,
+            text_column=options.text_column,
+            sheet=options.sheet,
+            encoding=options.encoding,
+            drop_missing=options.drop_missing,
+            keep_leaks=options.keep_leaks,
+            rows=options.rows,
+            test_rows=options.test_rows,
+            seed=options.seed,
+            **columns,
+        )
+        say(report.data_line(self.data))
+        for note in self.data.notes:
+            say(f"  {note}")
+        return self.data
+
+    def prepare(self) -> checkpoints.Checkpoint:
+        """Load TensorFlow with the settings of the run, and find the checkpoint."""
+        options = self.options
+        self.device = environment.prepare(
+            options.device, options.threads, options.seed, options.deterministic, options.precision
+        )
+        self.checkpoint = checkpoints.find(options.model, options.checkpoint)
+        if self.checkpoint.note:
+            say(self.checkpoint.note)
+        recipe = self.checkpoint.recipe
+        self.epochs = options.epochs or recipe["epochs"]
+        self.rate = options.lr or recipe["learning_rate"]
+        copies = 1 + (self.epochs if options.keep_epochs else 0)
+        storage.check_free_space(options.output, copies * self.checkpoint.bytes + RESULTS_BYTES)
+        storage.check_free_space(options.results, RESULTS_BYTES)
+        self.timing["setup_seconds"] = time.perf_counter() - self._started
+        return self.checkpoint
+
+    # -- the fit
+
+    @contextlib.contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Time the fit, keep its best epoch, and remember what ended it early."""
+        from halfbert import training
+
+        self._folder = self._stack.enter_context(storage.whole_folder(self.options.output))
+        self._results = self._stack.enter_context(storage.whole_folder(self.options.results))
+        self._fit_started = started = time.perf_counter()
+        try:
+            yield
+        except training.Diverged as diverged:
+            self.failure = ResourceError(f"{diverged}; try a smaller --lr" + self._what_is_kept())
+        if self.stop.signal_number is not None:
+            self.failure = Stopped(self.stop.signal_number)
+        self.stop.gently = False
+        self.timing["fit_seconds"] = time.perf_counter() - started
+        if self.best.best_weights is None:
+            raise self.failure
+        self.best.model.set_weights(self.best.best_weights)
+        if self.failure is not None:
+            say(f"ended early: {self.failure}{self._what_is_kept()}")
+
+    def _what_is_kept(self) -> str:
+        epoch = self.best and self.best.best_epoch
+        return f"; epoch {epoch} is kept as {self.options.output}" if epoch else "; no epoch was complete, nothing is kept"
+
+    def preprocessed(self, train, maxlen: int) -> None:
+        """Note the time of preprocessing, and say at how many tokens texts are cut, and how many are."""
+        self.timing["preprocess_seconds"] = time.perf_counter() - self._fit_started
+        self.encoded, self.maxlen = train.encoded, maxlen
+        train.epochs, train.seed = self.epochs, self.options.seed
+        train.pad_to_multiple_of = 1 if self.device == "cpu" else 8  # accelerators want few shapes, and multiples of 8
+        say(f"texts are cut at {maxlen} tokens: {train.encoded.cut_share:.1%} of the training texts are longer")
+
+    def learning_rate(self, learner) -> float:
+        """The learning rate to train with: as given, of the checkpoint's recipe, or found by ktrain's finder."""
+        from halfbert import training
+
+        self.learner = learner
+        if self.options.find_lr:
+            self.finder = training.find_learning_rate(learner, self.device, self.options.weight_decay)
+            if self.finder["suggestion"] is None:
+                say(f"the learning-rate finder found no falling loss; training with {self.rate:g}")
+            else:
+                self.rate = self.finder["suggestion"]
+                say(f"the learning-rate finder suggests {self.rate:.2g}")
+        return self.rate
+
+    def best_epoch(self, model, transformer, validation, score: Callable, chosen_by: str):
+        """The callback that scores each epoch and keeps the best; from here on a signal waits for the end of a batch."""
+        from halfbert import predictors, training
+
+        keep = None
+        if self.options.keep_epochs:
+
+            def keep(epoch: int) -> None:
+                predictors.keep_epoch(model, transformer, self._folder, epoch)
+
+        self.best = training.BestEpoch(validation, score, chosen_by, self.epochs, self.stop, self.options.early_stopping, keep)
+        say(report.training_line(self, model.count_params()))
+        self.stop.gently = True
+        return self.best
+
+    # -- after the fit
+
+    @property
+    def completed(self) -> bool:
+        """Whether the fit came to its end, so that there is something to test."""
+        return self.failure is None
+
+    def predict(self, model, test):
+        """(rows, labels) logits of the test texts, timed."""
+        from halfbert import training
+
+        started = time.perf_counter()
+        logits = training.predict_logits(model, test, "testing")
+        self.timing["evaluate_seconds"] = time.perf_counter() - started
+        return logits
+
+    @contextlib.contextmanager
+    def saving(self, model, draw: Callable[[Path], None]) -> Iterator[str]:
+        """Give the folder to save the predictor into; then add manifest, card, record and pictures, and say where all is."""
+        from halfbert import predictors
+
+        yield str(self._folder)
+        self.parameters = model.count_params()
+        manifest = records.manifest(self)
+        predictors.finish(self._folder, manifest, report.card(manifest, self))
+        self.record = records.record(self, storage.folder_bytes(self._folder))
+        records.write(self, self._results)
+        draw(self._results)
+        self._stack.close()  # from here on predictor and results stand under their names
+        say(report.closing(self))

@@ -1,0 +1,228 @@
+"""Fine-tuning with ktrain's learner: compile, one-cycle, the best epoch, the guard against NaN, the rate finder.
+
+Import after `environment.prepare`.
+"""
+
+import math
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from halfbert import batching, console, training_graph
+from halfbert.optimizer import Adam
+from halfbert.preprocessing import TransformerDataset, ktrain
+
+TOKENS_PER_PREDICTED_BATCH = 4096
+PATIENCE = 1  # epochs without improvement after which --early-stopping stops
+
+
+class Diverged(Exception):
+    """The loss of a batch or of validation was NaN or infinite."""
+
+
+def compile_model(model, device: str, weight_decay: float = 0.0, multilabel: bool = False) -> None:
+    """Compile a transformers model for ktrain's learner.
+
+    The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
+    Keras; on a CPU the forward pass inside it is that of `training_graph`.
+    """
+    if device == "cpu" and training_graph.supports(model):
+        model.halfbert_forward = training_graph.forward(model)
+    else:
+        model.halfbert_forward = lambda features, training: tf.cast(model(features, training=training).logits, tf.float32)
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(data):
+        features, labels, weights = tf.keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            loss = model.compiled_loss(labels, model.halfbert_forward(features, training=True), weights)
+            scaled = model.optimizer.get_scaled_loss(loss) if hasattr(model.optimizer, "get_scaled_loss") else loss
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        if scaled is not loss:  # mixed_float16: Keras wraps the optimizer, so that small gradients do not vanish
+            gradients = model.optimizer.get_unscaled_gradients(gradients)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return {"loss": loss}
+
+    model.train_step = train_step
+    losses = tf.keras.losses
+    loss = losses.BinaryCrossentropy if multilabel else losses.CategoricalCrossentropy
+    model.compile(optimizer=Adam(weight_decay=weight_decay), loss=loss(from_logits=True), metrics=[])
+
+
+def get_learner(model, train_data: TransformerDataset, batch_size: int):
+    """ktrain's `get_learner`, without the copy of all weights that it leaves in the temporary folder."""
+    with _scratch():
+        return ktrain.get_learner(model, train_data=train_data, batch_size=batch_size)
+
+
+class _scratch:  # noqa: N801  (a context manager that reads like one)
+    """While it is entered, temporary files go to a folder that is removed afterwards: ktrain never removes its own."""
+
+    def __enter__(self):
+        self.before = tempfile.tempdir
+        self.folder = tempfile.TemporaryDirectory(prefix="halfbert-")
+        tempfile.tempdir = self.folder.name
+
+    def __exit__(self, *_):
+        tempfile.tempdir = self.before
+        self.folder.cleanup()
+
+
+def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
+    """(rows, labels) float32 answers in the order of `data`: batches by length, a progress bar where it takes long."""
+    encoded = data.encoded
+    step = _predict_step(model)
+    batches = batching.batches_in_order_of_length(encoded.lengths, TOKENS_PER_PREDICTED_BATCH)
+    answers = np.empty((len(encoded.lengths), model.config.num_labels), np.float32)
+    for rows in console.progress(batches, len(batches), label):
+        ids, mask = encoded.padded(rows)
+        features = {"input_ids": tf.constant(ids), "attention_mask": tf.constant(mask)}
+        if data.use_token_type_ids:
+            features["token_type_ids"] = tf.zeros_like(features["input_ids"])
+        answers[rows] = step(features).numpy()
+    return answers
+
+
+def _predict_step(model) -> Callable:
+    """The model's forward pass as one graph for all shapes; traced once a model."""
+    if not hasattr(model, "halfbert_predict_step"):
+        shapes = {name: tf.TensorSpec([None, None], tf.int32) for name in _feature_names(model)}
+        step = tf.function(lambda features: model.halfbert_forward(features, training=False), input_signature=[shapes])
+        model.halfbert_predict_step = step
+    return model.halfbert_predict_step
+
+
+def _feature_names(model) -> list[str]:
+    token_types = ["token_type_ids"] if model.config.model_type == "bert" else []
+    return ["input_ids", "attention_mask", *token_types]
+
+
+def class_weights(truth: np.ndarray, how: str | None) -> dict[int, float] | None:
+    """Keras' `class_weight` for (rows,) label numbers: None, or each class by the inverse of its share ("balanced")."""
+    if how is None:
+        return None
+    counts = np.bincount(truth)
+    return {number: len(truth) / (len(counts) * count) for number, count in enumerate(counts)}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(rows, labels) probabilities, computed in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+class BestEpoch(tf.keras.callbacks.Callback):
+    """After each epoch: one pass over validation, the best weights kept, a line on the console. Between batches: guards.
+
+    Parameters
+    ----------
+    validation: encoded validation texts.
+    score: from their (rows, labels) logits to a dict with "val_loss" and the scores to be recorded.
+    chosen_by: key of the score that decides which epoch is best; the larger is better, the lower val_loss breaks a tie.
+    stop: set by a signal; training then ends at the next batch.
+    keep: called with the epoch's number after each epoch, for --keep-epochs.
+    """
+
+    def __init__(
+        self,
+        validation: TransformerDataset,
+        score: Callable[[np.ndarray], dict],
+        chosen_by: str,
+        epochs: int,
+        stop: console.StopRequest,
+        early_stopping: bool = False,
+        keep: Callable[[int], None] | None = None,
+    ):
+        super().__init__()
+        self.validation, self.score, self.chosen_by, self.epochs = validation, score, chosen_by, epochs
+        self.stop, self.early_stopping, self.keep = stop, early_stopping, keep
+        self.rows: list[dict] = []
+        self.best_epoch: int | None = None
+        self.best_weights: list[np.ndarray] | None = None
+        self.step_ends: list[list[float]] = []  # perf_counter after each batch, by epoch
+        self.learning_rates: list[float] = []  # of each step
+        self.momenta: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+        self.losses = []
+        self.step_ends.append([])
+        steps = self.params["steps"]
+        self.progress = console.progress(range(steps), steps, f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.learning_rates.append(float(self.model.optimizer.lr.numpy()))
+        self.momenta.append(float(self.model.optimizer.beta_1.numpy()))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step_ends[-1].append(time.perf_counter())
+        loss = float(logs["loss"])  # of this batch alone
+        if not math.isfinite(loss):
+            raise Diverged(f"the training loss became {loss} at batch {batch + 1}")
+        self.losses.append(loss)
+        next(self.progress, None)
+        if self.stop.signal_number is not None:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        next(self.progress, None)
+        if self.stop.signal_number is not None:
+            return  # an epoch that was cut short is none
+        scores = self.score(predict_logits(self.model, self.validation, "validation"))
+        row = {"epoch": epoch + 1, "train_loss": float(np.mean(self.losses)), **scores}
+        if not math.isfinite(scores["val_loss"]):
+            raise Diverged(f"the validation loss became {scores['val_loss']} after epoch {epoch + 1}")
+        self.rows.append(row)
+        if self._is_best(row):
+            self.best_epoch, self.best_weights = epoch + 1, self.model.get_weights()
+        if self.keep:
+            self.keep(epoch + 1)
+        row["seconds"] = time.perf_counter() - self.started
+        self._say(row)
+        if self.early_stopping and epoch + 1 - self.best_epoch >= PATIENCE:
+            self.model.stop_training = True
+
+    def _is_best(self, row: dict) -> bool:
+        if self.best_epoch is None:
+            return True
+        best = self.rows[self.best_epoch - 1]
+        return (row[self.chosen_by], -row["val_loss"]) > (best[self.chosen_by], -best["val_loss"])
+
+    def _say(self, row: dict) -> None:
+        scores = ", ".join(f"{key[4:].replace('_', ' ')} {row[key]:.3f}" for key in row if key.startswith("val_"))
+        mark = "  (best so far)" if row["epoch"] == self.best_epoch else ""
+        console.say(
+            f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
+            f"{row['seconds']:.0f} s{mark}"
+        )
+
+
+def find_learning_rate(learner, model, device: str, weight_decay: float, multilabel: bool = False) -> dict:
+    """ktrain's learning-rate finder: {"rates", "losses", "suggestion"}; the model's weights are put back.
+
+    The suggestion is ktrain's: the middle of the longest stretch in which the loss falls, or, where there is none, a
+    tenth of the rate at which it was lowest.
+    """
+    before = model.get_weights()
+    with _scratch():
+        learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(learner), verbose=0)
+    model.set_weights(before)
+    compile_model(model, device, weight_decay, multilabel)  # the finder's moments would be a false start
+    finder = learner.lr_finder
+    _, lowest_tenth, valley = learner.lr_estimate()
+    suggestion = valley if valley is not None else lowest_tenth
+    return {
+        "rates": [float(rate) for rate in finder.lrs],
+        "losses": [float(loss) for loss in finder.losses],
+        "suggestion": None if suggestion is None else float(suggestion),
+    }
+
+
+def _finder_epochs(learner) -> int:
+    """Epochs that give the finder some hundred batches: ktrain's own default runs a small table to a thousand and more."""
+    steps = max(1, learner.train_data.nsamples() // learner.batch_size)
+    return max(1, math.ceil(100 / steps))

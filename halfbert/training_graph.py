@@ -1,0 +1,284 @@
+"""The same network, written for training on a CPU.
+
+`forward` is a forward pass of our own over the variables of a transformers model: equal answers and equal gradients
+(tests/test_training_graph.py), less work around the matrix products. What it leaves out, in order of what it saves:
+
+- in the last layer everything but the keys and values of tokens whose hidden state no head reads: only the first token's
+  state goes into the classifier, so queries, attention output and feed-forward are computed for it alone;
+- three matrix products of a third of the width each for queries, keys and values: one of full width;
+- passes over (batch, heads, tokens, tokens): the mask is added inside the matrix product, and the softmax gradient's row sum
+  is taken over the context instead (Dao et al. 2022, appendix B.4);
+- random numbers of 32 bits where dropout needs 8;
+- the layers' own __call__, which makes tracing take two to three times as long.
+
+Shapes: B texts, L tokens of the longest of them, T = B * L, h hidden units, H heads of d = h / H units, f feed-forward units.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+MASKED = -1e9  # added to the score of a padding token
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The variables of one encoder layer: (kernel, bias) pairs of dense layers, (gamma, beta) pairs of normalisations."""
+
+    query: tuple
+    key: tuple
+    value: tuple
+    attention_output: tuple
+    attention_norm: tuple
+    intermediate: tuple
+    output: tuple
+    output_norm: tuple
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What BERT and DistilBERT have in common, and the head of each."""
+
+    words: tf.Variable
+    positions: tf.Variable
+    token_types: tf.Variable | None
+    embedding_norm: tuple
+    layers: list
+    pooler: tuple  # BERT's pooler, DistilBERT's pre-classifier
+    pooler_activation: object
+    classifier: tuple
+    heads: int
+    epsilon: float
+    dropout: float
+    attention_dropout: float
+    classifier_dropout: float
+
+
+def forward(model):
+    """The forward pass of this module over the variables of a TFBert- or TFDistilBertForSequenceClassification.
+
+    Returns a function of (features, training) to (B, labels) float32 logits, for use inside a tf.function. The features are
+    {"input_ids", "attention_mask"}, (B, L) int32. The model itself is not changed.
+    """
+    describe = {"bert": _bert, "distilbert": _distilbert}[model.config.model_type]
+
+    @tf.autograph.experimental.do_not_convert  # nothing here branches on a tensor; converting it only costs time
+    def call(features: dict, training: bool) -> tf.Tensor:
+        return logits(describe(model), features["input_ids"], features["attention_mask"], training)
+
+    return call
+
+
+def supports(model) -> bool:
+    """Whether `forward` knows this model's details: exact GELU and absolute positions, as in the published checkpoints."""
+    config = model.config
+    activation = config.hidden_act if config.model_type == "bert" else config.activation
+    return activation == "gelu" and getattr(config, "position_embedding_type", "absolute") == "absolute"
+
+
+def logits(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
+    """(B, labels) float32 answers for (B, L) int32 token ids and mask."""
+    shape = tf.shape(input_ids)
+    rows, tokens = shape[0], shape[1]
+    x = tf.gather(network.words, input_ids) + network.positions[:tokens]  # (B, L, h)
+    if network.token_types is not None:
+        x += network.token_types[0]
+    x = tf.reshape(x, [rows * tokens, x.shape[-1]])  # (T, h)
+    x = _dropout(_normalise(x, network.embedding_norm, network.epsilon), network.dropout, training)
+    mask_scores = (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED  # (B, L)
+    for layer in network.layers[:-1]:
+        x = _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only=False)
+    x = _layer(x, network.layers[-1], network, mask_scores, rows, tokens, training, first_token_only=True)  # (B, h)
+    x = network.pooler_activation(_dense(x, network.pooler))
+    return _dense(_dropout(x, network.classifier_dropout, training), network.classifier)
+
+
+def _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only):
+    """One encoder layer: (T, h) to (T, h), or to (B, h), the states of each text's first token."""
+    asked = tf.gather(x, tf.range(rows) * tokens) if first_token_only else x
+    if first_token_only:
+        query = _dense(asked, layer.query)[:, None]  # (B, 1, h)
+        key, value = tf.split(_dense(x, _side_by_side(layer.key, layer.value)), 2, axis=1)
+    else:
+        query, key, value = tf.split(_dense(x, _side_by_side(layer.query, layer.key, layer.value)), 3, axis=1)
+
+    def by_head(states):  # (T, h) to (B, H, L, d)
+        return tf.transpose(tf.reshape(states, [rows, -1, network.heads, x.shape[-1] // network.heads]), [0, 2, 1, 3])
+
+    context = _attention(by_head(query), by_head(key), by_head(value), mask_scores, network.attention_dropout, training)
+    context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, x.shape[-1]])
+    attended = _dropout(_dense(context, layer.attention_output), network.dropout, training)
+    asked = _normalise(asked + attended, layer.attention_norm, network.epsilon)
+    kernel, bias = layer.intermediate
+    hidden = _gelu(_product(asked, kernel), tf.convert_to_tensor(bias))  # (T, f)
+    answered = _dropout(_dense(hidden, layer.output), network.dropout, training)
+    return _normalise(asked + answered, layer.output_norm, network.epsilon)
+
+
+def _attention(query, key, value, mask_scores, rate, training):
+    """Scaled dot-product attention, (B, H, L', d) from (B, H, L', d), (B, H, L, d), (B, H, L, d) and scores (B, L)."""
+    scale = query.shape[-1] ** -0.5
+    keep = None
+    if training and rate:
+        shape = tf.concat([tf.shape(query)[:3], tf.shape(key)[2:3]], 0)
+        keep, rate = _kept(shape, rate)
+        value = value / (1.0 - rate)  # dropout's scaling, done on the smaller array
+
+    @tf.custom_gradient
+    def attend(query, key, value):
+        # [query, 1] · [key, mask score] is the masked score.
+        query = query * scale
+        ones = tf.ones_like(query[..., :1])
+        masks = tf.broadcast_to(mask_scores[:, None, :, None], tf.shape(key[..., :1]))
+        masks = tf.cast(masks, key.dtype)
+        scores = tf.matmul(tf.concat([query, ones], -1), tf.concat([key, masks], -1), transpose_b=True)
+        probabilities = tf.nn.softmax(scores)  # (B, H, L', L)
+        kept = probabilities if keep is None else tf.where(keep, probabilities, tf.zeros([], probabilities.dtype))
+        context = tf.matmul(kept, value)
+
+        def gradient(d_context):
+            d_value = tf.matmul(kept, d_context, transpose_a=True)
+            d_probabilities = tf.matmul(d_context, value, transpose_b=True)
+            if keep is not None:
+                d_probabilities = tf.where(keep, d_probabilities, tf.zeros([], d_probabilities.dtype))
+            row_sums = tf.reduce_sum(d_context * context, -1, keepdims=True)
+            d_scores = probabilities * (d_probabilities - row_sums)
+            return tf.matmul(d_scores, key) * scale, tf.matmul(d_scores, query, transpose_a=True), d_value
+
+        return context, gradient
+
+    return attend(query, key, value)
+
+
+def _dense(x, parameters):
+    kernel, bias = parameters
+    return _product(x, kernel) + bias
+
+
+def _product(x, kernel):
+    """Matrix product in the policy's compute type, float32 outside."""
+    policy = tf.keras.mixed_precision.global_policy()
+    if policy.compute_dtype == "float32":
+        return tf.matmul(x, kernel)
+    product = tf.matmul(tf.cast(x, policy.compute_dtype), tf.cast(kernel, policy.compute_dtype))
+    return tf.cast(product, tf.float32)
+
+
+def _side_by_side(*parameters):
+    kernels, biases = zip(*parameters, strict=True)
+    return tf.concat(kernels, axis=1), tf.concat(biases, axis=0)
+
+
+@tf.custom_gradient
+def _gelu(x, bias):
+    """Exact GELU of x + bias (Hendrycks and Gimpel 2016); its derivative is kept instead of its five factors."""
+    x = x + bias
+    cumulative = 0.5 + 0.5 * tf.math.erf(x * np.float32(1 / np.sqrt(2)))
+    derivative = cumulative + x * tf.exp(-0.5 * tf.square(x)) * np.float32(1 / np.sqrt(2 * np.pi))
+
+    def gradient(upstream):
+        d_x = upstream * derivative
+        return d_x, tf.reduce_sum(d_x, 0)
+
+    return x * cumulative, gradient
+
+
+def _normalise(x, parameters, epsilon):
+    """Layer normalisation over the last axis (Ba et al. 2016), with the closed form of its gradient."""
+
+    @tf.custom_gradient
+    def normalise(x, gamma, beta):
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        inverse = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
+        unit = centred * inverse
+
+        def gradient(upstream):
+            d_gamma, d_beta = tf.reduce_sum(upstream * unit, 0), tf.reduce_sum(upstream, 0)
+            d_unit = upstream * gamma
+            means = tf.reduce_mean(d_unit, -1, keepdims=True), tf.reduce_mean(d_unit * unit, -1, keepdims=True)
+            return inverse * (d_unit - means[0] - unit * means[1]), d_gamma, d_beta
+
+        return unit * gamma + beta, gradient
+
+    gamma, beta = parameters
+    return normalise(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+
+
+def _dropout(x, rate, training):
+    if not training or not rate:
+        return x
+    keep, rate = _kept(tf.shape(x), rate)
+    factor = tf.cast(keep, x.dtype) * (1.0 / (1.0 - rate))
+
+    @tf.custom_gradient
+    def drop(x):
+        return x * factor, lambda upstream: upstream * factor
+
+    return drop(x)
+
+
+def _kept(shape, rate):
+    """Which elements dropout keeps, and the exact rate: a byte an element, so a rate is a multiple of 1/256."""
+    threshold = min(255, max(1, round(rate * 256)))
+    size = tf.reduce_prod(shape)
+    seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
+    words = tf.random.stateless_uniform([(size + 7) // 8], seed, None, None, tf.uint64)
+    bytes_ = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
+    return tf.reshape(bytes_ >= tf.constant(threshold, tf.uint8), shape), threshold / 256
+
+
+def _parameters(layer):
+    return (layer.kernel, layer.bias) if hasattr(layer, "kernel") else (layer.gamma, layer.beta)
+
+
+def _bert(model) -> _Network:
+    config, encoder = model.config, model.bert
+    layers = []
+    for layer in encoder.encoder.layer:
+        attention = layer.attention.self_attention
+        parts = (attention.query, attention.key, attention.value, layer.attention.dense_output.dense)
+        parts += (layer.attention.dense_output.LayerNorm, layer.intermediate.dense)
+        parts += (layer.bert_output.dense, layer.bert_output.LayerNorm)
+        layers.append(_Layer(*map(_parameters, parts)))
+    classifier_dropout = config.classifier_dropout
+    return _Network(
+        words=encoder.embeddings.weight,
+        positions=encoder.embeddings.position_embeddings,
+        token_types=encoder.embeddings.token_type_embeddings,
+        embedding_norm=_parameters(encoder.embeddings.LayerNorm),
+        layers=layers,
+        pooler=_parameters(encoder.pooler.dense),
+        pooler_activation=tf.tanh,
+        classifier=_parameters(model.classifier),
+        heads=config.num_attention_heads,
+        epsilon=config.layer_norm_eps,
+        dropout=config.hidden_dropout_prob,
+        attention_dropout=config.attention_probs_dropout_prob,
+        classifier_dropout=config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout,
+    )
+
+
+def _distilbert(model) -> _Network:
+    config, encoder = model.config, model.distilbert
+    layers = []
+    for layer in encoder.transformer.layer:
+        attention = layer.attention
+        parts = (attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin, layer.sa_layer_norm)
+        parts += (layer.ffn.lin1, layer.ffn.lin2, layer.output_layer_norm)
+        layers.append(_Layer(*map(_parameters, parts)))
+    return _Network(
+        words=encoder.embeddings.weight,
+        positions=encoder.embeddings.position_embeddings,
+        token_types=None,
+        embedding_norm=_parameters(encoder.embeddings.LayerNorm),
+        layers=layers,
+        pooler=_parameters(model.pre_classifier),
+        pooler_activation=tf.nn.relu,
+        classifier=_parameters(model.classifier),
+        heads=config.n_heads,
+        epsilon=1e-12,  # fixed in transformers' DistilBERT
+        dropout=config.dropout,
+        attention_dropout=config.attention_dropout,
+        classifier_dropout=config.seq_classif_dropout,
+    )

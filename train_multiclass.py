@@ -1,0 +1,62 @@
+"""Fine-tune BERT or DistilBERT on a table of texts with one label each: table in, ktrain predictor out.
+
+python train_multiclass.py --model distilbert
+python train_multiclass.py --model bert --train reviews.xlsx --text-column Reviews --label-column Sentiment
+"""
+
+import sys
+
+from halfbert import console, options, records, tables
+from halfbert.run import TrainingRun
+
+TASK = "multiclass"
+
+
+def main(argv: list[str], stop: console.StopRequest) -> None:
+    """Read, fit, test, save; `--help` lists the options, README.md what is written."""
+    chosen = options.parse_training(options.multiclass_parser(), argv, TASK)
+    with TrainingRun(TASK, chosen, stop) as run:
+        data = run.read(tables.read_multiclass, label_column=chosen.label_column)
+        checkpoint = run.prepare()
+
+        # TensorFlow is loaded and set up by now, so what uses it can be imported.
+        import numpy as np
+
+        from halfbert import metrics, training
+        from halfbert.preprocessing import Transformer, ktrain
+
+        numbers = {label: number for number, label in enumerate(data.labels)}
+        truth = {part: np.array([numbers[label] for label in rows.labels]) for part, rows in data.parts()}
+        commonest = int(np.bincount(truth["train"]).argmax())
+        probabilities = None
+
+        def score(logits: np.ndarray) -> dict:
+            return metrics.validation(truth["val"], training.softmax(logits))
+
+        with run.fitting():
+            transformer = Transformer(checkpoint.folder, maxlen=chosen.maxlen, class_names=data.labels)
+            train = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
+            val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
+            run.preprocessed(train, transformer.maxlen)
+
+            model = transformer.get_classifier()
+            training.compile_model(model, run.device, chosen.weight_decay)
+            learner = training.get_learner(model, train_data=train, batch_size=chosen.batch_size)
+            rate = run.learning_rate(learner)
+            best = run.best_epoch(model, transformer, val, score, chosen_by="val_macro_f1")
+            weights = training.class_weights(truth["train"], chosen.class_weights)
+            learner.fit_onecycle(rate, run.epochs, class_weight=weights, callbacks=[best], verbose=0)
+
+        if run.completed:
+            test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
+            probabilities = training.softmax(run.predict(model, test))
+            run.scores = metrics.multiclass(truth["test"], probabilities, data.labels, commonest)
+            run.wrong_rows = records.wrong_rows(data.test, truth["test"], probabilities, data.labels)
+
+        with run.saving(model, lambda folder: records.draw_multiclass(run, truth["test"], probabilities, folder)) as folder:
+            predictor = ktrain.get_predictor(model, transformer.for_predictor())
+            predictor.save(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(console.run(main, sys.argv[1:]))
