@@ -6,7 +6,7 @@ python train_multiclass.py --model bert --train reviews.xlsx --text-column Revie
 
 import sys
 
-from halfbert import console, options, records, tables
+from halfbert import console, environment, options, records, tables
 from halfbert.run import TrainingRun
 
 TASK = "multiclass"
@@ -37,9 +37,10 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             transformer = Transformer(checkpoint.folder, maxlen=chosen.maxlen, class_names=data.labels)
             train = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
             val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
-            run.preprocessed(train, transformer.maxlen)
+            run.preprocessed(train, val, transformer.maxlen)
 
-            model = transformer.get_classifier()
+            with environment.strategy(run.device).scope():
+                model = transformer.get_classifier()
             training.compile_model(model, run.device, chosen.weight_decay)
             learner = training.get_learner(model, train_data=train, batch_size=chosen.batch_size)
             rate = run.learning_rate(learner)
@@ -48,10 +49,11 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             learner.fit_onecycle(rate, run.epochs, class_weight=weights, callbacks=[best], verbose=0)
 
         if run.completed:
-            test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
-            probabilities = training.softmax(run.predict(model, test))
-            run.scores = metrics.multiclass(truth["test"], probabilities, data.labels, commonest)
-            run.wrong_rows = records.wrong_rows(data.test, truth["test"], probabilities, data.labels)
+            with run.testing():
+                test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
+                probabilities = training.softmax(run.predict(model, test))
+                run.scores = metrics.multiclass(truth["test"], probabilities, data.labels, commonest)
+                run.wrong_rows = records.wrong_rows(data.test, truth["test"], probabilities, data.labels)
 
         with run.saving(model, lambda folder: records.draw_multiclass(run, truth["test"], probabilities, folder)) as folder:
             predictor = ktrain.get_predictor(model, transformer.for_predictor())

@@ -7,6 +7,8 @@ import numpy as np
 
 # Rows are sorted by length within so many batches at a time: long enough for little padding, short enough for chance.
 BATCHES_SORTED_TOGETHER = 50
+# A small table is cut into so many runs at least: sorted as one, it would have much the same batches in every epoch.
+FEWEST_RUNS = 4
 
 
 @dataclass
@@ -48,9 +50,8 @@ def encode(tokenizer, texts: list[str], maxlen: int | None, cut_quantile: float 
     """
     longest = 512 if maxlen is None else maxlen
     # Truncation is done below, so that the uncut lengths are known from the same call.
-    encoded = tokenizer(
-        texts, truncation=False, padding=False, return_attention_mask=False, return_token_type_ids=False, verbose=False
-    )["input_ids"]
+    options = {"truncation": False, "padding": False, "return_attention_mask": False, "return_token_type_ids": False}
+    encoded = tokenizer(texts, verbose=False, **options)["input_ids"] if texts else []  # it cannot do with an empty list
     full_lengths = np.fromiter((len(ids) for ids in encoded), np.int64, len(encoded))
     if maxlen is None:
         longest = min(512, math.ceil(np.quantile(full_lengths, cut_quantile))) if len(encoded) else 512
@@ -65,14 +66,14 @@ def encode(tokenizer, texts: list[str], maxlen: int | None, cut_quantile: float 
 def epoch_batches(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> np.ndarray:
     """One epoch's batches of like length: (ceil(rows / batch_size), batch_size) int32 row numbers, -1 where none is left.
 
-    Every row stands in it exactly once. Rows are drawn in a new order, sorted by length within runs of
+    Every row stands in it exactly once. Rows are drawn in a new order, sorted by length within runs of at most
     BATCHES_SORTED_TOGETHER batches, cut into batches, and the batches are shuffled. One batch at most is not full.
     """
     order = generator.permutation(len(lengths))
-    run = batch_size * BATCHES_SORTED_TOGETHER
+    steps = math.ceil(len(lengths) / batch_size)
+    run = batch_size * min(BATCHES_SORTED_TOGETHER, math.ceil(steps / FEWEST_RUNS))
     runs = [order[start : start + run] for start in range(0, len(order), run)]
     order = np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in runs])
-    steps = math.ceil(len(order) / batch_size)
     batches = np.full(steps * batch_size, -1, np.int32)
     batches[: len(order)] = order
     batches = batches.reshape(steps, batch_size)

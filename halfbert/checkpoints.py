@@ -4,6 +4,8 @@ Every way ends in a local folder with `config.json`, weights and tokenizer files
 Nothing here imports TensorFlow.
 """
 
+import atexit
+import functools
 import hashlib
 import importlib.util
 import json
@@ -29,6 +31,7 @@ MINI_REQUIREMENTS = "requirements-weights.txt"
 MINI_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # Which of the mini BERT's six layers its DistilBERT form keeps: every second one, as Sanh et al. 2019 (section 2) began.
 MINI_LAYERS = (0, 2, 5)
+MINI_FORM_SHA256 = "2d32f868fb493c7b04aa60a8ac9bef3f6f49870d06fc8b5d0eb495a35ca648d3"  # of the weights of that form
 
 # Learning rates and epochs that suit a checkpoint's width: small encoders want larger steps than the 5e-5 of base models.
 SMALL_WIDTH = 512
@@ -66,8 +69,8 @@ class Checkpoint:
     @property
     def recipe(self) -> dict:
         """Default learning rate and number of epochs for a checkpoint of this width."""
-        width = self.config.get("hidden_size") or self.config.get("dim")
-        return dict(SMALL_RECIPE if width < SMALL_WIDTH else BASE_RECIPE)
+        width = _width(self.config)
+        return dict(SMALL_RECIPE if width and width < SMALL_WIDTH else BASE_RECIPE)
 
 
 def find(model: str, checkpoint: str | None = None) -> Checkpoint:
@@ -75,7 +78,8 @@ def find(model: str, checkpoint: str | None = None) -> Checkpoint:
 
     `checkpoint` is None, "mini", a folder, or a hub name. Where it is None and the hub's checkpoint is neither cached nor
     reachable, the packaged mini one serves, and the returned `note` says so. Raises InputError where the checkpoint is not
-    of `model`'s architecture, ResourceError where it cannot be had, ArtefactError where its weights are not as published.
+    of `model`'s architecture, ResourceError where it cannot be had, ArtefactError where its weights are damaged or not as
+    published.
     """
     if checkpoint == MINI:
         return mini(model)
@@ -84,7 +88,11 @@ def find(model: str, checkpoint: str | None = None) -> Checkpoint:
     name = checkpoint or HUB_NAMES[model]
     folder = _cached(name)
     if folder is None and hub_answers():
-        folder = _fetch(name)
+        try:
+            folder = _fetch(model, name)
+        except ResourceError:
+            if checkpoint is not None:
+                raise  # a hub that refuses or breaks off its own default is taken for one that is out of reach
     if folder is not None:
         return _from_folder(model, folder, name)
     if checkpoint is not None:
@@ -118,9 +126,11 @@ def mini(model: str) -> Checkpoint:
         return Checkpoint(f"{MINI_NAME} (mini)", source, model, digest)
     layers = "-".join(map(str, MINI_LAYERS))
     target = cache_folder() / f"distilbert-form-{digest[:16]}-layers-{layers}"
-    if not (target / "config.json").is_file():
+    weights = target / "model.safetensors"
+    if not weights.is_file() or sha256(weights) != MINI_FORM_SHA256:
+        shutil.rmtree(target, ignore_errors=True)  # what a crash or somebody else has left of it
         distilbert_form(source, target, MINI_LAYERS)
-    return Checkpoint(f"{MINI_NAME} (mini), DistilBERT form of layers {layers}", target, model, sha256(_weights(target)))
+    return Checkpoint(f"{MINI_NAME} (mini), DistilBERT form of layers {layers}", target, model, sha256(weights))
 
 
 def cache_folder() -> Path:
@@ -133,7 +143,14 @@ def cache_folder() -> Path:
             return folder
     except (OSError, RuntimeError):  # no home, or a read-only one
         pass
-    return Path(tempfile.mkdtemp(prefix="halfbert-"))
+    return _temporary_cache()
+
+
+@functools.cache
+def _temporary_cache() -> Path:
+    folder = tempfile.mkdtemp(prefix="halfbert-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -151,6 +168,20 @@ DISTILBERT_LAYER_NAMES = {
     "output.LayerNorm": "output_layer_norm",
 }
 
+# What a BERT's config.json may leave out: transformers' defaults.
+BERT_DEFAULTS = {
+    "vocab_size": 30522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "max_position_embeddings": 512,
+    "position_embedding_type": "absolute",
+}
+
 
 def distilbert_form(bert: Path, target: Path, layers: Sequence[int]) -> None:
     """Write the DistilBERT form of the BERT checkpoint in folder `bert`, with the given `layers`, as checkpoint `target`.
@@ -159,29 +190,25 @@ def distilbert_form(bert: Path, target: Path, layers: Sequence[int]) -> None:
     embedding and the rest is copied: with all layers kept, the hidden states are those of BERT for a single text.
     Keeping every second layer is how DistilBERT itself was initialised (Sanh et al. 2019, section 2).
 
-    Raises InputError where the checkpoint is no BERT or a layer does not exist, ArtefactError where weights are missing.
+    Raises InputError where the checkpoint is no BERT of absolute positions or a layer does not exist, ArtefactError where
+    weights are missing.
     """
     from safetensors.numpy import save_file
 
-    config = read_config(bert)
+    config = {**BERT_DEFAULTS, **read_config(bert)}
     if config["model_type"] != "bert":
         raise InputError(f"{bert}: a DistilBERT form is made from a BERT checkpoint, this one is {config['model_type']}")
+    if config["position_embedding_type"] != "absolute":
+        raise InputError(
+            f"{bert}: DistilBERT has absolute positions only, this BERT has {config['position_embedding_type']} ones"
+        )
     missing = [layer for layer in layers if not 0 <= layer < config["num_hidden_layers"]]
     if missing or not layers:
         raise InputError(f"{bert}: layers {missing or list(layers)} asked for; it has 0 to {config['num_hidden_layers'] - 1}")
-    weights = _bert_weights(bert)
-    token_type_zero = weights["embeddings.token_type_embeddings.weight"][0]
-    form = {
-        "embeddings.word_embeddings.weight": weights["embeddings.word_embeddings.weight"],
-        "embeddings.position_embeddings.weight": weights["embeddings.position_embeddings.weight"] + token_type_zero,
-    }
-    for part in ("weight", "bias"):
-        form[f"embeddings.LayerNorm.{part}"] = weights[f"embeddings.LayerNorm.{part}"]
-        for to_layer, from_layer in enumerate(layers):
-            for bert_name, distilbert_name in DISTILBERT_LAYER_NAMES.items():
-                form[f"transformer.layer.{to_layer}.{distilbert_name}.{part}"] = weights[
-                    f"encoder.layer.{from_layer}.{bert_name}.{part}"
-                ]
+    try:
+        form = _distilbert_weights(_bert_weights(bert), layers)
+    except KeyError as error:
+        raise ArtefactError(f"{bert / 'model.safetensors'}: {error.args[0]} is missing") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:
         folder = Path(making) / "form"
@@ -198,6 +225,22 @@ def distilbert_form(bert: Path, target: Path, layers: Sequence[int]) -> None:
         except OSError:
             if not (target / "config.json").is_file():  # unless another process made the same one meanwhile
                 raise
+
+
+def _distilbert_weights(weights: dict[str, np.ndarray], layers: Sequence[int]) -> dict[str, np.ndarray]:
+    token_type_zero = weights["embeddings.token_type_embeddings.weight"][0]
+    form = {
+        "embeddings.word_embeddings.weight": weights["embeddings.word_embeddings.weight"],
+        "embeddings.position_embeddings.weight": weights["embeddings.position_embeddings.weight"] + token_type_zero,
+    }
+    for part in ("weight", "bias"):
+        form[f"embeddings.LayerNorm.{part}"] = weights[f"embeddings.LayerNorm.{part}"]
+        for to_layer, from_layer in enumerate(layers):
+            for bert_name, distilbert_name in DISTILBERT_LAYER_NAMES.items():
+                form[f"transformer.layer.{to_layer}.{distilbert_name}.{part}"] = weights[
+                    f"encoder.layer.{from_layer}.{bert_name}.{part}"
+                ]
+    return form
 
 
 def _distilbert_config(bert: dict, layers: int) -> dict:
@@ -229,14 +272,16 @@ def _correct_tokenizer_class(file: Path) -> None:
 
 def _bert_weights(folder: Path) -> dict[str, np.ndarray]:
     """The encoder's weights under transformers' PyTorch names, without the `bert.` that task models put before them."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     file = folder / "model.safetensors"
     if not file.is_file():
         raise InputError(f"{folder}: a DistilBERT form is read from model.safetensors, which is not there")
-    weights = {name.removeprefix("bert."): value for name, value in load_file(file).items()}
-    if "embeddings.token_type_embeddings.weight" not in weights:
-        raise ArtefactError(f"{file}: holds no BERT encoder")
+    try:
+        weights = {name.removeprefix("bert."): value for name, value in load_file(file).items()}
+    except SafetensorError as error:
+        raise ArtefactError(f"{file}: cannot be read ({error})") from error
     # Old checkpoints name LayerNorm's weights as TensorFlow does.
     return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in weights.items()}
 
@@ -286,22 +331,56 @@ def _from_folder(model: str, folder: Path, name: str) -> Checkpoint:
     folder = folder.expanduser()
     if not folder.is_dir():
         raise InputError(f"--checkpoint {name}: no such folder")
-    model_type = read_config(folder)["model_type"]
+    config = _config_of(model, folder, name)
+    if not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
+        raise InputError(f"--checkpoint {name}: no tokenizer (vocab.txt or tokenizer.json) in {folder}")
+    weights = _weights(folder)
+    _check_weights(weights, config)
+    return Checkpoint(name, folder.resolve(), model, sha256(weights))
+
+
+def _config_of(model: str, folder: Path, name: str) -> dict:
+    config = read_config(folder)
+    model_type = config["model_type"]
     if model_type not in MODELS:
         raise InputError(f"--checkpoint {name}: its architecture is {model_type}; this project trains BERT and DistilBERT")
     if model_type != model:
         raise InputError(f"--checkpoint {name} is of architecture {model_type}: give --model {model_type}, not --model {model}")
-    if not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
-        raise InputError(f"--checkpoint {name}: no tokenizer (vocab.txt or tokenizer.json) in {folder}")
-    return Checkpoint(name, folder.resolve(), model, sha256(_weights(folder)))
+    return config
+
+
+def _check_weights(file: Path, config: dict) -> None:
+    """Refuse a safetensors file that is cut short or of another encoder: transformers would go on with random weights."""
+    from safetensors import SafetensorError, safe_open
+
+    if file.suffix != ".safetensors":
+        return
+    try:
+        with safe_open(file, "numpy") as tensors:
+            words = [name for name in tensors.keys() if name.endswith("embeddings.word_embeddings.weight")]  # noqa: SIM118
+            shape = tensors.get_slice(words[0]).get_shape() if words else None
+    except SafetensorError as error:
+        raise ArtefactError(f"{file}: cannot be read ({error}); fetch or copy it anew") from error
+    expected = [config.get("vocab_size", shape and shape[0]), _width(config) or (shape and shape[1])]
+    if shape is None or list(shape) != expected:
+        found = "no word embeddings" if shape is None else f"word embeddings of shape {shape}, the config says {expected}"
+        raise ArtefactError(f"{file}: not the weights of its config.json ({found})")
+
+
+def _width(config: dict) -> int | None:
+    return config.get("hidden_size") or config.get("dim")
 
 
 def _cached(name: str) -> Path | None:
     """The folder of a hub checkpoint in the local cache, if config, tokenizer and weights are all there."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     def cached(file: str) -> Path | None:
-        path = try_to_load_from_cache(name, file)
+        try:
+            path = try_to_load_from_cache(name, file)
+        except HFValidationError:
+            raise InputError(f"--checkpoint {name}: neither a folder nor a name that the hub could have") from None
         return Path(path) if isinstance(path, str) else None
 
     config = cached("config.json")
@@ -332,23 +411,51 @@ def hub_answers(seconds: float = HUB_SECONDS) -> bool:
     return answered.is_set()
 
 
-def _fetch(name: str) -> Path:
-    """Download the checkpoint's config, tokenizer and one file of weights; return the folder in the hub's cache."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+def _fetch(model: str, name: str) -> Path:
+    """Download the checkpoint's config, tokenizer and one file of weights; return the folder in the hub's cache.
 
+    The config comes first: weights of another architecture are not fetched. Each request has a time limit.
+    """
+    from huggingface_hub import HfApi, configure_http_backend, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    def fetch(file: str) -> Path:
+        return Path(hf_hub_download(name, file, etag_timeout=HUB_SECONDS))
+
+    configure_http_backend(_impatient_session)
     try:
-        there = set(HfApi().list_repo_files(name))
+        there = {file.rfilename for file in HfApi().model_info(name, timeout=HUB_SECONDS).siblings}
         weights = next((file for file in WEIGHT_FILES if file in there), None)
-        if weights is None:
-            raise InputError(f"--checkpoint {name}: the hub has no weights of it that TensorFlow can load")
-        return Path(snapshot_download(name, allow_patterns=["config.json", weights, *TOKENIZER_FILES]))
-    except HFValidationError:
-        raise InputError(f"--checkpoint {name}: neither a folder nor a name that the hub could have") from None
+        if weights is None or "config.json" not in there:
+            raise InputError(f"--checkpoint {name}: the hub has no config.json and weights of it that TensorFlow can load")
+        folder = fetch("config.json").parent
+        _config_of(model, folder, name)
+        for file in (*TOKENIZER_FILES, weights):
+            if file in there:
+                fetch(file)
+        return folder
     except HfHubHTTPError as error:
         status = getattr(error.response, "status_code", "no answer")
         raise ResourceError(
             f"--checkpoint {name}: the hub refuses it ({status}); check the name, or --checkpoint mini"
         ) from error
     except OSError as error:
-        raise ResourceError(f"--checkpoint {name}: fetching it from the hub failed ({error}); or --checkpoint mini") from error
+        raise ResourceError(
+            f"--checkpoint {name}: fetching it from the hub failed ({error}); try again, or --checkpoint mini"
+        ) from error
+    finally:
+        configure_http_backend()  # as it was
+
+
+def _impatient_session():
+    """A session that does not repeat a request without an answer: huggingface_hub does, for most of a minute."""
+    import requests
+
+    class Session(requests.Session):
+        def request(self, method, url, *arguments, **keywords):
+            try:
+                return super().request(method, url, *arguments, **keywords)
+            except (requests.ConnectionError, requests.Timeout) as error:
+                raise OSError(f"no answer from {url.split('/')[2]}") from error  # of a kind that is not tried again
+
+    return Session()

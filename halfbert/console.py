@@ -1,7 +1,9 @@
 """What a script says and how it ends: plain lines, progress, exit codes, signals."""
 
 import argparse
+import contextlib
 import errno
+import os
 import signal
 import sys
 import time
@@ -36,7 +38,8 @@ class StopRequest:
     def _handle(self, number, _frame) -> None:
         if self.gently and self.signal_number is None:
             self.signal_number = number
-            say("stopping after this batch (once more: at once)")
+            with contextlib.suppress(RuntimeError):  # the signal came in the middle of a line of ours: go without this one
+                say("stopping where nothing is lost (once more: at once)")
             return
         self.signal_number = number
         raise Stopped(number)
@@ -47,7 +50,13 @@ class StopRequest:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one line and exit code 2, like every other mistake of the user's."""
+    """argparse, but a mistake is one line and exit code 2, like every other mistake of the user's.
+
+    Options are written out: a shortened one would become ambiguous, or mean another, once there are more of them.
+    """
+
+    def __init__(self, *arguments, **keywords):
+        super().__init__(*arguments, allow_abbrev=False, **keywords)
 
     def error(self, message: str) -> None:
         raise InputError(f"{message} (all options: {self.prog} --help)")
@@ -66,20 +75,24 @@ def run(main: Callable[[list[str], StopRequest], None], argv: list[str]) -> int:
         failure, code, line = stopped, 128 + stopped.signal_number, f"stopped by {stopped}"
     except HalfbertError as error:
         failure, code, line = error, error.exit_code, f"error: {error}"
-    except MemoryError as error:
-        failure, code, line = (
-            error,
-            ResourceError.exit_code,
-            "error: out of memory; try a smaller --batch-size or --maxlen",
-        )
     except OSError as error:
         failure, code, line = error, *_operating_system_failure(error)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        failure, code = error, ResourceError.exit_code
+        line = "error: out of memory; try a smaller --batch-size or --maxlen"
     if "--debug" in argv:
         import traceback
 
         traceback.print_exception(failure)
     print(line.replace("\n", " "), file=sys.stderr)
     return code
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """TensorFlow's own error is known by its name, since TensorFlow may not be loaded; it is what a full GPU raises."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 def _operating_system_failure(error: OSError) -> tuple[int, str]:
@@ -92,8 +105,11 @@ def _operating_system_failure(error: OSError) -> tuple[int, str]:
 
 
 def say(line: str = "") -> None:
-    """One line on standard output, at once, also where output is a pipe."""
-    print(line, flush=True)
+    """One line on standard output, at once, also where output is a pipe; a reader that has gone stops no run."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (stays open to the end)
 
 
 def progress(items: Iterable, total: int, label: str, seconds_between_lines: float = 10.0) -> Iterator:

@@ -4,6 +4,7 @@
 imports none of them.
 """
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -18,7 +19,7 @@ from halfbert.errors import InputError, ResourceError
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGES = ("halfbert", "tensorflow", "tf_keras", "ktrain", "transformers", "numpy", "pandas", "scikit-learn")
+PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "numpy", "pandas", "scikit-learn")
 
 
 def prepare(
@@ -45,6 +46,7 @@ def prepare(
         import tensorflow as tf
     if threads is not None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
     used = _choose_device(tf, device)
     if precision == "mixed_float16" and used == "cpu":
         raise InputError("--precision mixed_float16 needs a GPU; on this machine take float32 or mixed_bfloat16")
@@ -74,12 +76,16 @@ def import_ktrain():
 
 
 def strategy(device: str):
-    """The `tf.distribute` strategy of a device: TPUStrategy for a TPU, else TensorFlow's default."""
+    """The `tf.distribute` strategy to build a model under: TPUStrategy for a TPU, else TensorFlow's default."""
     import tensorflow as tf
 
-    if device != "tpu":
-        return tf.distribute.get_strategy()
-    return tf.distribute.TPUStrategy(tf.distribute.cluster_resolver.TPUClusterResolver.connect())
+    return tf.distribute.TPUStrategy(_tpu(tf)) if device == "tpu" else tf.distribute.get_strategy()
+
+
+@functools.cache
+def _tpu(tf):
+    """The TPU of this machine, connected once: connecting again would wipe what it holds."""
+    return tf.distribute.cluster_resolver.TPUClusterResolver.connect()
 
 
 def _choose_device(tf, device: str) -> str:
@@ -101,7 +107,7 @@ def _choose_device(tf, device: str) -> str:
 
 def _connect_tpu(tf) -> str:
     try:
-        tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+        _tpu(tf)
     except Exception as error:  # whatever the resolver, the driver or the connection raises: the device is not to be had
         cause = str(error).strip().splitlines() or [type(error).__name__]
         raise ResourceError(f"--device tpu: no TPU answers here ({cause[0][:120]}); without one: --device cpu") from error
@@ -136,7 +142,7 @@ def _standard_error_held_back():
 def describe(device: str, threads: int | None, precision: str, seed: int) -> dict:
     """What a record says of the machine and the software: versions, hardware, threads, precision, seed."""
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [Path(sys.argv[0]).name, *map(shareable, sys.argv[1:])],
         "commit": commit(),
         "versions": versions(),
         "hardware": hardware(),
@@ -145,6 +151,14 @@ def describe(device: str, threads: int | None, precision: str, seed: int) -> dic
         "precision": precision,
         "seed": seed,
     }
+
+
+def shareable(value: str) -> str:
+    """An absolute path without the folders that are nobody else's business: as seen from the project, or its name alone."""
+    path = Path(value)
+    if not path.is_absolute():
+        return value
+    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name
 
 
 def versions() -> dict[str, str]:

@@ -1,46 +1,57 @@
-"""Adam with decoupled weight decay, for embeddings of which a batch touches few rows."""
+"""Adam with decoupled weight decay, for word embeddings of which a batch touches few rows."""
 
 import tensorflow as tf
+
+WORD_EMBEDDINGS = "word_embeddings"  # in the name of the variable, in transformers' BERT and DistilBERT
 
 
 class Adam(tf.keras.optimizers.legacy.Adam):
     """Keras' legacy Adam (ktrain's one-cycle wants it), changed in two points.
 
-    - For an embedding, only the rows that the batch holds are updated, moments included ("lazy" Adam). Keras' own decays
-      the moments of all 30,522 words and moves them all, every step, which costs as much as a layer of a small encoder.
+    - Of the word embeddings only the rows of the batch's words are updated: to move all 30,522 words in every step takes as
+      long as the rest of a step of a small encoder. A word's gradient is applied at once, where Adam's momentum would spread
+      it over the steps that follow: the way is the same, gone sooner. Its second moment decays by the steps gone by since
+      the word's last one, as Adam's does.
     - `weight_decay` is decoupled from the gradient (Loshchilov and Hutter 2019): each step also takes
-      learning_rate * weight_decay * weight off the weights of matrices; biases and normalisations are left alone.
+      learning_rate * weight_decay * weight off the weights of matrices; biases and normalisations are left alone. Words
+      that are not in the batch do not decay.
     """
 
-    def __init__(self, learning_rate: float = 1e-4, weight_decay: float = 0.0, epsilon: float = 1e-7, name: str = "Adam"):
-        super().__init__(learning_rate, epsilon=epsilon, name=name)
+    def __init__(self, learning_rate: float = 1e-4, weight_decay: float = 0.0, **options):
+        super().__init__(learning_rate, **options)
         self.weight_decay = weight_decay
 
+    def _create_slots(self, var_list):
+        super()._create_slots([var for var in var_list if WORD_EMBEDDINGS not in var.name])
+        for var in var_list:
+            if WORD_EMBEDDINGS in var.name:
+                self.add_slot(var, "v")
+                self.add_slot(var, "last_step", shape=[var.shape[0], 1])
+
     def _resource_apply_dense(self, grad, var, apply_state=None):
-        decay = self._decay(var, apply_state)
-        with tf.control_dependencies(decay):
+        if not self.weight_decay or len(var.shape) < 2:
+            return super()._resource_apply_dense(grad, var, apply_state)
+        rate = self._coefficients(var, apply_state)["lr_t"] * self.weight_decay
+        with tf.control_dependencies([var.assign_sub(rate * var, use_locking=self._use_locking)]):
             return super()._resource_apply_dense(grad, var, apply_state)
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
+        """Update the rows `indices`, which are unique: Keras has added up the gradients of a word that stands there twice."""
         coefficients = self._coefficients(var, apply_state)
-        m, v = self.get_slot(var, "m"), self.get_slot(var, "v")
-        # `indices` are unique here: Keras adds up the gradients of a row that stands in the batch more than once.
-        new_m = coefficients["beta_1_t"] * tf.gather(m, indices) + coefficients["one_minus_beta_1_t"] * grad
-        new_v = coefficients["beta_2_t"] * tf.gather(v, indices) + coefficients["one_minus_beta_2_t"] * tf.square(grad)
-        step = coefficients["lr"] * new_m / (tf.sqrt(new_v) + coefficients["epsilon"])
+        v, last_step = self.get_slot(var, "v"), self.get_slot(var, "last_step")
+        step = tf.cast(self.iterations + 1, grad.dtype)
+        decay = tf.pow(coefficients["beta_2_t"], step - tf.gather(last_step, indices))  # (rows, 1)
+        new_v = decay * tf.gather(v, indices) + coefficients["one_minus_beta_2_t"] * tf.square(grad)
+        rate = coefficients["lr_t"] * tf.sqrt(1 - coefficients["beta_2_power"])
+        change = rate * grad / (tf.sqrt(new_v) + coefficients["epsilon"])
         if self.weight_decay:
-            step += coefficients["lr_t"] * self.weight_decay * tf.gather(var, indices)
+            change += coefficients["lr_t"] * self.weight_decay * tf.gather(var, indices)
+        steps = tf.fill([tf.size(indices), 1], step)
         return tf.group(
-            m.scatter_update(tf.IndexedSlices(new_m, indices)),
             v.scatter_update(tf.IndexedSlices(new_v, indices)),
-            var.scatter_sub(tf.IndexedSlices(step, indices)),
+            last_step.scatter_update(tf.IndexedSlices(steps, indices)),
+            var.scatter_sub(tf.IndexedSlices(change, indices)),
         )
-
-    def _decay(self, var, apply_state) -> list:
-        if not self.weight_decay or len(var.shape) < 2:
-            return []
-        rate = self._coefficients(var, apply_state)["lr_t"] * self.weight_decay
-        return [var.assign_sub(rate * var, use_locking=self._use_locking)]
 
     def _coefficients(self, var, apply_state) -> dict:
         key = (var.device, var.dtype.base_dtype)

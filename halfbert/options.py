@@ -82,7 +82,12 @@ def add_training_options(parser: Parser) -> None:
         type=maxlen,
         help="tokens at which a text is cut (default: auto, the 99th percentile of the training texts, at most 512)",
     )
-    group.add_argument("--epochs", metavar="N", type=positive_integer, help="default: 3; 5 for small checkpoints such as mini")
+    group.add_argument(
+        "--epochs",
+        metavar="N",
+        type=positive_integer,
+        help="default: 3, 5 for small checkpoints such as mini; up to 10 for a small table",
+    )
     group.add_argument("--batch-size", metavar="N", type=positive_integer, default=16, help="default: %(default)s")
     group.add_argument(
         "--lr",

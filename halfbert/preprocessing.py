@@ -38,6 +38,7 @@ class TransformerDataset(ktrain_dataset.TransformerDataset):
         self.epochs = 1  # how many epochs of batches are laid out before they repeat
         self.seed = 0
         self.pad_to_multiple_of = 1
+        self.fixed_length: int | None = None  # tokens of every batch, for devices that compile each shape anew (TPU)
 
     def __len__(self) -> int:
         return -(-len(self.y) // self.batch_size)
@@ -54,30 +55,39 @@ class TransformerDataset(ktrain_dataset.TransformerDataset):
         """Batches as ktrain's learner takes them: endless, shuffled and of like length to train; once, in order, else.
 
         Elements: ({input_ids, attention_mask[, token_type_ids]}: (rows, tokens) int32, labels (rows, classes) float32).
-        Pure tf.data over arrays, so that it also runs on a TPU.
+        With a `fixed_length` every batch is of one shape, and a third part, (rows,) float32, weighs the rows that only fill
+        the last batch with 0. Pure tf.data over arrays, so that it also runs on a TPU.
         """
-        ids, starts, y = (
-            tf.constant(self.encoded.ids),
-            tf.constant(self.encoded.starts),
-            tf.constant(self.y, tf.float32),
-        )
-        lengths = tf.constant(self.encoded.lengths)
-        multiple = self.pad_to_multiple_of
-
-        def batch(rows: tf.Tensor):
-            rows = tf.boolean_mask(rows, rows >= 0)
-            longest = tf.reduce_max(tf.gather(lengths, rows))
-            positions = tf.range((longest + multiple - 1) // multiple * multiple)
-            mask = positions[None] < tf.gather(lengths, rows)[:, None]
-            at = tf.where(mask, tf.gather(starts, rows)[:, None] + positions[None], 0)
-            mask = tf.cast(mask, tf.int32)
-            features = {"input_ids": tf.gather(ids, at) * mask, "attention_mask": mask}
-            if self.use_token_type_ids:
-                features["token_type_ids"] = tf.zeros_like(mask)
-            return features, tf.gather(y, rows)
-
-        batches = tf.data.Dataset.from_tensor_slices(self.layout(train)).map(batch, num_parallel_calls=1)
+        batches = tf.data.Dataset.from_tensor_slices(self.layout(train))
+        batches = batches.map(self._batch if self.fixed_length is None else self._batch_of_fixed_shape, num_parallel_calls=1)
         return (batches.repeat() if train else batches).prefetch(2)
+
+    def _batch(self, rows: tf.Tensor):
+        rows = tf.boolean_mask(rows, rows >= 0)
+        longest = tf.reduce_max(tf.gather(self.encoded.lengths, rows))
+        multiple = self.pad_to_multiple_of
+        return self._features(rows, (longest + multiple - 1) // multiple * multiple), tf.gather(self._labels, rows)
+
+    def _batch_of_fixed_shape(self, rows: tf.Tensor):
+        there = tf.maximum(rows, 0)
+        features = self._features(there, tf.constant(self.fixed_length, tf.int64))
+        shape = [self.batch_size, self.fixed_length]
+        features = {name: tf.ensure_shape(values, shape) for name, values in features.items()}
+        return features, tf.gather(self._labels, there), tf.cast(rows >= 0, tf.float32)
+
+    def _features(self, rows: tf.Tensor, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
+        positions = tf.range(tokens)
+        mask = positions < tf.gather(self.encoded.lengths, rows)[:, None]
+        at = tf.where(mask, tf.gather(self.encoded.starts, rows)[:, None] + positions, 0)
+        mask = tf.cast(mask, tf.int32)
+        features = {"input_ids": tf.gather(self.encoded.ids, at) * mask, "attention_mask": mask}
+        if self.use_token_type_ids:
+            features["token_type_ids"] = tf.zeros_like(mask)
+        return features
+
+    @property
+    def _labels(self) -> np.ndarray:
+        return self.y.astype(np.float32)
 
     def layout(self, train: bool) -> np.ndarray:
         """(steps, batch_size) int32: the rows of each batch, of `epochs` epochs where it is for training; -1 is no row."""
@@ -132,4 +142,6 @@ class Transformer(text.Transformer):
         plain.tok = self.get_tokenizer()  # to be saved beside it; the pickle leaves it out
         # A name without a path: the folder that the predictor is loaded from takes its place.
         plain.model_name = f"{self.name}-{Path(self.model_name).name}"
+        plain.config = copy.copy(self.config)
+        plain.config._name_or_path = plain.model_name
         return plain

@@ -83,7 +83,7 @@ def draw_multiclass(run, truth: np.ndarray | None, probabilities: np.ndarray | N
     from halfbert import metrics
 
     draw_training(run, folder)
-    if probabilities is not None:
+    if run.scores is not None:
         plots.confusion(run.scores["confusion"], run.data.labels, folder / "confusion.png")
         bins = metrics.reliability_bins(truth, probabilities)
         plots.reliability(bins, run.scores["expected_calibration_error"], folder / "reliability.png")
@@ -135,27 +135,25 @@ def _write_epochs(epochs: list[dict], path: Path) -> None:
 
 def _checkpoint(run) -> dict:
     checkpoint = run.checkpoint
-    return {"name": checkpoint.name, "weights_sha256": checkpoint.weights_sha256, "note": checkpoint.note}
+    name = environment.shareable(checkpoint.name)
+    return {"name": name, "weights_sha256": checkpoint.weights_sha256, "note": checkpoint.note}
 
 
 def _options(run) -> dict:
-    """Every option as it was in force, chosen defaults filled in; paths as the user gave them."""
+    """Every option as it was in force, chosen defaults filled in."""
     chosen = {name: str(value) if isinstance(value, Path) else value for name, value in vars(run.options).items()}
-    inside = environment.PROJECT
-    for name in ("train", "val", "test"):
-        if chosen[name] and Path(chosen[name]).is_absolute() and Path(chosen[name]).is_relative_to(inside):
-            chosen[name] = Path(chosen[name]).relative_to(inside).as_posix()
+    chosen = {name: environment.shareable(value) if isinstance(value, str) else value for name, value in chosen.items()}
     return {**chosen, "maxlen": run.maxlen, "epochs": run.epochs, "lr": run.rate}
 
 
 def _data(data: Data) -> dict:
-    counts = {name: count for name, count in data.counts.items() if name not in ("dropped_missing", "duplicates")}
+    counts = dict(data.counts)
     return {
         "files": data.files,
         "rows": {part: len(rows) for part, rows in data.parts()},
         "labels": data.labels,
-        "dropped": data.counts.get("dropped_missing", 0),
-        "duplicates": data.counts.get("duplicates", 0),
+        "dropped": counts.pop("dropped_missing"),
+        "leaks": {"dropped": counts.pop("leaks_dropped", 0), "kept": counts.pop("leaks_kept", 0)},
         **counts,
     }
 
@@ -169,7 +167,7 @@ def _split(run) -> dict:
 
 
 def _timing(run) -> dict:
-    seconds = {name: round(value, 3) for name, value in run.timing.items()}
+    seconds = {"evaluate_seconds": None, **{name: round(value, 3) for name, value in run.timing.items()}}
     rows = len(run.data.train) * len(run.best.rows)
     return {**seconds, "fit_rows_per_second": rows / run.timing["fit_seconds"], **_steady(run)}
 

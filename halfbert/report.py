@@ -60,6 +60,9 @@ def closing(run) -> str:
         table = scores_table(run.record).splitlines()
         short = len(run.data.labels) <= LONGEST_CONSOLE_TABLE
         lines += ["", *(table if short else table[: table.index("", 2)]), ""]
+        always = run.scores["commonest_label"]
+        if run.scores["macro_f1"] <= always["macro_f1"]:
+            lines.append(f"warning: no better than always answering {always['label']!r}: try another --lr, or more --epochs")
     fit, rows = run.timing["fit_seconds"], run.record["timing"]["fit_rows_per_second"]
     lines += [
         f"epoch {run.best.best_epoch} of {len(run.best.rows)} kept; fitted in {fit:.0f} s ({rows:.0f} rows/s)",

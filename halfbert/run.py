@@ -1,6 +1,7 @@
 """One training run: what the training scripts have in common around ktrain's own lines."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from halfbert.console import Stopped, StopRequest, say
 from halfbert.errors import HalfbertError, ResourceError
 from halfbert.tables import Data
 
-BYTES_PER_PARAMETER = 4
+# Fine-tuning a few hundred rows wants more epochs: by default so many that there are so many steps, and no more than this.
+FEWEST_STEPS, MOST_EPOCHS = 400, 10
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
 
 
@@ -36,17 +38,24 @@ class TrainingRun:
 
     def __enter__(self) -> "TrainingRun":
         options = self.options
+        storage.check_apart(options.output, options.results)
         storage.check_output(options.output, "--output", options.overwrite, marker="halfbert.json")
         storage.check_output(options.results, "--results", options.overwrite, marker=records.RECORD)
-        self._stack.enter_context(storage.sole_user(options.output))
-        storage.remove_leftovers(options.output)
-        storage.remove_leftovers(options.results)
+        # Resolved, so that the place of a link is taken by nothing, and what it leads to is replaced.
+        self._targets = options.output.resolve(), options.results.resolve()
+        with contextlib.ExitStack() as stack:
+            for target in self._targets:
+                stack.enter_context(storage.sole_user(target))
+                storage.remove_leftovers(target)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
         self._stack.__exit__(kind, error, traceback)
         if error is None and self.failure is not None:
             raise self.failure
+        if error is None:
+            self.stop.raise_if_set()  # a signal while saving waited until all was saved
 
     # -- before the fit
 
@@ -82,13 +91,18 @@ class TrainingRun:
         if self.checkpoint.note:
             say(self.checkpoint.note)
         recipe = self.checkpoint.recipe
-        self.epochs = options.epochs or recipe["epochs"]
+        self.epochs = options.epochs or self._enough_epochs(recipe["epochs"])
         self.rate = options.lr or recipe["learning_rate"]
         copies = 1 + (self.epochs if options.keep_epochs else 0)
         storage.check_free_space(options.output, copies * self.checkpoint.bytes + RESULTS_BYTES)
         storage.check_free_space(options.results, RESULTS_BYTES)
         self.timing["setup_seconds"] = time.perf_counter() - self._started
         return self.checkpoint
+
+    def _enough_epochs(self, epochs: int) -> int:
+        """More epochs than the checkpoint's recipe where the table is so small that they would be few steps."""
+        steps = math.ceil(len(self.data.train) / self.options.batch_size)
+        return max(epochs, min(MOST_EPOCHS, math.ceil(FEWEST_STEPS / steps)))
 
     # -- the fit
 
@@ -97,8 +111,7 @@ class TrainingRun:
         """Time the fit, keep its best epoch, and remember what ended it early."""
         from halfbert import training
 
-        self._folder = self._stack.enter_context(storage.whole_folder(self.options.output))
-        self._results = self._stack.enter_context(storage.whole_folder(self.options.results))
+        self._folder, self._results = (self._stack.enter_context(storage.whole_folder(target)) for target in self._targets)
         self._fit_started = started = time.perf_counter()
         try:
             yield
@@ -106,25 +119,31 @@ class TrainingRun:
             self.failure = ResourceError(f"{diverged}; try a smaller --lr" + self._what_is_kept())
         if self.stop.signal_number is not None:
             self.failure = Stopped(self.stop.signal_number)
-        self.stop.gently = False
         self.timing["fit_seconds"] = time.perf_counter() - started
         if self.best.best_weights is None:
             raise self.failure
         self.best.model.set_weights(self.best.best_weights)
         if self.failure is not None:
-            say(f"ended early: {self.failure}{self._what_is_kept()}")
+            say(f"ended early{self._what_is_kept()}")
 
     def _what_is_kept(self) -> str:
         epoch = self.best and self.best.best_epoch
         return f"; epoch {epoch} is kept as {self.options.output}" if epoch else "; no epoch was complete, nothing is kept"
 
-    def preprocessed(self, train, maxlen: int) -> None:
-        """Note the time of preprocessing, and say at how many tokens texts are cut, and how many are."""
+    def preprocessed(self, train, val, maxlen: int) -> None:
+        """Note the time of preprocessing, lay out the batches, and say how many texts are cut, and where."""
         self.timing["preprocess_seconds"] = time.perf_counter() - self._fit_started
         self.encoded, self.maxlen = train.encoded, maxlen
         train.epochs, train.seed = self.epochs, self.options.seed
-        train.pad_to_multiple_of = 1 if self.device == "cpu" else 8  # accelerators want few shapes, and multiples of 8
+        train.pad_to_multiple_of = 8 if self.device == "gpu" else 1  # what a GPU's matrix units like; a CPU does not mind
+        self.lay_out(train)
+        self.lay_out(val)
         say(f"texts are cut at {maxlen} tokens: {train.encoded.cut_share:.1%} of the training texts are longer")
+
+    def lay_out(self, data) -> None:
+        """Have a TPU see batches of one shape only."""
+        if self.device == "tpu":
+            data.fixed_length, data.batch_size = self.maxlen, self.options.batch_size
 
     def learning_rate(self, learner) -> float:
         """The learning rate to train with: as given, of the checkpoint's recipe, or found by ktrain's finder."""
@@ -132,7 +151,7 @@ class TrainingRun:
 
         self.learner = learner
         if self.options.find_lr:
-            self.finder = training.find_learning_rate(learner, self.device, self.options.weight_decay)
+            self.finder = training.find_learning_rate(learner, learner.model, self.device, self.options.weight_decay)
             if self.finder["suggestion"] is None:
                 say(f"the learning-rate finder found no falling loss; training with {self.rate:g}")
             else:
@@ -162,10 +181,23 @@ class TrainingRun:
         """Whether the fit came to its end, so that there is something to test."""
         return self.failure is None
 
+    @contextlib.contextmanager
+    def testing(self) -> Iterator[None]:
+        """Around the test: a signal ends the test at once, and what was fitted is kept, untested."""
+        self.stop.gently = False
+        try:
+            yield
+        except Stopped as stopped:
+            self.failure, self.scores = stopped, None
+            say(f"the test was stopped{self._what_is_kept()}")
+        self.stop.gently = True
+
     def predict(self, model, test):
         """(rows, labels) logits of the test texts, timed."""
         from halfbert import training
 
+        self.stop.raise_if_set()
+        self.lay_out(test)
         started = time.perf_counter()
         logits = training.predict_logits(model, test, "testing")
         self.timing["evaluate_seconds"] = time.perf_counter() - started
@@ -176,6 +208,7 @@ class TrainingRun:
         """Give the folder to save the predictor into; then add manifest, card, record and pictures, and say where all is."""
         from halfbert import predictors
 
+        predictors.check_room(model, self._folder)
         yield str(self._folder)
         self.parameters = model.count_params()
         manifest = records.manifest(self)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from halfbert.errors import InputError, ResourceError
 
 RENAME_EXCHANGE = 2  # linux/fs.h
 AT_FDCWD = -100
+REPLACED = "-replaced"  # end of the name of a folder that is out of the way between two renames
 
 
 @contextlib.contextmanager
@@ -39,9 +41,15 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what a killed run left half-written beside `target`. Call with the lock of `target` held."""
-    for leftover in target.parent.glob(f".{target.name}.partial-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """Remove what a killed run left half-written beside `target`. Call with the lock of `target` held.
+
+    Where the kill came between two renames, what stood at `target` is put back first.
+    """
+    for leftover in sorted(target.parent.glob(f".{glob.escape(target.name)}.partial-*"), reverse=True):
+        if leftover.name.endswith(REPLACED) and not target.exists():
+            os.rename(leftover, target)
+        else:
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(value, path: Path) -> None:
@@ -86,7 +94,7 @@ def _exchange(new: Path, old: Path) -> None:
         renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         if renameat2 and renameat2(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0:
             return
-    aside = new.with_name(new.name + "-replaced")
+    aside = new.with_name(new.name + REPLACED)
     os.rename(old, aside)
     os.rename(new, old)
     os.rename(aside, new)
@@ -96,20 +104,36 @@ def _exchange(new: Path, old: Path) -> None:
 def sole_user(target: Path) -> Iterator[None]:
     """Hold the lock of an output while the block runs; raises InputError where another run holds it.
 
-    The lock is the operating system's, so it goes when its process does.
+    The lock is the operating system's, so it goes when its process does. Its file goes with it, and so do the folders that
+    were made for it, unless something stands in them by then.
     """
     from filelock import FileLock, Timeout
 
+    made = [folder for folder in target.parents if not folder.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    file = target.with_name(f".{target.name}.lock")
+    lock = FileLock(file)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{target}: another run is writing there; wait for it, or give another --output") from None
+        raise InputError(f"{target}: another run is writing there; wait for it, or give another folder") from None
     try:
         yield
     finally:
+        # Removed while it is held: whoever opened it meanwhile sees that it is gone, and makes a new one.
+        with contextlib.suppress(OSError):  # Windows removes no open file; an empty one then stays
+            file.unlink()
         lock.release()
+        with contextlib.suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
+
+
+def check_apart(output: Path, results: Path) -> None:
+    """Refuse an --output and --results that are one folder or lie in each other: the later would wipe out the earlier."""
+    first, second = output.resolve(), results.resolve()
+    if first == second or first in second.parents or second in first.parents:
+        raise InputError(f"--output {output} and --results {results}: one is the other or lies in it; give two folders apart")
 
 
 def check_output(path: Path, option: str, overwrite: bool, marker: str) -> None:
@@ -140,6 +164,17 @@ def check_free_space(path: Path, needed_bytes: int) -> None:
             f"{path}: about {needed_bytes / 1e6:,.0f} MB will be written and {free / 1e6:,.0f} MB are free; make room, or "
             f"give an --output on another disk"
         )
+
+
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Reserve a file of that size in `folder` for a moment; raises OSError (ENOSPC, EDQUOT, EFBIG) where it cannot be had.
+
+    Free space alone does not tell what quotas and limits allow.
+    """
+    check_free_space(folder, needed_bytes)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, needed_bytes)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -16,6 +16,8 @@ from halfbert.optimizer import Adam
 from halfbert.preprocessing import TransformerDataset, ktrain
 
 TOKENS_PER_PREDICTED_BATCH = 4096
+FINDER_STEPS = 100
+LEAST_FALL = 0.99  # of the first loss: a curve whose lowest loss lies above it shows no rate to train with
 PATIENCE = 1  # epochs without improvement after which --early-stopping stops
 
 
@@ -49,7 +51,20 @@ def compile_model(model, device: str, weight_decay: float = 0.0, multilabel: boo
     model.train_step = train_step
     losses = tf.keras.losses
     loss = losses.BinaryCrossentropy if multilabel else losses.CategoricalCrossentropy
-    model.compile(optimizer=Adam(weight_decay=weight_decay), loss=loss(from_logits=True), metrics=[])
+    with model.distribute_strategy.scope():
+        model.compile(optimizer=Adam(weight_decay=weight_decay), loss=loss(from_logits=True), metrics=[])
+        _create_variables(model)
+
+
+def _create_variables(model) -> None:
+    """Create the variables of loss and optimizer now: a step that creates some is traced twice, which takes seconds."""
+    if tf.distribute.has_strategy():
+        return  # they cannot be touched outside a step there
+    nothing = tf.zeros([1, model.config.num_labels])
+    model.compiled_loss(nothing, nothing)
+    model.compiled_loss.reset_state()
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps it
+    optimizer._create_all_weights(model.trainable_variables)
 
 
 def get_learner(model, train_data: TransformerDataset, batch_size: int):
@@ -63,7 +78,8 @@ class _scratch:  # noqa: N801  (a context manager that reads like one)
 
     def __enter__(self):
         self.before = tempfile.tempdir
-        self.folder = tempfile.TemporaryDirectory(prefix="halfbert-")
+        # On Windows ktrain's open handles keep a file or two; they are then left to the system.
+        self.folder = tempfile.TemporaryDirectory(prefix="halfbert-", ignore_cleanup_errors=True)
         tempfile.tempdir = self.folder.name
 
     def __exit__(self, *_):
@@ -73,6 +89,8 @@ class _scratch:  # noqa: N801  (a context manager that reads like one)
 
 def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
     """(rows, labels) float32 answers in the order of `data`: batches by length, a progress bar where it takes long."""
+    if data.fixed_length is not None:
+        return model.predict(data.to_tfdataset(train=False), verbose=0).logits[: data.nsamples()].astype(np.float32)
     encoded = data.encoded
     step = _predict_step(model)
     batches = batching.batches_in_order_of_length(encoded.lengths, TOKENS_PER_PREDICTED_BATCH)
@@ -170,8 +188,10 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         next(self.progress, None)
-        if self.stop.signal_number is not None:
-            return  # an epoch that was cut short is none
+        if len(self.losses) < self.params["steps"]:
+            return  # an epoch that was cut short by a signal is none
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            raise Diverged(f"weights became NaN or infinite in epoch {epoch + 1}")  # a loss need not show it
         scores = self.score(predict_logits(self.model, self.validation, "validation"))
         row = {"epoch": epoch + 1, "train_loss": float(np.mean(self.losses)), **scores}
         if not math.isfinite(scores["val_loss"]):
@@ -204,25 +224,21 @@ class BestEpoch(tf.keras.callbacks.Callback):
 def find_learning_rate(learner, model, device: str, weight_decay: float, multilabel: bool = False) -> dict:
     """ktrain's learning-rate finder: {"rates", "losses", "suggestion"}; the model's weights are put back.
 
-    The suggestion is ktrain's: the middle of the longest stretch in which the loss falls, or, where there is none, a
-    tenth of the rate at which it was lowest.
+    The suggestion is ktrain's, the middle of the longest stretch in which the loss falls; None where it hardly falls at all.
     """
     before = model.get_weights()
+    data, batch_size = learner.train_data, learner.batch_size
+    data.batch_size = min(batch_size, data.nsamples())  # ktrain takes rows // batch_size steps an epoch
     with _scratch():
-        learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(learner), verbose=0)
+        learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(data), verbose=0)
+    data.batch_size = batch_size
     model.set_weights(before)
     compile_model(model, device, weight_decay, multilabel)  # the finder's moments would be a false start
-    finder = learner.lr_finder
-    _, lowest_tenth, valley = learner.lr_estimate()
-    suggestion = valley if valley is not None else lowest_tenth
-    return {
-        "rates": [float(rate) for rate in finder.lrs],
-        "losses": [float(loss) for loss in finder.losses],
-        "suggestion": None if suggestion is None else float(suggestion),
-    }
+    rates, losses = ([float(value) for value in values] for values in (learner.lr_finder.lrs, learner.lr_finder.losses))
+    fell = min(losses) < LEAST_FALL * losses[0]
+    return {"rates": rates, "losses": losses, "suggestion": float(learner.lr_estimate()[2]) if fell else None}
 
 
-def _finder_epochs(learner) -> int:
+def _finder_epochs(data: TransformerDataset) -> int:
     """Epochs that give the finder some hundred batches: ktrain's own default runs a small table to a thousand and more."""
-    steps = max(1, learner.train_data.nsamples() // learner.batch_size)
-    return max(1, math.ceil(100 / steps))
+    return math.ceil(FINDER_STEPS / max(1, data.nsamples() // data.batch_size))

@@ -51,6 +51,7 @@ class _Network:
     heads: int
     epsilon: float
     dropout: float
+    attention_output_dropout: float
     attention_dropout: float
     classifier_dropout: float
 
@@ -97,18 +98,20 @@ def logits(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, t
 def _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only):
     """One encoder layer: (T, h) to (T, h), or to (B, h), the states of each text's first token."""
     asked = tf.gather(x, tf.range(rows) * tokens) if first_token_only else x
+    # Attention stays in the compute type: its arrays of (B, H, L, L) are the largest.
     if first_token_only:
-        query = _dense(asked, layer.query)[:, None]  # (B, 1, h)
-        key, value = tf.split(_dense(x, _side_by_side(layer.key, layer.value)), 2, axis=1)
+        query = _dense(asked, layer.query, _compute_type())[:, None]  # (B, 1, h)
+        key, value = tf.split(_dense(x, _side_by_side(layer.key, layer.value), _compute_type()), 2, axis=1)
     else:
-        query, key, value = tf.split(_dense(x, _side_by_side(layer.query, layer.key, layer.value)), 3, axis=1)
+        together = _side_by_side(layer.query, layer.key, layer.value)
+        query, key, value = tf.split(_dense(x, together, _compute_type()), 3, axis=1)
 
     def by_head(states):  # (T, h) to (B, H, L, d)
         return tf.transpose(tf.reshape(states, [rows, -1, network.heads, x.shape[-1] // network.heads]), [0, 2, 1, 3])
 
     context = _attention(by_head(query), by_head(key), by_head(value), mask_scores, network.attention_dropout, training)
     context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, x.shape[-1]])
-    attended = _dropout(_dense(context, layer.attention_output), network.dropout, training)
+    attended = _dropout(_dense(context, layer.attention_output), network.attention_output_dropout, training)
     asked = _normalise(asked + attended, layer.attention_norm, network.epsilon)
     kernel, bias = layer.intermediate
     hidden = _gelu(_product(asked, kernel), tf.convert_to_tensor(bias))  # (T, f)
@@ -151,18 +154,18 @@ def _attention(query, key, value, mask_scores, rate, training):
     return attend(query, key, value)
 
 
-def _dense(x, parameters):
+def _dense(x, parameters, result_type=tf.float32):
     kernel, bias = parameters
-    return _product(x, kernel) + bias
+    return _product(x, kernel, result_type) + tf.cast(bias, result_type)
 
 
-def _product(x, kernel):
-    """Matrix product in the policy's compute type, float32 outside."""
-    policy = tf.keras.mixed_precision.global_policy()
-    if policy.compute_dtype == "float32":
-        return tf.matmul(x, kernel)
-    product = tf.matmul(tf.cast(x, policy.compute_dtype), tf.cast(kernel, policy.compute_dtype))
-    return tf.cast(product, tf.float32)
+def _product(x, kernel, result_type=tf.float32):
+    """Matrix product in the policy's compute type."""
+    return tf.cast(tf.matmul(tf.cast(x, _compute_type()), tf.cast(kernel, _compute_type())), result_type)
+
+
+def _compute_type() -> tf.DType:
+    return tf.as_dtype(tf.keras.mixed_precision.global_policy().compute_dtype)
 
 
 def _side_by_side(*parameters):
@@ -172,10 +175,12 @@ def _side_by_side(*parameters):
 
 @tf.custom_gradient
 def _gelu(x, bias):
-    """Exact GELU of x + bias (Hendrycks and Gimpel 2016); its derivative is kept instead of its five factors."""
+    """Exact GELU of x + bias (Hendrycks and Gimpel 2016), and its derivative, in as few passes as plain operations allow."""
     x = x + bias
-    cumulative = 0.5 + 0.5 * tf.math.erf(x * np.float32(1 / np.sqrt(2)))
-    derivative = cumulative + x * tf.exp(-0.5 * tf.square(x)) * np.float32(1 / np.sqrt(2 * np.pi))
+    u = x * np.float32(1 / np.sqrt(2))
+    cumulative = 0.5 + 0.5 * tf.math.erf(u)
+    # u exp(-u²) / sqrt(pi), which is x times the normal density, with the constant inside the exponent.
+    derivative = cumulative + u * tf.exp(np.float32(-0.5 * np.log(np.pi)) - tf.square(u))
 
     def gradient(upstream):
         d_x = upstream * derivative
@@ -254,6 +259,7 @@ def _bert(model) -> _Network:
         heads=config.num_attention_heads,
         epsilon=config.layer_norm_eps,
         dropout=config.hidden_dropout_prob,
+        attention_output_dropout=config.hidden_dropout_prob,
         attention_dropout=config.attention_probs_dropout_prob,
         classifier_dropout=config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout,
     )
@@ -279,6 +285,7 @@ def _distilbert(model) -> _Network:
         heads=config.n_heads,
         epsilon=1e-12,  # fixed in transformers' DistilBERT
         dropout=config.dropout,
+        attention_output_dropout=0.0,  # transformers' DistilBERT makes one there, and does not use it
         attention_dropout=config.attention_dropout,
         classifier_dropout=config.seq_classif_dropout,
     )

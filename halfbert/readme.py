@@ -1,0 +1,122 @@
+"""The parts of README.md that are made from parsers and records: `python -m halfbert.readme --write`.
+
+A part stands between `<!-- made: NAME -->` and `<!-- end -->`. `tests/test_readme.py` fails when one is stale.
+"""
+
+import argparse
+import json
+import re
+import sys
+
+from halfbert import options, records, storage
+from halfbert.environment import PROJECT
+
+README = PROJECT / "README.md"
+PUBLISHED = PROJECT / "results" / "published"
+PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+NAMES = {"messages": "messages (embedded)", "news": "news headlines", "banking77": "banking77", "imdb": "IMDB"}
+
+
+def main(argv: list[str]) -> int:
+    """Rewrite the made parts (--write), or say whether they are fresh: 0 if so, else 1."""
+    parser = argparse.ArgumentParser(prog="python -m halfbert.readme")
+    parser.add_argument("--write", action="store_true")
+    write = parser.parse_args(argv).write
+    before = README.read_text(encoding="utf-8")
+    after = fresh(before)
+    if write and after != before:
+        storage.write_text(after, README)
+    return 0 if write or after == before else 1
+
+
+def fresh(readme: str) -> str:
+    """The README with each made part as it should be now."""
+    makers = {"options": option_table, "quality": quality_table, "speed": speed_table}
+    return PART.sub(lambda match: f"{match[1]}{makers[match[2]]()}\n{match[3]}", readme)
+
+
+def option_table() -> str:
+    """Every option of train_multiclass.py with its help, by group."""
+    lines = []
+    for group in options.multiclass_parser()._action_groups:
+        actions = [action for action in group._group_actions if action.option_strings and action.dest != "help"]
+        if not actions:
+            continue
+        lines += [f"| {group.title} | |", "|---|---|"] if not lines else [f"| **{group.title}** | |"]
+        lines += [f"| `{_usage(action)}` | {_help(action)} |" for action in actions]
+    return "\n".join(lines)
+
+
+def _usage(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return action.option_strings[0]
+    value = action.metavar or "\\|".join(map(str, action.choices))
+    return f"{action.option_strings[0]} {value}"
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help % {"default": action.default}).replace("|", "\\|")
+
+
+def published() -> list[dict]:
+    """The committed records of multiclass runs, by table and model, each with its folder's name as "name"."""
+    folders = sorted((PUBLISHED / "multiclass").glob("*/record.json"))
+    found = [{**records.read(path.parent), "name": path.parent.name} for path in folders]
+    order = list(NAMES)
+    return sorted(found, key=lambda record: (order.index(_table(record)), record["data"]["rows"]["train"], record["name"]))
+
+
+def _table(record: dict) -> str:
+    return record["name"].split("-")[0]
+
+
+def quality_table() -> str:
+    """A line for each committed record: table, rows, model, scores on the test rows, epochs, minutes, rows a second."""
+    lines = [
+        "| table | rows: train / val / test | model | accuracy | macro F1 | epoch kept | epochs | fit, minutes | seed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for record in published():
+        rows = record["data"]["rows"]
+        lines.append(
+            f"| [{NAMES[_table(record)]}](results/published/multiclass/{record['name']}/report.txt) "
+            f"| {rows['train']:,} / {rows['val']:,} / {rows['test']:,} | {record['model']} "
+            f"| {record['test']['accuracy']:.4f} | {record['test']['macro_f1']:.4f} | {record['best_epoch']} "
+            f"| {len(record['epochs'])} | {record['timing']['fit_seconds'] / 60:.1f} | {record['split']['seed']} |"
+        )
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in published()])])
+
+
+def speed_table() -> str:
+    """The race: steady rate and job of each contestant, and their ratios to the Hugging Face Trainer in the same run."""
+    race = json.loads((PUBLISHED / "race.json").read_text())
+    lines = [
+        "| race | contestant | steady, rows/s | × Trainer | × ktrain | job | seconds | Trainer's / its |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for result in race["results"]:
+        same = {other["contestant"]: other for other in race["results"] if other["race"] == result["race"]}
+        steady = result["steady_rows_per_second"]
+        ratios = [steady / same[name]["steady_rows_per_second"] for name in ("trainer", "ktrain")]
+        job = result["job_seconds"]
+        seconds = "–" if job is None else f"{job:.1f}"
+        ahead = "–" if job is None else f"{same['trainer']['job_seconds'] / job:.2f}"
+        lines.append(
+            f"| {result['race']}, maxlen {result['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]:.2f} "
+            f"| {ratios[1]:.1f} | {result['rows']:,} rows | {seconds} | {ahead} |"
+        )
+    return "\n".join([*lines, "", _hardware([race["environment"]])])
+
+
+def _hardware(environments: list[dict]) -> str:
+    """One sentence on the machine, the threads and the versions that all the figures share."""
+    described = {
+        f"{e['threads']} threads of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
+        f"TensorFlow {e['versions']['tensorflow']}, Python {e['versions']['python']}"
+        for e in environments
+    }
+    return "Measured on " + "; and on ".join(sorted(described)) + "."
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,232 @@
+"""What the tests share: tiny real checkpoints, a small table, a blocked network, scripts run in processes of their own."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+WIDTH, LAYERS, HEADS = 32, 2, 4
+LABELS = ("animal", "food", "tool")
+WORDS = {
+    "animal": ["cat", "dog", "horse", "mouse", "bird", "wolf"],
+    "food": ["bread", "cheese", "soup", "apple", "rice", "cake"],
+    "tool": ["hammer", "saw", "drill", "wrench", "file", "axe"],
+}
+COMMON = ["the", "a", "old", "new", "big", "small", "is", "was", "here", "there", "my", "your", "and", "very", "##s", "!", "."]
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+VOCABULARY = [*SPECIAL, *COMMON, *(word for words in WORDS.values() for word in words)]
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """Fail on any connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise OSError(f"the tests reach no network, and this one tried {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+def write_checkpoint(folder: Path, model: str, seed: int = 0, layers: int = LAYERS) -> Path:
+    """Write a real checkpoint of `model`'s architecture with random weights, as the hub would hold it."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(seed)
+    tensors = {
+        name: np.ones(shape, np.float32)
+        if name.endswith(("LayerNorm.weight", "layer_norm.weight"))
+        else generator.normal(0, 0.3, shape).astype(np.float32)
+        for name, shape in _shapes(model, layers).items()
+    }
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(_config(model, layers)))
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    tokenizer_class = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}[model]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class, "do_lower_case": True}))
+    return folder
+
+
+def _config(model: str, layers: int) -> dict:
+    common = {"model_type": model, "vocab_size": len(VOCABULARY), "max_position_embeddings": 512, "pad_token_id": 0}
+    if model == "bert":
+        return {
+            **common,
+            "architectures": ["BertModel"],
+            "hidden_size": WIDTH,
+            "num_hidden_layers": layers,
+            "num_attention_heads": HEADS,
+            "intermediate_size": 2 * WIDTH,
+            "hidden_act": "gelu",
+            "type_vocab_size": 2,
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1,
+            "layer_norm_eps": 1e-12,
+        }
+    return {
+        **common,
+        "architectures": ["DistilBertModel"],
+        "dim": WIDTH,
+        "n_layers": layers,
+        "n_heads": HEADS,
+        "hidden_dim": 2 * WIDTH,
+        "activation": "gelu",
+        "dropout": 0.1,
+        "attention_dropout": 0.1,
+        "sinusoidal_pos_embds": False,
+    }
+
+
+def _shapes(model: str, layers: int) -> dict[str, tuple]:
+    shapes = {"embeddings.word_embeddings.weight": (len(VOCABULARY), WIDTH)}
+    shapes["embeddings.position_embeddings.weight"] = (512, WIDTH)
+    dense = {"in": (2 * WIDTH, WIDTH), "out": (WIDTH, 2 * WIDTH), "square": (WIDTH, WIDTH)}
+    if model == "bert":
+        shapes["embeddings.token_type_embeddings.weight"] = (2, WIDTH)
+        shapes.update({"pooler.dense.weight": dense["square"], "pooler.dense.bias": (WIDTH,)})
+        layer = {f"attention.self.{part}": "square" for part in ("query", "key", "value")}
+        layer.update({"attention.output.dense": "square", "intermediate.dense": "in", "output.dense": "out"})
+        norms, prefix, stem = ("attention.output.LayerNorm", "output.LayerNorm"), "", "encoder.layer"
+    else:
+        layer = {f"attention.{part}_lin": "square" for part in ("q", "k", "v", "out")}
+        layer.update({"ffn.lin1": "in", "ffn.lin2": "out"})
+        norms, prefix, stem = ("sa_layer_norm", "output_layer_norm"), "distilbert.", "transformer.layer"
+    shapes.update({"embeddings.LayerNorm.weight": (WIDTH,), "embeddings.LayerNorm.bias": (WIDTH,)})
+    for number in range(layers):
+        for name, kind in layer.items():
+            shapes[f"{stem}.{number}.{name}.weight"] = dense[kind]
+            shapes[f"{stem}.{number}.{name}.bias"] = (dense[kind][0],)
+        for name in norms:
+            shapes[f"{stem}.{number}.{name}.weight"] = shapes[f"{stem}.{number}.{name}.bias"] = (WIDTH,)
+    return {prefix + name: shape for name, shape in shapes.items()}
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory) -> Path:
+    """A two-layer BERT checkpoint of width 32."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-bert", "bert")
+
+
+@pytest.fixture(scope="session")
+def tiny_distilbert(tmp_path_factory) -> Path:
+    """A two-layer DistilBERT checkpoint of width 32."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-distilbert", "distilbert")
+
+
+@pytest.fixture(scope="session")
+def tensorflow_ready() -> str:
+    """TensorFlow loaded into this process as a script loads it, on the CPU; modules that use it can be imported after it."""
+    from halfbert import environment
+
+    return environment.prepare(device="cpu")
+
+
+@pytest.fixture(scope="session", params=["bert", "distilbert"])
+def tiny_checkpoint(request) -> Path:
+    """Each of the two tiny checkpoints in turn."""
+    return request.getfixturevalue(f"tiny_{request.param}")
+
+
+def example_rows(rows: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Texts of 3 to 14 words with their label: the words of a label appear in its texts only. No two texts are equal."""
+    generator = random.Random(seed)
+    found: dict[str, str] = {}
+    while len(found) < rows:
+        label = LABELS[len(found) % len(LABELS)]
+        words = generator.choices(COMMON[:14], k=generator.randint(2, 12)) + generator.choices(WORDS[label], k=2)
+        generator.shuffle(words)
+        found.setdefault(" ".join(words), label)
+    return list(found.items())
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
+    """Write rows of text and label as a csv file."""
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(header)
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture
+def table(tmp_path) -> Path:
+    """A csv file of 120 texts of three labels."""
+    return write_csv(tmp_path / "things.csv", example_rows(120))
+
+
+def script_environment(**changes: str) -> dict[str, str]:
+    """The environment for a script in a process of its own: no hub, no display, and a cache of the tests' own kept."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "HF_"))}
+    return {**environment, "HF_HUB_OFFLINE": "1", **changes}
+
+
+def run_script(*arguments: str | Path, cwd: Path, script: str = "train_multiclass.py", **changes: str):
+    """Run a script of the project in a process of its own; returns its CompletedProcess with text output."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        cwd=cwd,
+        env=script_environment(**changes),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def train_here(*arguments: str | Path) -> str:
+    """Run train_multiclass.py in this process, which is quicker once TensorFlow is loaded; returns its standard output."""
+    import train_multiclass
+    from halfbert.console import StopRequest
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        train_multiclass.main([str(argument) for argument in arguments], StopRequest())
+    return said.getvalue()
+
+
+def end_here(*arguments: str | Path) -> int:
+    """Run train_multiclass.py in this process as its last line does: the exit code; failures are a line on standard error."""
+    import train_multiclass
+    from halfbert import console
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    try:
+        return console.run(train_multiclass.main, [str(argument) for argument in arguments])
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
+    """A whole run, not to be changed: its folders, record, files and what it said. Some of its test labels are wrong."""
+    folder = tmp_path_factory.mktemp("finished")
+    rows = example_rows(150)
+    test_rows = [(text, LABELS[0] if number % 3 == 0 else label) for number, (text, label) in enumerate(rows[120:])]
+    # Texts that a spreadsheet program would run as formulas, each under every label, so that some answers are wrong.
+    test_rows += [(f"{start}cat bread saw", label) for start in "=+-@" for label in LABELS]
+    run = SimpleNamespace(folder=folder, output=folder / "predictors" / "things", results=folder / "results" / "things")
+    run.train = write_csv(folder / "things.csv", rows[:120])
+    run.test = write_csv(folder / "held_out.csv", test_rows)
+    run.test_rows = test_rows
+    where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
+    run.arguments = ("--model", "distilbert", "--checkpoint", tiny_distilbert, *where, "--epochs", "3", "--lr", "0.003")
+    run.out = train_here(*run.arguments)
+    run.record = json.loads((run.results / "record.json").read_text(encoding="utf-8"))
+    run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
+    return run

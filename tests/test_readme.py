@@ -1,0 +1,40 @@
+"""The README's made parts are fresh, what it links to is there, and what it shows is what happens."""
+
+import re
+
+from conftest import ROOT
+
+from halfbert import console, readme
+
+TEXT = readme.README.read_text(encoding="utf-8")
+
+
+def test_made_parts_are_fresh():
+    assert readme.fresh(TEXT) == TEXT, "stale: run `make docs`"
+
+
+def test_every_option_of_the_parser_stands_in_the_table():
+    from halfbert import options
+
+    for action in options.multiclass_parser()._actions:
+        if action.dest != "help":
+            assert f"| `{action.option_strings[0]}" in TEXT
+
+
+def test_files_that_it_names_are_there():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+        assert (ROOT / target).is_file(), target
+
+
+def test_the_mistake_that_it_shows_is_answered_as_it_says(tmp_path, monkeypatch, capfd):
+    from openpyxl import Workbook
+
+    import train_multiclass
+
+    workbook = Workbook()
+    workbook.active.append(["Reviews", "Sentiment"])
+    workbook.save(tmp_path / "reviews.xlsx")
+    monkeypatch.chdir(tmp_path)
+    command, answer = re.search(r"\$ python train_multiclass\.py (.*)\n(error: .*)\n", TEXT).groups()
+    assert console.run(train_multiclass.main, command.split()) == 2
+    assert capfd.readouterr().err.strip() == answer
