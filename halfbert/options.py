@@ -86,7 +86,7 @@ def add_training_options(parser: Parser) -> None:
         "--epochs",
         metavar="N",
         type=positive_integer,
-        help="default: 3, 5 for small checkpoints such as mini; up to 10 for a small table",
+        help="default: 3; 5 for small checkpoints such as mini",
     )
     group.add_argument("--batch-size", metavar="N", type=positive_integer, default=16, help="default: %(default)s")
     group.add_argument(

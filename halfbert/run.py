@@ -1,7 +1,6 @@
 """One training run: what the training scripts have in common around ktrain's own lines."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +10,6 @@ from halfbert.console import Stopped, StopRequest, say
 from halfbert.errors import HalfbertError, ResourceError
 from halfbert.tables import Data
 
-# Fine-tuning a few hundred rows wants more epochs: by default so many that there are so many steps, and no more than this.
-FEWEST_STEPS, MOST_EPOCHS = 400, 10
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
 
 
@@ -91,18 +88,13 @@ class TrainingRun:
         if self.checkpoint.note:
             say(self.checkpoint.note)
         recipe = self.checkpoint.recipe
-        self.epochs = options.epochs or self._enough_epochs(recipe["epochs"])
+        self.epochs = options.epochs or recipe["epochs"]
         self.rate = options.lr or recipe["learning_rate"]
         copies = 1 + (self.epochs if options.keep_epochs else 0)
         storage.check_free_space(options.output, copies * self.checkpoint.bytes + RESULTS_BYTES)
         storage.check_free_space(options.results, RESULTS_BYTES)
         self.timing["setup_seconds"] = time.perf_counter() - self._started
         return self.checkpoint
-
-    def _enough_epochs(self, epochs: int) -> int:
-        """More epochs than the checkpoint's recipe where the table is so small that they would be few steps."""
-        steps = math.ceil(len(self.data.train) / self.options.batch_size)
-        return max(epochs, min(MOST_EPOCHS, math.ceil(FEWEST_STEPS / steps)))
 
     # -- the fit
 
