@@ -97,13 +97,15 @@ def speed_table() -> str:
     for result in race["results"]:
         same = {other["contestant"]: other for other in race["results"] if other["race"] == result["race"]}
         steady = result["steady_rows_per_second"]
-        ratios = [steady / same[name]["steady_rows_per_second"] for name in ("trainer", "ktrain")]
+        ratios = [
+            f"{steady / same[name]['steady_rows_per_second']:.2f}" if name in same else "–" for name in ("trainer", "ktrain")
+        ]
         job = result["job_seconds"]
         seconds = "–" if job is None else f"{job:.1f}"
         ahead = "–" if job is None else f"{same['trainer']['job_seconds'] / job:.2f}"
         lines.append(
-            f"| {result['race']}, maxlen {result['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]:.2f} "
-            f"| {ratios[1]:.1f} | {result['rows']:,} rows | {seconds} | {ahead} |"
+            f"| {result['race']}, maxlen {result['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]} "
+            f"| {ratios[1]} | {result['rows']:,} rows | {seconds} | {ahead} |"
         )
     return "\n".join([*lines, "", _hardware([race["environment"]])])
 

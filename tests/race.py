@@ -61,7 +61,7 @@ RACES = (
         ("Reviews", "Sentiment"),
         256,
         512,
-        ("ktrain", "trainer", "float32", "mixed_bfloat16"),
+        ("trainer", "float32", "mixed_bfloat16"),
     ),
 )
 NAMES = {
