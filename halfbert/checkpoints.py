@@ -6,7 +6,6 @@ Nothing here imports TensorFlow.
 
 import atexit
 import functools
-import hashlib
 import importlib.util
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.errors import ArtefactError, InputError, ResourceError
+from halfbert.storage import sha256
 
 MODELS = ("bert", "distilbert")
 HUB_NAMES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
@@ -302,19 +302,6 @@ def read_config(folder: Path) -> dict:
     if not isinstance(config, dict) or "model_type" not in config:
         raise InputError(f"{folder / 'config.json'}: names no model_type")
     return config
-
-
-def sha256(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _sha256(stream)
-
-
-def _sha256(stream) -> str:  # Python 3.10
-    digest = hashlib.sha256()
-    while block := stream.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def _looks_like_path(name: str) -> bool:

@@ -6,7 +6,6 @@ import csv
 import datetime
 import decimal
 import difflib
-import hashlib
 import importlib
 import io
 import json
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from halfbert import workbooks
 from halfbert.errors import InputError, ResourceError
+from halfbert.storage import sha256
 
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm")
 DELIMITED_SUFFIXES = (".csv", ".tsv")
@@ -84,7 +84,7 @@ def read_table(
         raise InputError(f"{path}: .xls is the legacy Excel format; save it as .xlsx")
     else:
         raise InputError(f"{path}: tables are read from {ACCEPTED}, not from {suffix or 'a file without an ending'}")
-    table.sha256 = _sha256(path)
+    table.sha256 = sha256(path)
     return table
 
 
@@ -130,14 +130,6 @@ def _check_readable(path: Path) -> None:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _locate(file: str, names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:

@@ -10,7 +10,6 @@ Import after `environment.prepare`.
 from pathlib import Path
 
 from halfbert import storage
-from halfbert.checkpoints import sha256
 from halfbert.preprocessing import Transformer, ktrain
 
 MANIFEST = "halfbert.json"
@@ -31,7 +30,7 @@ def finish(folder: Path, manifest: dict, card: str) -> None:
     """Add card and manifest to a written predictor; the manifest, last of all, names the SHA-256 of every other file."""
     (folder / "README.md").write_text(card, encoding="utf-8")
     files = {
-        file.relative_to(folder).as_posix(): sha256(file)
+        file.relative_to(folder).as_posix(): storage.sha256(file)
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != MANIFEST
     }

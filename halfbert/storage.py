@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import glob
+import hashlib
 import json
 import os
 import shutil
@@ -180,3 +181,12 @@ def check_room(folder: Path, needed_bytes: int) -> None:
 def folder_bytes(folder: Path) -> int:
     """Sum of the sizes of all files in the folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
