@@ -17,7 +17,7 @@ from halfbert.preprocessing import TransformerDataset, ktrain
 
 TOKENS_PER_PREDICTED_BATCH = 4096
 FINDER_STEPS = 100
-LEAST_FALL = 0.99  # of the first loss: a curve whose lowest loss lies above it shows no rate to train with
+LEAST_FALL = 0.999  # of the first loss: a curve whose lowest loss lies above it shows no rate to train with
 PATIENCE = 1  # epochs without improvement after which --early-stopping stops
 
 
