@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from halfbert.errors import HalfbertError, InputError, ResourceError
 
 
-class Stopped(Exception):
-    """A signal asked the run to stop; `signal_number` decides the exit code (130 or 143)."""
+class Stopped(BaseException):
+    """A signal asked the run to stop; `signal_number` decides the exit code (130 or 143).
+
+    Like KeyboardInterrupt it is no Exception: a library that catches those must not take it for a failure of its own.
+    """
 
     def __init__(self, signal_number: int):
         super().__init__(signal.Signals(signal_number).name)
@@ -78,10 +81,13 @@ def run(main: Callable[[list[str], StopRequest], None], argv: list[str]) -> int:
     except OSError as error:
         failure, code, line = error, *_operating_system_failure(error)
     except Exception as error:
-        if not _is_out_of_memory(error):
+        if stop.signal_number is not None:  # what a library made of the signal that came in the middle of it
+            failure, code, line = error, 128 + stop.signal_number, f"stopped by {Stopped(stop.signal_number)}"
+        elif _is_out_of_memory(error):
+            failure, code = error, ResourceError.exit_code
+            line = "error: out of memory; try a smaller --batch-size or --maxlen"
+        else:
             raise
-        failure, code = error, ResourceError.exit_code
-        line = "error: out of memory; try a smaller --batch-size or --maxlen"
     if "--debug" in argv:
         import traceback
 

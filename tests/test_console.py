@@ -256,3 +256,14 @@ def test_a_signal_while_tensorflow_loads_leaves_nothing(tmp_path, tiny_distilber
     assert process.returncode == 143
     assert errors.splitlines()[-1] == "stopped by SIGTERM"
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_a_library_makes_of_a_signal_is_still_that_signal(capfd):
+    def main(argv, stop):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise ImportError("a module that could not be loaded") from error
+
+    assert console.run(main, []) == 143
+    assert capfd.readouterr().err == "stopped by SIGTERM\n"
