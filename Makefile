@@ -1,4 +1,5 @@
 # make demo    set up, then train DistilBERT on the embedded messages
+# make demo-multilabel    the same, on the messages' tags
 # make test    set up, then lint and all tests (what .ci/run calls)
 # make check   lint and the fast tests
 # make race    speed against the peers: make race PEERS=folder DATA=folder PEER_PYTHON=python
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup setup-dev demo test check lint docs race clean
+.PHONY: setup setup-dev demo demo-multilabel test check lint docs race clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -25,6 +26,9 @@ $(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
 
 demo: setup
 	$(BIN)/python train_multiclass.py --model distilbert --overwrite
+
+demo-multilabel: setup
+	$(BIN)/python train_multilabel.py --model distilbert --overwrite
 
 test: setup-dev lint
 	$(BIN)/python -m pytest

@@ -22,7 +22,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         # TensorFlow is loaded and set up by now, so what uses it can be imported.
         import numpy as np
 
-        from halfbert import metrics, training
+        from halfbert import metrics, probe, training
         from halfbert.preprocessing import Transformer, ktrain
 
         numbers = {label: number for number, label in enumerate(data.labels)}
@@ -42,6 +42,8 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             with environment.strategy(run.device).scope():
                 model = transformer.get_classifier()
             training.compile_model(model, run.device, chosen.weight_decay)
+            if run.head == "probed":
+                probe.fit_head(model, train, run.device, seed=chosen.seed)
             learner = training.get_learner(model, train_data=train, batch_size=chosen.batch_size)
             rate = run.learning_rate(learner)
             best = run.best_epoch(model, transformer, val, score, chosen_by="val_macro_f1")

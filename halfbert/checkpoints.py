@@ -36,8 +36,8 @@ MINI_FORM_SHA256 = "07165c74287d2ba818896d44cf13d4533d4b51a97d3ddc8badc94f46affa
 
 # Learning rates and epochs that suit a checkpoint's width: small encoders want larger steps than the 5e-5 of base models.
 SMALL_WIDTH = 512
-SMALL_RECIPE = {"learning_rate": 3e-4, "epochs": 5}
-BASE_RECIPE = {"learning_rate": 5e-5, "epochs": 3}
+SMALL_RECIPE = {"learning_rate": 2e-4, "epochs": 5, "head": "probed"}
+BASE_RECIPE = {"learning_rate": 5e-5, "epochs": 3, "head": "random"}
 
 HUB_SECONDS = 3.0
 WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
@@ -69,7 +69,7 @@ class Checkpoint:
 
     @property
     def recipe(self) -> dict:
-        """Default learning rate and number of epochs for a checkpoint of this width."""
+        """Default learning rate, number of epochs and beginning of the head for a checkpoint of this width."""
         width = _width(self.config)
         return dict(SMALL_RECIPE if width and width < SMALL_WIDTH else BASE_RECIPE)
 

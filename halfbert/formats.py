@@ -25,6 +25,8 @@ JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 TEXT_SUFFIXES = DELIMITED_SUFFIXES + JSON_LINES_SUFFIXES
 ACCEPTED = ", ".join((*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet")) + " or hf:NAME[:CONFIG]"
 
+EVERY_OTHER = "\0"  # stands for every other column that has a name; itself the name of none
+
 HUB_PREFIX = "hf:"
 HUB_SPLITS = {"train": ("train",), "val": ("validation", "val", "dev", "valid"), "test": ("test",)}
 
@@ -62,7 +64,8 @@ def read_table(
 ) -> Table:
     """Read `columns` of a file, or of the split of a hub data set that `role` (train, val or test) names.
 
-    The format goes by the ending of the name, and is checked against the content. A table without rows is a valid one.
+    EVERY_OTHER among the columns stands for all that are not asked for by name, in the order of the file. The format goes by
+    the ending of the name, and is checked against the content. A table without rows is a valid one.
 
     Raises InputError, naming file, line or column, for anything that cannot be read with certainty; ResourceError when
     the hub is out of reach.
@@ -133,9 +136,12 @@ def _check_readable(path: Path) -> None:
 
 
 def _locate(file: str, names: Sequence[str], wanted: Sequence[str]) -> dict[str, int]:
-    """The position of each wanted column among the names of a table."""
+    """The position of each wanted column among the names of a table, EVERY_OTHER filled in."""
+    asked = [column for column in wanted if column != EVERY_OTHER]
+    if EVERY_OTHER in wanted:
+        asked += [name for name in dict.fromkeys(names) if name and name not in wanted]
     positions = {}
-    for column in wanted:
+    for column in asked:
         found = [position for position, name in enumerate(names) if name == column]
         if len(found) > 1:
             raise InputError(f"{file}: has {len(found)} columns named {column!r}; give each its own name")
@@ -288,8 +294,7 @@ def _read_json_lines(path: Path, wanted: Sequence[str], encoding: str | None) ->
     lines = _read_text(path, encoding).split("\n")
     numbered = [(number, _json_object(path, number, line)) for number, line in enumerate(lines, start=1) if line.strip()]
     names = list(dict.fromkeys(name for _, row in numbered for name in row))
-    _locate(str(path), names, wanted)
-    columns = {name: [row.get(name) for _, row in numbered] for name in wanted}
+    columns = {name: [row.get(name) for _, row in numbered] for name in _locate(str(path), names, wanted)}
     return Table(str(path), "", columns, [number for number, _ in numbered])
 
 
@@ -343,8 +348,7 @@ def _read_hub(source: str, wanted: Sequence[str], role: str) -> Table:
     split = next((splits[name] for name in HUB_SPLITS[role] if name in splits), None)
     if split is None:
         raise InputError(f"{source}: has no {HUB_SPLITS[role][0]} split; its splits are {', '.join(splits)}")
-    _locate(source, split.column_names, wanted)
-    columns = {name: _hub_column(split, name) for name in wanted}
+    columns = {name: _hub_column(split, name) for name in _locate(source, split.column_names, wanted)}
     return Table(source, split._fingerprint, columns, list(range(1, split.num_rows + 1)))
 
 

@@ -1,16 +1,34 @@
 """Every command-line option, declared once, and the parsers built from the declarations."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from halfbert.checkpoints import HUB_NAMES, MODELS
 from halfbert.console import Parser
-from halfbert.environment import DEVICES, PRECISIONS
+from halfbert.environment import DEVICES, PRECISIONS, available_cpus
+from halfbert.multilabel_tables import ALL
 
 EMBEDDED_TRAIN = Path(__file__).resolve().parent.parent / "data" / "messages_train.xlsx"
 EMBEDDED_TEST = EMBEDDED_TRAIN.with_name("messages_test.xlsx")
 EMBEDDED_LABEL = "queue"
+EMBEDDED_TAGS = [
+    "urgent",
+    "angry",
+    "refund_wanted",
+    "replacement_wanted",
+    "damaged",
+    "repeat_contact",
+    "grateful",
+    "gift",
+    "business",
+    "leaving",
+]
+THRESHOLD_RULES = ("0.5", "f1", "gmean", "global-f1")
+THRESHOLD_RULE = "f1"
 LARGEST_MAXLEN = 512
+HEADS = ("probed", "random")
+SCENARIOS = ("single", "offline", "cold", "paper")
 
 
 def multiclass_parser() -> argparse.ArgumentParser:
@@ -33,6 +51,123 @@ def multiclass_parser() -> argparse.ArgumentParser:
     )
     add_machine_options(parser)
     add_output_options(parser)
+    return parser
+
+
+def multilabel_parser() -> argparse.ArgumentParser:
+    """The parser of train_multilabel.py."""
+    parser = Parser(
+        "train_multilabel.py",
+        description="Fine-tune BERT or DistilBERT on a table of texts with any number of labels each; save a ktrain predictor.",
+        epilog="Without --train it trains on the tags of the embedded customer messages.",
+    )
+    add_model_options(parser)
+    add_table_options(parser)
+    parser.tables.add_argument(
+        "--label-columns",
+        metavar="A,B,C",
+        type=names,
+        help="columns of 0 and 1, one a label; ALL takes every column that is not the text (default: ALL; the tags in the "
+        "embedded table)",
+    )
+    parser.tables.add_argument("--label-column", metavar="NAME", help="one column that names the labels of each text instead")
+    parser.tables.add_argument(
+        "--label-separator", metavar="TEXT", help="what stands between two names in --label-column, such as ; or |"
+    )
+    parser.tables.add_argument(
+        "--drop-constant-labels", action="store_true", help="go on without the labels that no training row has, or every one"
+    )
+    add_training_options(parser)
+    parser.training.add_argument(
+        "--balance", action="store_true", help="weigh in each label's loss the rows that have it as much as those that lack it"
+    )
+    parser.training.add_argument(
+        "--threshold",
+        choices=THRESHOLD_RULES,
+        default=THRESHOLD_RULE,
+        help="how the probability from which a label is answered is chosen on validation: 0.5 for all, each label's best F1, "
+        "its best geometric mean of sensitivity and specificity, or one for all (default: %(default)s)",
+    )
+    add_machine_options(parser)
+    add_output_options(parser)
+    return parser
+
+
+def benchmark_parser() -> argparse.ArgumentParser:
+    """The parser of benchmark.py."""
+    parser = Parser(
+        "benchmark.py",
+        description="Time predictors engine by engine: one text, many texts, cold start, memory, size; and pairs against each "
+        "other.",
+        epilog="A whole run takes hours, as ten repeats in fresh processes do; it says at once how long about. --quick takes a "
+        "look.",
+    )
+    what = parser.add_argument_group("what to time")
+    what.add_argument("predictors", nargs="*", metavar="FOLDER", type=Path, help="predictors that a training script saved")
+    what.add_argument(
+        "--base",
+        action="store_true",
+        help="also BERT-base and DistilBERT-base, from their configurations with random weights: speed alone, no scores",
+    )
+    what.add_argument(
+        "--engines",
+        metavar="A,B,C",
+        type=names,
+        default=["ktrain", "keras", "onnx", "onnx-int8"],
+        help="ktrain, keras, onnx, onnx-int8, torch (default: all but torch)",
+    )
+    what.add_argument("--devices", metavar="A,B", type=devices, default=["cpu"], help="cpu, gpu or both (default: cpu)")
+    what.add_argument(
+        "--threads",
+        metavar="N,M",
+        type=thread_counts,
+        help="processor threads of every engine, all being those of the machine (default: 1,all; all with --quick)",
+    )
+    what.add_argument(
+        "--scenarios",
+        metavar="A,B,C",
+        type=scenarios,
+        default=list(SCENARIOS),
+        help="single: one text at a time; offline: batches; cold: from the start of a process; paper: one pass over the texts, "
+        "one at a time, on the CPU (default: all four)",
+    )
+    table = parser.add_argument_group("texts", "xlsx, csv, tsv, parquet, jsonl, or hf:NAME[:CONFIG] for a data set of the hub")
+    table.add_argument("--texts", metavar="FILE", help="texts to answer (default: the embedded messages)")
+    table.add_argument("--text-column", metavar="NAME", default="text", help="column with the texts (default: %(default)s)")
+    table.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="column with one true label each, for every engine's accuracy on these texts (default: none; queue in the "
+        "embedded table)",
+    )
+    table.add_argument("--sheet", metavar="NAME", help="sheet of the workbook (default: the first)")
+    table.add_argument("--encoding", metavar="NAME", help="encoding of csv, tsv and jsonl (default: UTF-8, or as its BOM says)")
+    table.add_argument("--drop-missing", action="store_true", help="go on without the rows that lack a text or a label")
+    table.add_argument(
+        "--rows", metavar="N", type=positive_integer, help="texts drawn from the table (default: 256; 32 with --quick)"
+    )
+    how = parser.add_argument_group("how to time")
+    how.add_argument("--repeats", metavar="N", type=positive_integer, help="fresh processes (default: 10; 2 with --quick)")
+    how.add_argument(
+        "--seconds",
+        metavar="S",
+        type=positive_number,
+        help="least seconds a repeat of each case (default: 5; 0.5 with --quick)",
+    )
+    how.add_argument("--quick", action="store_true", help="a fast look, marked as one: too little to quote figures from")
+    how.add_argument(
+        "--prepare", action="store_true", help="make the engines' files, prove on the texts that they answer alike, and stop"
+    )
+    how.add_argument("--allow-disagreement", action="store_true", help="time also what answers otherwise than keras")
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output",
+        metavar="NAME",
+        type=Path,
+        help="NAME.json for the record, the folder NAME for tables and plots (default: results/benchmark/TABLE)",
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace an earlier benchmark")
+    output.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     return parser
 
 
@@ -93,13 +228,19 @@ def add_training_options(parser: Parser) -> None:
         "--lr",
         metavar="RATE",
         type=positive_number,
-        help="highest learning rate (default: 5e-5; 3e-4 for small checkpoints)",
+        help="highest learning rate (default: 5e-5; 2e-4 for small checkpoints)",
     )
     group.add_argument(
         "--find-lr", action="store_true", help="run ktrain's learning-rate finder first and train with what it suggests"
     )
     group.add_argument(
         "--weight-decay", metavar="RATE", type=non_negative_number, default=0.0, help="decoupled (default: %(default)s)"
+    )
+    group.add_argument(
+        "--head",
+        choices=HEADS,
+        help="begin with a head fitted on the frozen encoder, or with a random one (default: random; probed for small "
+        "checkpoints)",
     )
     group.add_argument("--early-stopping", action="store_true", help="stop after an epoch that is no better than the best")
 
@@ -143,8 +284,42 @@ def parse_training(parser: argparse.ArgumentParser, argv: list[str], task: str) 
         options.output = Path("predictors") / f"{options.model}-{table_name(options.train)}"
     if options.results is None:
         options.results = Path("results") / task / options.output.name
-    if options.label_column is None:
+    if task == "multilabel":
+        _complete_label_columns(parser, options, embedded)
+    elif options.label_column is None:
         options.label_column = EMBEDDED_LABEL if embedded else "label"
+    return options
+
+
+def _complete_label_columns(parser: argparse.ArgumentParser, options: argparse.Namespace, embedded: bool) -> None:
+    if options.label_columns and options.label_column:
+        parser.error("--label-columns and --label-column: give one of them")
+    if (options.label_column is None) != (options.label_separator is None):
+        parser.error("--label-column and --label-separator: give both, or neither")
+    if options.label_columns is None and options.label_column is None:
+        options.label_columns = EMBEDDED_TAGS if embedded else [ALL]
+
+
+def parse_benchmark(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """Parse benchmark.py's arguments and fill in the defaults that depend on others."""
+    options = parser.parse_args(argv)
+    embedded = options.texts is None
+    if not options.predictors and not options.base:
+        parser.error("give at least one predictor's folder, or --base")
+    if options.base and options.prepare:
+        parser.error("--prepare and --base: what --base makes is gone after the run; give one of them")
+    if options.label_column is not None and embedded:
+        parser.error("--label-column goes with --texts")
+    quick = options.quick
+    options.repeats = options.repeats or (2 if quick else 10)
+    options.seconds = options.seconds or (0.5 if quick else 5.0)
+    options.rows = options.rows or (32 if quick else 256)
+    options.threads = options.threads or list(dict.fromkeys([available_cpus()] if quick else [1, available_cpus()]))
+    if embedded:
+        options.texts, options.label_column = str(EMBEDDED_TEST), EMBEDDED_LABEL
+    if options.output is None:
+        name = table_name(options.texts).removesuffix("_test").removesuffix("-test") + ("-quick" if quick else "")
+        options.output = Path("results") / "benchmark" / name
     return options
 
 
@@ -152,6 +327,38 @@ def table_name(source: str) -> str:
     """A short name for a table: its file's or data set's name without suffix and without `_train`."""
     name = Path(source.removeprefix("hf:").split(":")[0]).name.split(".")[0]
     return name.removesuffix("_train").removesuffix("-train") or "table"
+
+
+def names(value: str) -> list[str]:
+    """Names with commas between them."""
+    found = [name.strip() for name in value.split(",")]
+    if not all(found):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a list of names with commas between them")
+    return found
+
+
+def devices(value: str) -> list[str]:
+    """Names of devices to time on, with commas between them."""
+    return _names_of(value, ("cpu", "gpu"))
+
+
+def scenarios(value: str) -> list[str]:
+    """Names of scenarios, with commas between them."""
+    return _names_of(value, SCENARIOS)
+
+
+def _names_of(value: str, known: Sequence[str]) -> list[str]:
+    found = names(value)
+    unknown = [name for name in found if name not in known]
+    if unknown or len(set(found)) < len(found):
+        raise argparse.ArgumentTypeError(f"{value!r} is not a list of {', '.join(known)}, each at most once")
+    return found
+
+
+def thread_counts(value: str) -> list[int]:
+    """Numbers of threads with commas between them; "all" is the number of processors."""
+    counts = [available_cpus() if name == "all" else positive_integer(name) for name in names(value)]
+    return list(dict.fromkeys(counts))
 
 
 def positive_integer(value: str) -> int:

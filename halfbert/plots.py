@@ -78,12 +78,12 @@ def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
         raise ValueError(f"epoch {best_epoch} is not among the {len(numbers)} epochs to draw")
     names = dict.fromkeys(name for entry in epochs for name in entry)
     metrics = [name for name in names if name.startswith("val_") and name != "val_loss"]
-    with _picture(path, 9.6, 4.2) as figure:
+    with picture(path, 9.6, 4.2) as figure:
         losses, scores = figure.subplots(1, 2)
         for name, colour, label in [("train_loss", SKY, "training"), ("val_loss", BLUE, "validation")]:
             _curve(losses, epochs, name, colour, label)
         for name, colour in zip(metrics, _colours(len(metrics)), strict=True):
-            _curve(scores, epochs, name, colour, _readable(name.removeprefix("val_")))
+            _curve(scores, epochs, name, colour, readable(name.removeprefix("val_")))
         losses.set(title="Loss", ylabel="mean loss (nats per text)", ylim=(0, _top(losses)))
         scores.set(title="Validation scores", ylabel="score (from 0 to 1)", ylim=_score_limits(scores))
         for axes in (losses, scores):
@@ -92,7 +92,7 @@ def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
             axes.xaxis.set_major_locator(_whole_numbers())
             if axes.get_legend_handles_labels()[0]:
                 axes.legend()
-        _title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", _gaps(epochs))
+        title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", _gaps(epochs))
 
 
 def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
@@ -110,7 +110,7 @@ def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
     if not len(rates) or len(rates) != len(momenta):
         raise ValueError(f"expected as many rates as momenta, and some; found {len(rates)} and {len(momenta)}")
     steps = np.arange(1, len(rates) + 1)
-    with _picture(path, 9.6, 3.8) as figure:
+    with picture(path, 9.6, 3.8) as figure:
         panels = figure.subplots(1, 2)
         for axes, values, name, colour in zip(
             panels, (rates, momenta), ("learning rate", "momentum (beta 1)"), (BLUE, GREEN), strict=True
@@ -121,7 +121,7 @@ def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
             axes.xaxis.set_major_locator(_whole_numbers())
         panels[0].set_ylim(bottom=0)
         panels[0].yaxis.set_major_formatter(_short)
-        _title(figure, f"Learning-rate schedule: {_counted(len(steps), 'step')}, highest rate {_short(max(rates))}")
+        title(figure, f"Learning-rate schedule: {counted(len(steps), 'step')}, highest rate {_short(max(rates))}")
 
 
 def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
@@ -144,29 +144,13 @@ def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
         raise ValueError(f"expected counts above 0 of {classes} by {classes} labels, found shape {counts.shape}")
     support = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
-    names = [_shortened(label) for label in labels]
+    names = [shortened(label) for label in labels]
     true_names = [name if rows else f"{name} (no rows)" for name, rows in zip(names, support[:, 0], strict=True)]
-    cell = min(_cell_inches(classes), WIDEST_MATRIX / classes)
-    size = 9 if classes <= MOST_CLASSES_WITH_COUNTS else 7
-    longest_name = max(_text_inches(name, size) for name in names)
-    upright = longest_name > 0.95 * cell
-    width = max(longest_name + cell * classes + 2, 5.4)
-    height = (longest_name if upright else 0.2) + cell * classes + 1.1
     right, rows = int(counts.trace()), int(counts.sum())
-    with _picture(path, width, height) as figure:
-        axes = figure.subplots()
-        image = _shaded_cells(axes, shares, cell)
-        # Where cells are thinner than a line of text, only every so many are named.
-        step = math.ceil(size / 72 / cell)
-        axes.set_xticks(range(0, classes, step), names[::step], rotation=90 if upright else 0, fontsize=size)
-        axes.set_yticks(range(0, classes, step), true_names[::step], fontsize=size)
+    with shaded_matrix(path, shares, true_names, names, "share of the true label's rows") as (figure, axes, cell):
         axes.set(xlabel="predicted label", ylabel="true label")
         numbered = _number_cells(axes, counts, shares, cell)
-        bar = figure.colorbar(image, ax=axes, shrink=min(1, 4 / (cell * classes)), aspect=18, pad=0.02)
-        bar.set_label("share of the true label's rows")
-        bar.set_ticks([0, 0.05, 0.2, 0.5, 1], labels=["0%", "5%", "20%", "50%", "100%"])
-        bar.outline.set_visible(False)
-        _title(figure, f"Confusion matrix: {right:,} of {rows:,} answers right ({_percent(right / rows)})", numbered)
+        title(figure, f"Confusion matrix: {right:,} of {rows:,} answers right ({percent(right / rows)})", numbered)
 
 
 def reliability(bins: list[dict], expected_calibration_error: float, path: Path) -> None:
@@ -189,7 +173,7 @@ def reliability(bins: list[dict], expected_calibration_error: float, path: Path)
     accuracy = np.array([entry["accuracy"] for entry in filled])
     confidence = np.array([entry["confidence"] for entry in filled])
     rows = [entry["rows"] for entry in filled]
-    with _picture(path, 6.4, 6.8) as figure:
+    with picture(path, 6.4, 6.8) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="perfect calibration")
         upper.bar(centres, accuracy, width, color=BLUE, label="accuracy")
@@ -204,10 +188,10 @@ def reliability(bins: list[dict], expected_calibration_error: float, path: Path)
         lower.yaxis.set_major_locator(_whole_numbers())
         lower.grid(False)
         right, sure = np.average(accuracy, weights=rows), np.average(confidence, weights=rows)
-        _title(
+        title(
             figure,
-            f"Reliability: {_percent(right)} of answers right, mean confidence {_percent(sure)}",
-            f"expected calibration error {expected_calibration_error:.3f} over {_counted(sum(rows), 'row')}",
+            f"Reliability: {percent(right)} of answers right, mean confidence {percent(sure)}",
+            f"expected calibration error {expected_calibration_error:.3f} over {counted(sum(rows), 'row')}",
         )
 
 
@@ -233,7 +217,7 @@ def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path)
     counts, _ = np.histogram(gathered, edges)
     has_tail = longest > edges[-1]
     room = max(10 - (edges[-1] - edges[0]), 0) / 2  # tokens; without it a single bar fills the picture
-    with _picture(path, 7.6, 4.2) as figure:
+    with picture(path, 7.6, 4.2) as figure:
         axes = figure.subplots()
         cut = edges[:-1] > maxlen
         for shown, colour, label in [(~cut, BLUE, "read whole"), (cut, VERMILLION, f"cut to {maxlen:,} tokens")]:
@@ -248,9 +232,9 @@ def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path)
         if maxlen < edges[-1]:
             axes.axvline(maxlen + 0.5, color=INK, linestyle=(0, (4, 3)), linewidth=1)
         tail = f"; the last bar gathers all above {math.floor(edges[-2]):,}" if has_tail else ""
-        _title(
+        title(
             figure,
-            f"Text lengths: maxlen {maxlen:,} cuts {_percent(cut_share)} of {_counted(len(lengths), 'text')}",
+            f"Text lengths: maxlen {maxlen:,} cuts {percent(cut_share)} of {counted(len(lengths), 'text')}",
             f"median {np.median(lengths):,.0f} tokens, longest {longest:,}{tail}",
         )
 
@@ -271,7 +255,7 @@ def learning_rate_finder(rates: list[float], losses: list[float], suggestion: fl
     values = _finite_or_nan(losses)
     if len(rates) != len(values) or np.isnan(values).all():
         raise ValueError(f"expected as many rates as losses, some finite; found {len(rates)} and {len(values)}")
-    with _picture(path, 7.6, 4.2) as figure:
+    with picture(path, 7.6, 4.2) as figure:
         axes = figure.subplots()
         axes.plot(rates, values, color=BLUE, marker="o" if len(values) == 1 else None)
         axes.set(xscale="log", xlabel="learning rate (log scale)", ylabel="loss (nats per text)")
@@ -281,11 +265,11 @@ def learning_rate_finder(rates: list[float], losses: list[float], suggestion: fl
         if suggestion is not None:
             found = f"{_short(suggestion)} is suggested (dashed line)"
             axes.axvline(suggestion, color=VERMILLION, linestyle=(0, (4, 3)), linewidth=1.4)
-        _title(figure, f"Learning-rate finder: {found}")
+        title(figure, f"Learning-rate finder: {found}")
 
 
 @contextmanager
-def _picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
+def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
     """A figure of the given size in inches, in the style of all pictures, written to `path` when the block ends well."""
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -299,6 +283,32 @@ def _picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
         _write(figure, path)
 
 
+@contextmanager
+def shaded_matrix(
+    path: Path, shares: np.ndarray, row_names: list[str], column_names: list[str], meaning: str
+) -> Iterator[tuple["Figure", "Axes", float]]:
+    """A picture of a square matrix of shares from 0 to 1, NaN being blank: figure, axes and the inches of a cell's side."""
+    classes = len(shares)
+    cell = min(_cell_inches(classes), WIDEST_MATRIX / classes)
+    size = 9 if classes <= MOST_CLASSES_WITH_COUNTS else 7
+    longest_name = max(text_inches(name, size) for name in column_names)
+    upright = longest_name > 0.95 * cell
+    width = max(longest_name + cell * classes + 2, 5.4)
+    height = (longest_name if upright else 0.2) + cell * classes + 1.1
+    with picture(path, width, height) as figure:
+        axes = figure.subplots()
+        image = shaded_cells(axes, shares, cell)
+        # Where cells are thinner than a line of text, only every so many are named.
+        step = math.ceil(size / 72 / cell)
+        axes.set_xticks(range(0, classes, step), column_names[::step], rotation=90 if upright else 0, fontsize=size)
+        axes.set_yticks(range(0, classes, step), row_names[::step], fontsize=size)
+        bar = figure.colorbar(image, ax=axes, shrink=min(1, 4 / (cell * classes)), aspect=18, pad=0.02)
+        bar.set_label(meaning)
+        bar.set_ticks([0, 0.05, 0.2, 0.5, 1], labels=["0%", "5%", "20%", "50%", "100%"])
+        bar.outline.set_visible(False)
+        yield figure, axes, cell
+
+
 def _write(figure: "Figure", path: Path) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -310,7 +320,7 @@ def _write(figure: "Figure", path: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _title(figure: "Figure", statement: str, detail: str = "") -> None:
+def title(figure: "Figure", statement: str, detail: str = "") -> None:
     size = max(12, figure.get_figwidth())  # large pictures are looked at from further away
     figure.suptitle(f"{statement}\n{detail}" if detail else statement, x=0.01, ha="left", fontsize=size)
 
@@ -322,11 +332,11 @@ def _whole_numbers() -> "MaxNLocator":
     return MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
 
 
-def _counted(number: int, thing: str) -> str:
+def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """A percentage that says 0 and 100 of none and all only."""
     if 0 < share < 0.0005:
         return "<0.1%"
@@ -343,15 +353,17 @@ def _short(value: float, position: int | None = None) -> str:
     return f"{float(digits):g}e{int(exponent)}"
 
 
-def _readable(metric: str) -> str:
-    return metric.replace("_", " ").replace("f1", "F1")
+def readable(metric: str) -> str:
+    """The name of a record's score as people write it: "macro F1" for "macro_f1"."""
+    words = {"f1": "F1", "roc": "ROC", "auc": "AUC"}
+    return " ".join(words.get(word, word) for word in metric.split("_"))
 
 
-def _shortened(label: str) -> str:
+def shortened(label: str, longest: int = LONGEST_LABEL) -> str:
     """The label on one line, its middle left out where it is too long: beginnings and ends tell labels apart."""
     label = " ".join(label.split())
-    half = (LONGEST_LABEL - 1) // 2
-    return label if len(label) <= LONGEST_LABEL else f"{label[:half]}…{label[-half:]}"
+    half = (longest - 1) // 2
+    return label if len(label) <= longest else f"{label[:half]}…{label[-half:]}"
 
 
 def _colours(number: int) -> list[str]:
@@ -397,7 +409,7 @@ def _score_limits(axes: "Axes") -> tuple[float, float]:
     return max(middle - reach, 0.0), min(middle + reach, 1.02)
 
 
-def _text_inches(text: str, size: float) -> float:
+def text_inches(text: str, size: float) -> float:
     """About how wide a text of `size` points is drawn: a letter is some 0.6 of its height wide."""
     return 0.6 * len(text) * size / 72
 
@@ -408,7 +420,7 @@ def _cell_inches(classes: int) -> float:
     return 1.3 if classes <= 3 else 0.75 if classes <= 8 else 0.45
 
 
-def _shaded_cells(axes: "Axes", shares: np.ndarray, cell: float) -> "AxesImage":
+def shaded_cells(axes: "Axes", shares: np.ndarray, cell: float) -> "AxesImage":
     from matplotlib import colormaps
     from matplotlib.colors import PowerNorm
 

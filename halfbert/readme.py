@@ -31,19 +31,26 @@ def main(argv: list[str]) -> int:
 
 def fresh(readme: str) -> str:
     """The README with each made part as it should be now."""
-    makers = {"options": option_table, "quality": quality_table, "speed": speed_table}
+    makers = {"options": option_table, "quality": quality_table, "speed": speed_table, "ceiling": ceiling_table}
     return PART.sub(lambda match: f"{match[1]}{makers[match[2]]()}\n{match[3]}", readme)
 
 
 def option_table() -> str:
-    """Every option of train_multiclass.py with its help, by group."""
+    """Every option of the training scripts with its help, by group; those of one script only say so."""
+    parsers = {"multiclass": options.multiclass_parser(), "multilabel": options.multilabel_parser()}
+    scripts = {}  # (group, usage, help) to the scripts that have it
+    for script, parser in parsers.items():
+        for group in parser._action_groups:
+            for action in group._group_actions:
+                if action.option_strings and action.dest != "help":
+                    scripts.setdefault((group.title, _usage(action), _help(action)), []).append(script)
     lines = []
-    for group in options.multiclass_parser()._action_groups:
-        actions = [action for action in group._group_actions if action.option_strings and action.dest != "help"]
-        if not actions:
-            continue
-        lines += [f"| {group.title} | |", "|---|---|"] if not lines else [f"| **{group.title}** | |"]
-        lines += [f"| `{_usage(action)}` | {_help(action)} |" for action in actions]
+    for title in dict.fromkeys(title for title, _, _ in scripts):
+        lines += [f"| {title} | |", "|---|---|"] if not lines else [f"| **{title}** | |"]
+        for (group, usage, text), having in scripts.items():
+            if group == title:
+                only = "" if len(having) == len(parsers) else f"{having[0]}: "
+                lines.append(f"| `{usage}` | {only}{text} |")
     return "\n".join(lines)
 
 
@@ -88,26 +95,45 @@ def quality_table() -> str:
 
 
 def speed_table() -> str:
-    """The race: steady rate and job of each contestant, and their ratios to the Hugging Face Trainer in the same run."""
-    race = json.loads((PUBLISHED / "race.json").read_text())
+    """The races: steady rate and job of each contestant, and their ratios to the Hugging Face Trainer in the same run."""
     lines = [
         "| race | contestant | steady, rows/s | × Trainer | × ktrain | job | seconds | Trainer's / its |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for result in race["results"]:
-        same = {other["contestant"]: other for other in race["results"] if other["race"] == result["race"]}
-        steady = result["steady_rows_per_second"]
-        ratios = [
-            f"{steady / same[name]['steady_rows_per_second']:.2f}" if name in same else "–" for name in ("trainer", "ktrain")
-        ]
-        job = result["job_seconds"]
-        seconds = "–" if job is None else f"{job:.1f}"
-        ahead = "–" if job is None else f"{same['trainer']['job_seconds'] / job:.2f}"
-        lines.append(
-            f"| {result['race']}, maxlen {result['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]} "
-            f"| {ratios[1]} | {result['rows']:,} rows | {seconds} | {ahead} |"
-        )
-    return "\n".join([*lines, "", _hardware([race["environment"]])])
+    races = _races()
+    for name, race in races.items():
+        same = {result["contestant"]: result for result in race["results"]}
+        for result in race["results"]:
+            steady = result["steady_rows_per_second"]
+            ratios = [f"{steady / same[n]['steady_rows_per_second']:.2f}" if n in same else "–" for n in ("trainer", "ktrain")]
+            job = result["job_seconds"]
+            seconds, ahead = ("–", "–") if job is None else (f"{job:.1f}", f"{same['trainer']['job_seconds'] / job:.2f}")
+            lines.append(
+                f"| {name}, maxlen {race['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]} "
+                f"| {ratios[1]} | {race['rows']:,} rows | {seconds} | {ahead} |"
+            )
+    return "\n".join([*lines, "", _hardware([race["environment"] for race in races.values()])])
+
+
+def ceiling_table() -> str:
+    """How near our contestants' steady rate comes to one large matrix product, and where the time of a step goes."""
+    measured = [
+        (name, result) for name, race in _races().items() for result in race["results"] if "share_by_operation" in result
+    ]
+    kinds = list(measured[0][1]["share_by_operation"])
+    lines = [
+        f"| race | contestant | its products, GFLOP/s | one large product, GFLOP/s | share | {' | '.join(kinds)} |",
+        f"|{'---|' * (5 + len(kinds))}",
+    ]
+    for name, result in measured:
+        rate, most = result["products_gflop_per_second"], result["ceiling_gflop_per_second"]
+        shares = " | ".join(f"{result['share_by_operation'][kind]:.0%}" for kind in kinds)
+        lines.append(f"| {name} | {result['name']} | {rate:.0f} | {most:.0f} | {rate / most:.0%} | {shares} |")
+    return "\n".join(lines)
+
+
+def _races() -> dict[str, dict]:
+    return json.loads((PUBLISHED / "race.json").read_text())["races"]
 
 
 def _hardware(environments: list[dict]) -> str:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from halfbert.tables import Data, Rows, spreadsheet_safe
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 STEADY_AFTER_STEPS = 20
-ERROR_COLUMNS = ("file", "row", "text", "truth", "answer", "probability", "loss")
+ERROR_COLUMNS = {
+    "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss"),
+    "multilabel": ("file", "row", "text", "truth", "answer", "missed", "invented", "loss"),
+}
 
 
 def read(folder: Path) -> dict:
@@ -53,18 +57,17 @@ def record(run, folder_bytes: int) -> dict:
 
 def manifest(run) -> dict:
     """What a predictor folder says of itself (its `halfbert.json`, without format version and files)."""
-    test = run.scores or {}
     return {
         "task": run.task,
         "labels": run.data.labels,
-        "thresholds": None,
+        "thresholds": run.thresholds,
         "maxlen": run.maxlen,
         "model": run.options.model,
         "checkpoint": _checkpoint(run),
         "versions": environment.versions(),
         "data": {"files": run.data.files, "split_seed": run.options.seed},
         "best_epoch": run.best.best_epoch,
-        "test": {name: value for name, value in test.items() if isinstance(value, float)} or None,
+        "test": run.scores and report.card_scores(run.scores),
         "stopped": None if run.failure is None else str(run.failure),
     }
 
@@ -75,7 +78,7 @@ def write(run, folder: Path) -> None:
     _write_epochs(run.record["epochs"], folder / "training.xlsx")
     storage.write_text(report.scores_table(run.record), folder / "report.txt")
     if run.scores is not None:
-        storage.write_text(_errors_csv(run.wrong_rows), folder / "errors.csv")
+        storage.write_text(_errors_csv(run.wrong_rows, ERROR_COLUMNS[run.task]), folder / "errors.csv")
 
 
 def draw_multiclass(run, truth: np.ndarray | None, probabilities: np.ndarray | None, folder: Path) -> None:
@@ -87,6 +90,21 @@ def draw_multiclass(run, truth: np.ndarray | None, probabilities: np.ndarray | N
         plots.confusion(run.scores["confusion"], run.data.labels, folder / "confusion.png")
         bins = metrics.reliability_bins(truth, probabilities)
         plots.reliability(bins, run.scores["expected_calibration_error"], folder / "reliability.png")
+
+
+def draw_multilabel(run, truth: dict[str, np.ndarray], probabilities: np.ndarray | None, folder: Path) -> None:
+    """Draw the pictures of a multi-label run into its results folder; those of the test rows only if it was tested."""
+    from halfbert import multilabel_plots
+
+    draw_training(run, folder)
+    labels = run.data.labels
+    if len(labels) > 1:
+        multilabel_plots.cooccurrence(truth["train"], labels, folder / "cooccurrence.png")
+    if run.scores is not None:
+        of_test = truth["test"], probabilities, np.array(run.thresholds), labels
+        multilabel_plots.roc_and_precision_recall(*of_test, folder / "roc_precision_recall.png")
+        multilabel_plots.f1_against_threshold(*of_test, folder / "f1_threshold.png")
+        multilabel_plots.confusion_grid(run.scores["confusion"], labels, folder / "confusion.png")
 
 
 def draw_training(run, folder: Path) -> None:
@@ -118,9 +136,35 @@ def wrong_rows(rows: Rows, truth: np.ndarray, probabilities: np.ndarray, labels:
     ]
 
 
-def _errors_csv(rows: list[dict]) -> str:
+def wrong_multilabel_rows(
+    rows: Rows, truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str]
+) -> list[dict]:
+    """The rows with a missed or invented label, worst first: where they stand, text, labels, loss (mean over labels, nats)."""
+    answers, true = probabilities >= thresholds, truth > 0
+    wrong = np.flatnonzero((answers != true).any(axis=1))
+    losses = -np.log(np.clip(np.where(true, probabilities, 1 - probabilities), 1e-15, 1.0)).mean(axis=1)
+
+    def named(chosen: np.ndarray) -> str:
+        return "; ".join(labels[number] for number in np.flatnonzero(chosen))
+
+    return [
+        {
+            "file": Path(rows.file).name,
+            "row": rows.numbers[index],
+            "text": rows.texts[index],
+            "truth": named(true[index]),
+            "answer": named(answers[index]),
+            "missed": named(true[index] & ~answers[index]),
+            "invented": named(answers[index] & ~true[index]),
+            "loss": f"{losses[index]:.4f}",
+        }
+        for index in wrong[np.argsort(-losses[wrong], kind="stable")]
+    ]
+
+
+def _errors_csv(rows: list[dict], columns: Sequence[str]) -> str:
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, ERROR_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow({name: spreadsheet_safe(value) if isinstance(value, str) else value for name, value in row.items()})
@@ -143,7 +187,7 @@ def _options(run) -> dict:
     """Every option as it was in force, chosen defaults filled in."""
     chosen = {name: str(value) if isinstance(value, Path) else value for name, value in vars(run.options).items()}
     chosen = {name: environment.shareable(value) if isinstance(value, str) else value for name, value in chosen.items()}
-    return {**chosen, "maxlen": run.maxlen, "epochs": run.epochs, "lr": run.rate}
+    return {**chosen, "maxlen": run.maxlen, "epochs": run.epochs, "lr": run.rate, "head": run.head}
 
 
 def _data(data: Data) -> dict:

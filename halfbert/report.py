@@ -11,6 +11,21 @@ SCORE_NAMES = {
     "log_loss": "log loss (nats)",
     "expected_calibration_error": "expected calibration error",
 }
+RANKING_NAMES = {
+    "mean_roc_auc": "mean ROC AUC",
+    "mean_average_precision": "mean average precision",
+    "label_ranking_average_precision": "label-ranking average precision",
+    "log_loss": "log loss (nats)",
+}
+ANSWER_NAMES = {
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "samples_f1": "samples F1",
+    "hamming_loss": "hamming loss",
+    "hamming_score": "hamming score",
+    "exact_match": "exact match",
+}
 LONGEST_CONSOLE_TABLE = 12
 
 
@@ -27,30 +42,67 @@ def training_line(run, parameters: int) -> str:
     rows = len(run.data.train)
     return (
         f"training {run.options.model} ({parameters / 1e6:.1f} M parameters) from {run.checkpoint.name} on the {run.device}: "
-        f"{rows:,} rows, {run.epochs} epochs, batches of {run.options.batch_size}, one-cycle to {run.rate:.2g}"
+        f"{rows:,} rows, {run.epochs} epochs, batches of {run.options.batch_size}, {run.head} head, one-cycle to {run.rate:.2g}"
     )
 
 
 def scores_table(record: dict) -> str:
-    """The scores of the test rows, those of always answering the commonest label beside them, and a line per label."""
+    """The scores of the test rows, those of answering without looking beside them, and a line per label."""
     test = record["test"]
     if test is None:
         return f"No test: the run ended early ({record['stopped']}).\n"
+    lines = _multilabel_scores(test) if record["task"] == "multilabel" else _multiclass_scores(test)
+    return "\n".join([f"{record['data']['rows']['test']:,} test rows", "", *lines, "", *_per_label(test["per_label"])]) + "\n"
+
+
+def _multiclass_scores(test: dict) -> list[str]:
     always = test["commonest_label"]
-    lines = [f"{record['data']['rows']['test']:,} test rows", "", f"{'':30}{'model':>10}  always {always['label']!r}"]
+    lines = [f"{'':30}{'model':>10}  always {always['label']!r}"]
     for key, name in SCORE_NAMES.items():
         baseline = f"{always[key]:>10.4f}" if key in always else ""
         lines.append(f"{name:30}{test[key]:>10.4f}{baseline}")
-    return "\n".join([*lines, "", *_per_label(test["per_label"])]) + "\n"
+    return lines
+
+
+def _multilabel_scores(test: dict) -> list[str]:
+    lines = [f"{'':34}{'at 0.5':>14}{'at thresholds':>15}{'no label ever':>15}"]
+    for key, name in ANSWER_NAMES.items():
+        lines.append(f"{name:34}{test['at_half'][key]:>14.4f}{test['at_thresholds'][key]:>15.4f}{test['no_label'][key]:>15.4f}")
+    lines.append("")
+    for key, name in RANKING_NAMES.items():
+        of_labels = f"  over {test['labels_scored']} labels" if key.startswith("mean") else ""
+        lines.append(f"{name:34}{_score(test[key]):>14}{of_labels}")
+    return lines
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+PER_LABEL = {  # heading of each column that a task's table has
+    "threshold": "threshold",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "f1_at_half": "F1 at 0.5",
+    "roc_auc": "ROC AUC",
+    "average_precision": "av. prec.",
+}
 
 
 def _per_label(rows: list[dict]) -> list[str]:
     width = max(len("label"), *(len(row["label"]) for row in rows)) + 2
-    lines = [f"{'label':{width}}{'precision':>10}{'recall':>10}{'F1':>10}{'rows':>8}"]
+    columns = [key for key in PER_LABEL if key in rows[0]]
+    lines = [f"{'label':{width}}{''.join(f'{PER_LABEL[key]:>11}' for key in columns)}{'rows':>8}"]
     for row in rows:
-        scores = "".join(f"{row[name]:>10.4f}" for name in ("precision", "recall", "f1"))
+        scores = "".join(f"{_score(row[key]):>11}" for key in columns)
         lines.append(f"{row['label']:{width}}{scores}{row['support']:>8,}")
     return lines
+
+
+def card_scores(test: dict) -> dict[str, float]:
+    """The scores that manifest and card name, by key: of many labels those at the chosen thresholds."""
+    return {key: value for key, value in {**test, **test.get("at_thresholds", {})}.items() if isinstance(value, float)}
 
 
 def closing(run) -> str:
@@ -58,11 +110,11 @@ def closing(run) -> str:
     lines = []
     if run.scores is not None:
         table = scores_table(run.record).splitlines()
-        short = len(run.data.labels) <= LONGEST_CONSOLE_TABLE
-        lines += ["", *(table if short else table[: table.index("", 2)]), ""]
-        always = run.scores["commonest_label"]
-        if run.scores["macro_f1"] <= always["macro_f1"]:
-            lines.append(f"warning: no better than always answering {always['label']!r}: try another --lr, or more --epochs")
+        per_label = len(run.data.labels) + 2
+        lines += ["", *(table if len(run.data.labels) <= LONGEST_CONSOLE_TABLE else table[:-per_label]), ""]
+        unlearned = _unlearned(run.scores)
+        if unlearned:
+            lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
     fit, rows = run.timing["fit_seconds"], run.record["timing"]["fit_rows_per_second"]
     lines += [
         f"epoch {run.best.best_epoch} of {len(run.best.rows)} kept; fitted in {fit:.0f} s ({rows:.0f} rows/s)",
@@ -71,6 +123,14 @@ def closing(run) -> str:
         *(f"    {line}" for line in loading_lines(run.options.output.as_posix())),
     ]
     return "\n".join(lines)
+
+
+def _unlearned(scores: dict) -> str | None:
+    """What a model that learned nothing is no better than; None if it learned something."""
+    if "no_label" in scores:
+        return None if (scores["mean_roc_auc"] or 0) > 0.5 else "chance (mean ROC AUC 0.5)"
+    always = scores["commonest_label"]
+    return None if scores["macro_f1"] > always["macro_f1"] else f"always answering {always['label']!r}"
 
 
 def loading_lines(folder: str) -> list[str]:
@@ -88,17 +148,25 @@ def card(manifest: dict, run) -> str:
         f"`{file['name']}` ({file['rows']:,} rows, SHA-256 `{file['sha256'][:12]}…`)" for file in manifest["data"]["files"]
     )
     parts = {part: len(rows) for part, rows in run.data.parts()}
+    multilabel = manifest["task"] == "multilabel"
+    answers = "any number" if multilabel else "one"
+    labels = ", ".join(f"`{label}`" for label in manifest["labels"])
+    if multilabel:
+        labels = ", ".join(
+            f"`{label}` from {threshold:.3f}"
+            for label, threshold in zip(manifest["labels"], manifest["thresholds"], strict=True)
+        )
     lines = [
         f"# {run.options.output.name}",
         "",
-        f"A ktrain predictor: one of {len(manifest['labels'])} labels for a text, by {manifest['model']}, fine-tuned from "
-        f"{checkpoint['name']} (SHA-256 of its weights `{checkpoint['weights_sha256'][:12]}…`).",
+        f"A ktrain predictor: {answers} of {len(manifest['labels'])} labels for a text, by {manifest['model']}, fine-tuned "
+        f"from {checkpoint['name']} (SHA-256 of its weights `{checkpoint['weights_sha256'][:12]}…`).",
         "",
     ]
     if checkpoint["note"]:
         lines += [f"Note: {checkpoint['note']}.", ""]
     lines += [
-        f"- Labels: {', '.join(f'`{label}`' for label in manifest['labels'])}",
+        f"- Labels{', each answered from the probability beside it' if multilabel else ''}: {labels}",
         f"- Texts are cut at {manifest['maxlen']} tokens.",
         f"- Data: {files}; {parts['train']:,} rows trained, {parts['val']:,} chose the epoch ({manifest['best_epoch']} of "
         f"{len(run.best.rows)}), {parts['test']:,} tested; seed {manifest['data']['split_seed']}.",
@@ -107,7 +175,8 @@ def card(manifest: dict, run) -> str:
     if manifest["stopped"]:
         lines += [f"The run ended early ({manifest['stopped']}); it was not tested.", ""]
     else:
-        rows = [f"| {name} | {test[key]:.4f} |" for key, name in SCORE_NAMES.items()]
+        names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
+        rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]
         lines += ["| on the test rows | |", "|---|---|", *rows, ""]
     loading = [
         "import os",

@@ -26,6 +26,7 @@ class TrainingRun:
         self.failure: HalfbertError | Stopped | None = None
         self.timing: dict[str, float | None] = {}
         self.scores: dict | None = None
+        self.thresholds: list[float] | None = None  # of each label, where a text has any number of them
         self.wrong_rows: list[dict] = []
         self.finder: dict | None = None
         self.best = None
@@ -90,6 +91,7 @@ class TrainingRun:
         recipe = self.checkpoint.recipe
         self.epochs = options.epochs or recipe["epochs"]
         self.rate = options.lr or recipe["learning_rate"]
+        self.head = options.head or recipe["head"]
         copies = 1 + (self.epochs if options.keep_epochs else 0)
         storage.check_free_space(options.output, copies * self.checkpoint.bytes + RESULTS_BYTES)
         storage.check_free_space(options.results, RESULTS_BYTES)

@@ -3,9 +3,11 @@
 Import after `environment.prepare`.
 """
 
+import functools
 import math
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +15,7 @@ import tensorflow as tf
 
 from halfbert import batching, console, training_graph
 from halfbert.optimizer import Adam
+from halfbert.plots import readable
 from halfbert.preprocessing import TransformerDataset, ktrain
 
 TOKENS_PER_PREDICTED_BATCH = 4096
@@ -25,8 +28,8 @@ class Diverged(Exception):
     """The loss of a batch or of validation was NaN or infinite."""
 
 
-def compile_model(model, device: str, weight_decay: float = 0.0, multilabel: bool = False) -> None:
-    """Compile a transformers model for ktrain's learner.
+def compile_model(model, device: str, weight_decay: float = 0.0, loss: tf.keras.losses.Loss | None = None) -> None:
+    """Compile a transformers model for ktrain's learner; `loss` is the softmax cross-entropy unless given.
 
     The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
     Keras; on a CPU the forward pass inside it is that of `training_graph`.
@@ -49,11 +52,33 @@ def compile_model(model, device: str, weight_decay: float = 0.0, multilabel: boo
         return {"loss": loss}
 
     model.train_step = train_step
-    losses = tf.keras.losses
-    loss = losses.BinaryCrossentropy if multilabel else losses.CategoricalCrossentropy
     with model.distribute_strategy.scope():
-        model.compile(optimizer=Adam(weight_decay=weight_decay), loss=loss(from_logits=True), metrics=[])
+        loss = loss or tf.keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer=Adam(weight_decay=weight_decay), loss=loss, metrics=[])
         _create_variables(model)
+
+
+class SigmoidCrossentropy(tf.keras.losses.Loss):
+    """Mean over the labels of a text of the binary cross-entropy of each (nats), from logits.
+
+    `positive_weights`, (labels,) or None, weighs the part of a label that the text has. Keras' own `class_weight` would take
+    the first label of each text for its class.
+    """
+
+    def __init__(self, positive_weights: np.ndarray | None = None):
+        super().__init__(name="sigmoid_crossentropy")
+        self.positive_weights = 1.0 if positive_weights is None else positive_weights.astype(np.float32)
+
+    def call(self, truth, logits):
+        """(rows,) losses of (rows, labels) 0/1 truth and logits."""
+        losses = tf.nn.weighted_cross_entropy_with_logits(truth, logits, self.positive_weights)
+        return tf.reduce_mean(losses, axis=-1)
+
+
+def balancing_weights(truth: np.ndarray) -> np.ndarray:
+    """(labels,) weights by which the rows that have a label count as much as those that lack it; truth (rows, labels) 0/1."""
+    having = truth.sum(axis=0)
+    return (len(truth) - having) / having
 
 
 def _create_variables(model) -> None:
@@ -102,6 +127,31 @@ def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
             features["token_type_ids"] = tf.zeros_like(features["input_ids"])
         answers[rows] = step(features).numpy()
     return answers
+
+
+def first_token_states(model, data: TransformerDataset, rows: np.ndarray, device: str) -> np.ndarray:
+    """(rows, hidden) float32: the encoder's last state of the first token of the given rows' texts, which the head reads."""
+    encoder = model.bert if model.config.model_type == "bert" else model.distilbert
+    shape = tf.TensorSpec([None, None], tf.int32)
+
+    @functools.partial(tf.function, input_signature=[shape, shape])
+    @tf.autograph.experimental.do_not_convert
+    def states(input_ids, attention_mask):
+        if device == "cpu" and training_graph.supports(model):
+            return training_graph.first_token_states(training_graph.describe(model), input_ids, attention_mask, False)
+        return tf.cast(encoder(input_ids, attention_mask=attention_mask, training=False)[0][:, 0], tf.float32)
+
+    lengths = data.encoded.lengths[rows]
+    found = np.empty((len(rows), _hidden_size(model.config)), np.float32)
+    batches = batching.batches_in_order_of_length(lengths, TOKENS_PER_PREDICTED_BATCH)
+    for batch in console.progress(batches, len(batches), "probing the encoder"):
+        ids, mask = data.encoded.padded(rows[batch])
+        found[batch] = states(tf.constant(ids), tf.constant(mask)).numpy()
+    return found
+
+
+def _hidden_size(config) -> int:
+    return config.hidden_size if config.model_type == "bert" else config.dim
 
 
 def _predict_step(model) -> Callable:
@@ -161,6 +211,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self.rows: list[dict] = []
         self.best_epoch: int | None = None
         self.best_weights: list[np.ndarray] | None = None
+        self.best_logits: np.ndarray | None = None  # (validation rows, labels)
         self.step_ends: list[list[float]] = []  # perf_counter after each batch, by epoch
         self.learning_rates: list[float] = []  # of each step
         self.momenta: list[float] = []
@@ -192,13 +243,14 @@ class BestEpoch(tf.keras.callbacks.Callback):
             return  # an epoch that was cut short by a signal is none
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             raise Diverged(f"weights became NaN or infinite in epoch {epoch + 1}")  # a loss need not show it
-        scores = self.score(predict_logits(self.model, self.validation, "validation"))
+        logits = predict_logits(self.model, self.validation, "validation")
+        scores = self.score(logits)
         row = {"epoch": epoch + 1, "train_loss": float(np.mean(self.losses)), **scores}
         if not math.isfinite(scores["val_loss"]):
             raise Diverged(f"the validation loss became {scores['val_loss']} after epoch {epoch + 1}")
         self.rows.append(row)
         if self._is_best(row):
-            self.best_epoch, self.best_weights = epoch + 1, self.model.get_weights()
+            self.best_epoch, self.best_weights, self.best_logits = epoch + 1, self.model.get_weights(), logits
         if self.keep:
             self.keep(epoch + 1)
         row["seconds"] = time.perf_counter() - self.started
@@ -213,7 +265,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         return (row[self.chosen_by], -row["val_loss"]) > (best[self.chosen_by], -best["val_loss"])
 
     def _say(self, row: dict) -> None:
-        scores = ", ".join(f"{key[4:].replace('_', ' ')} {row[key]:.3f}" for key in row if key.startswith("val_"))
+        scores = ", ".join(f"{readable(key[4:])} {row[key]:.3f}" for key in row if key.startswith("val_"))
         mark = "  (best so far)" if row["epoch"] == self.best_epoch else ""
         console.say(
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
@@ -221,7 +273,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         )
 
 
-def find_learning_rate(learner, model, device: str, weight_decay: float, multilabel: bool = False) -> dict:
+def find_learning_rate(learner, model, device: str, weight_decay: float) -> dict:
     """ktrain's learning-rate finder: {"rates", "losses", "suggestion"}; the model's weights are put back.
 
     The suggestion is ktrain's, the middle of the longest stretch in which the loss falls; None where it hardly falls at all.
@@ -229,11 +281,12 @@ def find_learning_rate(learner, model, device: str, weight_decay: float, multila
     before = model.get_weights()
     data, batch_size = learner.train_data, learner.batch_size
     data.batch_size = min(batch_size, data.nsamples())  # ktrain takes rows // batch_size steps an epoch
-    with _scratch():
+    with _scratch(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ktrain's, of a curve too short for another estimate, which nothing here reads
         learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(data), verbose=0)
     data.batch_size = batch_size
     model.set_weights(before)
-    compile_model(model, device, weight_decay, multilabel)  # the finder's moments would be a false start
+    compile_model(model, device, weight_decay, model.loss)  # the finder's moments would be a false start
     rates, losses = ([float(value) for value in values] for values in (learner.lr_finder.lrs, learner.lr_finder.losses))
     fell = min(losses) < LEAST_FALL * losses[0]
     return {"rates": rates, "losses": losses, "suggestion": float(learner.lr_estimate()[2]) if fell else None}

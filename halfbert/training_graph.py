@@ -62,13 +62,17 @@ def forward(model):
     Returns a function of (features, training) to (B, labels) float32 logits, for use inside a tf.function. The features are
     {"input_ids", "attention_mask"}, (B, L) int32. The model itself is not changed.
     """
-    describe = {"bert": _bert, "distilbert": _distilbert}[model.config.model_type]
 
     @tf.autograph.experimental.do_not_convert  # nothing here branches on a tensor; converting it only costs time
     def call(features: dict, training: bool) -> tf.Tensor:
         return logits(describe(model), features["input_ids"], features["attention_mask"], training)
 
     return call
+
+
+def describe(model) -> _Network:
+    """The variables of a TFBert- or TFDistilBertForSequenceClassification, as the functions here take them."""
+    return {"bert": _bert, "distilbert": _distilbert}[model.config.model_type](model)
 
 
 def supports(model) -> bool:
@@ -80,6 +84,13 @@ def supports(model) -> bool:
 
 def logits(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
     """(B, labels) float32 answers for (B, L) int32 token ids and mask."""
+    x = first_token_states(network, input_ids, attention_mask, training)
+    x = network.pooler_activation(_dense(x, network.pooler))
+    return _dense(_dropout(x, network.classifier_dropout, training), network.classifier)
+
+
+def first_token_states(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
+    """(B, h) float32: the last hidden state of each text's first token, all that the head reads."""
     shape = tf.shape(input_ids)
     rows, tokens = shape[0], shape[1]
     x = tf.gather(network.words, input_ids) + network.positions[:tokens]  # (B, L, h)
@@ -90,9 +101,7 @@ def logits(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, t
     mask_scores = (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED  # (B, L)
     for layer in network.layers[:-1]:
         x = _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only=False)
-    x = _layer(x, network.layers[-1], network, mask_scores, rows, tokens, training, first_token_only=True)  # (B, h)
-    x = network.pooler_activation(_dense(x, network.pooler))
-    return _dense(_dropout(x, network.classifier_dropout, training), network.classifier)
+    return _layer(x, network.layers[-1], network, mask_scores, rows, tokens, training, first_token_only=True)
 
 
 def _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only):

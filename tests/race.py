@@ -3,7 +3,10 @@
 Each contestant runs in a process of its own, on the same rows, in turn, several times. A *job* is the time between a read
 table and a fitted model. The *steady* rate is taken between two jobs of different length, so that what comes once
 (loading, tracing, warming up) falls out: (rows of the long job - rows of the short one) / (its seconds - the other's). The
-short job has 20 steps.
+short job has 20 steps. Where a contestant of ours knows the matrix products of its jobs, their rate is set against that of
+one large product in the same process: the machine's ceiling.
+
+The record is written after each race, so that one race can be run again without the others (--races).
 
 The peers are scripts as `ktrain_vanilla.py`, `hf_trainer.py` and their `race_data.py`: they take --checkpoint, --train, --test,
 --text-column, --label-column, --train-rows, --test-rows, --maxlen, --batch-size and --threads, and print one JSON line with
@@ -27,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from halfbert import checkpoints, environment, storage
 
 BATCH_SIZE = 16
+FIGURES = ("fit_seconds", "gflop", "ceiling_gflop_per_second", "share_by_operation")  # kept of what a process reports
 FEW_ROWS = 20 * BATCH_SIZE
 KTRAIN_ROWS = (5 * BATCH_SIZE, 25 * BATCH_SIZE)  # plain ktrain is slow, and its rate the same all along
 
@@ -52,7 +56,7 @@ RACES = (
         ("text", "category"),
         128,
         8192,
-        ("ktrain", "trainer", "float32"),
+        ("ktrain", "trainer", "float32", "mixed_bfloat16", "distilbert"),
     ),
     Race(
         "film reviews",
@@ -61,7 +65,7 @@ RACES = (
         ("Reviews", "Sentiment"),
         256,
         512,
-        ("trainer", "float32", "mixed_bfloat16"),
+        ("trainer", "float32", "mixed_bfloat16", "distilbert"),
     ),
 )
 NAMES = {
@@ -69,7 +73,10 @@ NAMES = {
     "trainer": "Hugging Face Trainer, fp32",
     "float32": "halfbert, fp32",
     "mixed_bfloat16": "halfbert, bf16 products",
+    "distilbert": "halfbert, fp32, DistilBERT form",
 }
+PEER_SCRIPTS = {"ktrain": "ktrain_vanilla", "trainer": "hf_trainer"}
+PRECISION = {"float32": "float32", "mixed_bfloat16": "mixed_bfloat16", "distilbert": "float32"}  # of ours
 
 
 def main() -> None:
@@ -78,25 +85,39 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, required=True, help="folder with the peers' scripts")
     parser.add_argument("--data", type=Path, required=True, help="folder with the tables")
     parser.add_argument("--peer-python", required=True, help="Python of an environment with PyTorch and transformers")
+    parser.add_argument("--races", nargs="+", choices=[race.name for race in RACES], help="default: all")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=environment.available_cpus())
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "published" / "race.json")
     options = parser.parse_args()
-    checkpoint = checkpoints.mini("bert").folder
-    samples = []
+    earlier = json.loads(options.output.read_text())["races"] if options.output.exists() else {}
     for race in RACES:
-        for repeat, contestant in itertools.product(range(options.repeats), race.contestants):
-            for rows in KTRAIN_ROWS if contestant == "ktrain" else (FEW_ROWS, race.rows):
-                load = os.getloadavg()[0]
-                seconds = job(race, contestant, rows, checkpoint, options)
-                samples.append([race.name, contestant, repeat, rows, seconds, load])
-                print(f"{race.name}, {NAMES[contestant]}, run {repeat + 1}: {rows} rows in {seconds:.1f} s", flush=True)
-    record = {
-        "schema_version": 1,
+        if options.races is None or race.name in options.races:
+            earlier[race.name] = run(race, options)
+            options.output.parent.mkdir(parents=True, exist_ok=True)
+            record = {"schema_version": 2, "races": {r.name: earlier[r.name] for r in RACES if r.name in earlier}}
+            storage.write_json(record, options.output)
+
+
+def run(race: Race, options) -> dict:
+    """The record of one race: every job's figures, and their medians."""
+    samples = []
+    for repeat, contestant in itertools.product(range(options.repeats), race.contestants):
+        for rows in KTRAIN_ROWS if contestant == "ktrain" else (FEW_ROWS, race.rows):
+            load = os.getloadavg()[0]
+            figures = job(race, contestant, rows, options)
+            sample = {"contestant": contestant, "repeat": repeat, "rows": rows, "load_before": load}
+            samples.append(sample | {key: figures[key] for key in FIGURES if key in figures})
+            print(
+                f"{race.name}, {NAMES[contestant]}, run {repeat + 1}: {rows} rows in {figures['fit_seconds']:.1f} s", flush=True
+            )
+    return {
         "date": time.strftime("%Y-%m-%d"),
+        "maxlen": race.maxlen,
+        "rows": race.rows,
         "batch_size": BATCH_SIZE,
-        "samples": {"columns": ["race", "contestant", "repeat", "rows", "fit_seconds", "load_before"], "rows": samples},
-        "results": [summary(race, contestant, samples) for race in RACES for contestant in race.contestants],
+        "results": [summary(race, contestant, samples) for contestant in race.contestants],
+        "samples": samples,
         "environment": {
             "threads": options.threads,
             "versions": environment.versions(),
@@ -104,17 +125,15 @@ def main() -> None:
             "commit": environment.commit(),
         },
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    storage.write_json(record, options.output)
 
 
-def job(race: Race, contestant: str, rows: int, checkpoint: Path, options) -> float:
-    """Seconds of one job, as the contestant's own process reports them."""
-    ours = contestant in environment.PRECISIONS
+def job(race: Race, contestant: str, rows: int, options) -> dict:
+    """The figures of one job, as the contestant's own process reports them."""
+    ours = contestant in PRECISION
     script = ROOT / "tests" / "race_halfbert.py" if ours else options.peers / f"{PEER_SCRIPTS[contestant]}.py"
     python = options.peer_python if contestant == "trainer" else sys.executable
     arguments = {
-        "checkpoint": checkpoint,
+        "checkpoint": checkpoints.mini("distilbert" if contestant == "distilbert" else "bert").folder,
         "train": options.data / race.train,
         "test": options.data / race.test,
         "text-column": race.columns[0],
@@ -128,34 +147,35 @@ def job(race: Race, contestant: str, rows: int, checkpoint: Path, options) -> fl
     command = [python, str(script), *(str(part) for name, value in arguments.items() for part in (f"--{name}", value))]
     variables = {**os.environ, "PYTHONPATH": str(options.peers), "PYTHONDONTWRITEBYTECODE": "1"}
     if ours:
-        variables["RACE_PRECISION"] = contestant
+        variables["RACE_PRECISION"] = PRECISION[contestant]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])["fit_seconds"]
+    return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-PEER_SCRIPTS = {"ktrain": "ktrain_vanilla", "trainer": "hf_trainer"}
-
-
-def summary(race: Race, contestant: str, samples: list[list]) -> dict:
+def summary(race: Race, contestant: str, samples: list[dict]) -> dict:
     """Medians over the repeats: the steady rate, and the seconds of the long job (none for ktrain, which ran a shorter one)."""
-    mine = [sample for sample in samples if sample[:2] == [race.name, contestant]]
-    few, many = (KTRAIN_ROWS if contestant == "ktrain" else (FEW_ROWS, race.rows))[:2]
-    by_repeat = [
-        {rows: seconds for _, _, r, rows, seconds, _ in mine if r == repeat} for repeat in sorted({s[2] for s in mine})
-    ]
-    rates = [(many - few) / (seconds[many] - seconds[few]) for seconds in by_repeat]
-    return {
-        "race": race.name,
+    mine = [sample for sample in samples if sample["contestant"] == contestant]
+    few, many = KTRAIN_ROWS if contestant == "ktrain" else (FEW_ROWS, race.rows)
+    short, long = ([sample for sample in mine if sample["rows"] == rows] for rows in (few, many))
+    seconds = [b["fit_seconds"] - a["fit_seconds"] for a, b in zip(short, long, strict=True)]
+    result = {
         "contestant": contestant,
         "name": NAMES[contestant],
-        "maxlen": race.maxlen,
-        "rows": race.rows,
-        "steady_rows_per_second": statistics.median(rates),
-        "steady_by_repeat": rates,
-        "job_seconds": None if contestant == "ktrain" else statistics.median(seconds[many] for seconds in by_repeat),
+        "steady_rows_per_second": statistics.median((many - few) / elapsed for elapsed in seconds),
+        "steady_by_repeat": [(many - few) / elapsed for elapsed in seconds],
+        "job_seconds": None if contestant == "ktrain" else statistics.median(sample["fit_seconds"] for sample in long),
     }
+    if contestant in PRECISION:
+        rates = [(b["gflop"] - a["gflop"]) / elapsed for a, b, elapsed in zip(short, long, seconds, strict=True)]
+        result["products_gflop_per_second"] = statistics.median(rates)
+        result["ceiling_gflop_per_second"] = statistics.median(sample["ceiling_gflop_per_second"] for sample in short + long)
+        result["share_by_operation"] = {
+            kind: statistics.median(sample["share_by_operation"][kind] for sample in long)
+            for kind in long[0]["share_by_operation"]
+        }
+    return result
 
 
 if __name__ == "__main__":

@@ -1,0 +1,268 @@
+"""Scores and thresholds where a text bears any number of labels, as plain Python numbers that go into a record unchanged.
+
+Everywhere `truth` holds 0 and 1, shape (rows, labels), and `probabilities` floats from 0 to 1 of the same shape. A label is
+answered where its probability is at least its threshold.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
+
+THRESHOLD_RULES = ("0.5", "f1", "gmean", "global-f1")
+
+
+def choose_thresholds(truth: np.ndarray, probabilities: np.ndarray, how: str) -> np.ndarray:
+    """Chooses from which probability on each label is answered; give it validation rows, never test rows.
+
+    A threshold stands in the middle between the two neighbouring probabilities that it parts, so that neither rounding nor
+    slightly other texts change the answers. Of several that score the same, the one nearest to 0.5 is taken. A label whose
+    rows let no threshold score above 0 keeps 0.5: one without positive rows and, for "gmean", one without negative rows or
+    with a single probability for all.
+
+    Args:
+        truth: 0 and 1, shape (rows, labels).
+        probabilities: floats from 0 to 1, shape (rows, labels).
+        how: one of `THRESHOLD_RULES`. "f1": per label, the best F1 (Yang 2001 calls this SCut). Where a label cannot be told
+            at all, that answers it always, as Lipton et al. 2014 (arXiv:1402.1892) warn. "gmean": per label, the best
+            geometric mean of sensitivity and specificity over the ROC curve (Kubat and Matwin 1997). "global-f1": one
+            threshold for all labels, of the best micro F1, which pools all answers as the one threshold does: rare labels,
+            whose own F1 would be mostly noise, cannot move it ("f1" already gives the best macro F1).
+
+    Returns:
+        Thresholds between 0 and 1, both exclusive, shape (labels,).
+
+    Raises:
+        ValueError: the rule is unknown, the shapes do not fit together, there are no rows, or a value is out of range.
+    """
+    if how not in THRESHOLD_RULES:
+        raise ValueError(f"expected one of {', '.join(THRESHOLD_RULES)}, found {how!r}")
+    _check(truth, probabilities)
+    _check_range(probabilities)
+    if how == "0.5":
+        return np.full(truth.shape[1], 0.5)
+    if how == "global-f1":
+        return np.full(truth.shape[1], _best_threshold(truth.ravel(), probabilities.ravel(), _f1_of_cuts))
+    score = {"f1": _f1_of_cuts, "gmean": _order_of_gmeans}[how]
+    return np.array([_best_threshold(*label, score) for label in zip(truth.T, probabilities.T, strict=True)])
+
+
+def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str]) -> dict:
+    """Scores the answers at 0.5 and at the chosen thresholds, and the ranking by probability that both come from.
+
+    Args:
+        truth: 0 and 1, shape (rows, labels).
+        probabilities: floats from 0 to 1, shape (rows, labels).
+        thresholds: shape (labels,), chosen on other rows than these.
+        labels: the names, in column order.
+
+    Returns:
+        `mean_roc_auc` and `mean_average_precision`, the means over the `labels_scored` labels that have rows with and rows
+        without them (None if there is no such label); `label_ranking_average_precision` (1 for a row with no label or all);
+        `log_loss` (binary cross-entropy, mean over rows and labels, nats); `thresholds`; `per_label` (in label order, `roc_auc`
+        and `average_precision` None where undefined); `confusion` (of each label at its threshold: [[true negatives, false
+        positives], [false negatives, true positives]]); and under `at_half`, `at_thresholds` and `no_label`, which is what
+        answering no label at all scores:
+
+        - `micro_f1`, `macro_f1`, `weighted_f1`: as in scikit-learn; 0 for a label with neither rows nor answers.
+        - `samples_f1`: the mean of each row's F1; 1 for a row with neither labels nor answers, as in the hamming score, for
+          0 (scikit-learn's default) would punish the right answer of all rows without labels. It is scikit-learn's with
+          `zero_division=1`.
+        - `hamming_loss`: the share of all rows' labels that are answered wrongly.
+        - `hamming_score`: the mean over rows of the labels both true and answered, by those true or answered; 1 for a row
+          with neither (the "accuracy" of Godbole and Sarawagi 2004).
+        - `exact_match`: the share of rows with all labels right.
+
+    Raises:
+        ValueError: the shapes do not fit together, there are no rows, or a value is out of range.
+    """
+    _check(truth, probabilities)
+    _check_range(probabilities)
+    if not truth.shape[1] == len(labels) == len(thresholds):
+        raise ValueError(f"{len(labels)} labels and {len(thresholds)} thresholds do not fit {truth.shape[1]} columns")
+    true, at_thresholds, at_half = truth > 0, probabilities >= thresholds, probabilities >= 0.5
+    areas, precisions = ranking_scores(true, probabilities)
+    return {
+        "mean_roc_auc": _mean(areas),
+        "mean_average_precision": _mean(precisions),
+        "labels_scored": sum(area is not None for area in areas),
+        "label_ranking_average_precision": float(label_ranking_average_precision_score(true, probabilities)),
+        "log_loss": _cross_entropy(true, probabilities),
+        "at_half": _scores_of_answers(true, at_half),
+        "at_thresholds": _scores_of_answers(true, at_thresholds),
+        "no_label": _scores_of_answers(true, np.zeros_like(true)),
+        "thresholds": [float(threshold) for threshold in thresholds],
+        "per_label": _table(
+            {
+                "label": labels,
+                "threshold": thresholds,
+                **scores_per_label(true, at_thresholds),
+                "f1_at_half": scores_per_label(true, at_half)["f1"],
+                "support": true.sum(axis=0),
+                "roc_auc": areas,
+                "average_precision": precisions,
+            }
+        ),
+        "confusion": _confusion(true, at_thresholds),
+    }
+
+
+def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Scores the validation rows after an epoch; cheap enough for every epoch.
+
+    The epoch is best chosen by the mean average precision: it needs no threshold, which is chosen only later; every label
+    weighs the same, so the rare ones count; and, unlike ROC AUC, it falls when a rare label's few rows are buried among
+    false ones (Davis and Goadrich 2006).
+
+    Args:
+        truth: 0 and 1, shape (rows, labels).
+        probabilities: floats from 0 to 1, shape (rows, labels).
+
+    Returns:
+        `val_loss` (binary cross-entropy, mean over rows and labels, nats), `val_mean_average_precision`,
+        `val_mean_roc_auc` (over the labels that have rows with and rows without them; 0 where no label has), `val_micro_f1`
+        (at 0.5). All are NaN where a probability is.
+
+    Raises:
+        ValueError: the shapes do not fit together, there are no rows, or truth holds more than 0 and 1.
+    """
+    _check(truth, probabilities)
+    loss = _cross_entropy(truth > 0, probabilities)
+    if math.isnan(loss):
+        return dict.fromkeys(("val_loss", "val_mean_average_precision", "val_mean_roc_auc", "val_micro_f1"), math.nan)
+    areas, precisions = ranking_scores(truth > 0, probabilities)
+    return {
+        "val_loss": loss,
+        "val_mean_average_precision": _mean(precisions) or 0.0,
+        "val_mean_roc_auc": _mean(areas) or 0.0,
+        "val_micro_f1": _scores_of_answers(truth > 0, probabilities >= 0.5)["micro_f1"],
+    }
+
+
+def ranking_scores(true: np.ndarray, probabilities: np.ndarray) -> tuple[list[float | None], list[float | None]]:
+    """ROC AUC and average precision of each label, from booleans and floats of shape (rows, labels).
+
+    Both are None for a label without rows of both kinds, those that bear it and those that do not.
+    """
+    areas, precisions = [], []
+    for column, ranked_by in zip(true.T, probabilities.T, strict=True):
+        defined = column.min() < column.max()
+        areas.append(float(roc_auc_score(column, ranked_by)) if defined else None)
+        precisions.append(float(average_precision_score(column, ranked_by)) if defined else None)
+    return areas, precisions
+
+
+def scores_per_label(true: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
+    """`precision`, `recall` and `f1` of each label, from booleans of shape (rows, labels); 0 where nothing is to be shared."""
+    found, support, given = (true & answers).sum(axis=0), true.sum(axis=0), answers.sum(axis=0)
+    return {"precision": _share(found, given), "recall": _share(found, support), "f1": _share(2 * found, support + given)}
+
+
+def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores one label with each of its probabilities as the threshold.
+
+    Args:
+        truth: 0 and 1, shape (rows,).
+        probabilities: floats from 0 to 1, shape (rows,).
+
+    Returns:
+        The different probabilities, rising, and the F1 at each (0 everywhere if no row has the label). A threshold that
+        stands between two of them scores as the upper one.
+    """
+    cuts, found, answered = _cuts(truth, probabilities)
+    return cuts[::-1], _f1_of_cuts(found, answered)[::-1]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of the logits' shape, computed in float64; no logit is too large for it."""
+    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
+
+
+def _check(truth: np.ndarray, probabilities: np.ndarray) -> None:
+    if truth.ndim != 2 or truth.shape != probabilities.shape:
+        raise ValueError(f"expected two arrays of shape (rows, labels), found {truth.shape} and {probabilities.shape}")
+    if not truth.size:
+        raise ValueError(f"no rows or no labels to score: shape {truth.shape}")
+    if not np.isin(truth, (0, 1)).all():
+        raise ValueError(f"expected a truth of 0 and 1, found {truth.min()} to {truth.max()}")
+
+
+def _check_range(probabilities: np.ndarray) -> None:
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError(f"expected probabilities from 0 to 1, found {probabilities.min()} to {probabilities.max()}")
+
+
+def _best_threshold(truth: np.ndarray, probabilities: np.ndarray, score: Callable) -> float:
+    cuts, found, answered = _cuts(truth, probabilities)
+    below = np.append(cuts[1:], 0.0)
+    middles = (cuts + below) / 2
+    # Two probabilities may be so near that no number lies between them.
+    thresholds = np.where(middles > below, middles, cuts)
+    scores = np.where((thresholds > 0) & (thresholds < 1), score(found, answered), 0)
+    if not scores.any():
+        return 0.5
+    best = thresholds[scores == scores.max()]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def _cuts(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The different probabilities, falling, and with each as the threshold: how many answers are right, and how many given."""
+    falling = np.argsort(-probabilities)
+    ranked = probabilities[falling].astype(np.float64)
+    last_of_equals = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True))
+    return ranked[last_of_equals], np.cumsum(truth[falling] > 0)[last_of_equals], last_of_equals + 1
+
+
+def _f1_of_cuts(found: np.ndarray, answered: np.ndarray) -> np.ndarray:
+    positives = found[-1]  # the last cut answers every row
+    return 2 * found / (answered + positives)
+
+
+def _order_of_gmeans(found: np.ndarray, answered: np.ndarray) -> np.ndarray:
+    """True positives times true negatives: whole numbers that rank the cuts, and tie them, as their geometric means do."""
+    negatives = answered[-1] - found[-1]
+    return found * (negatives - (answered - found))
+
+
+def _mean(scores: list[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _cross_entropy(true: np.ndarray, probabilities: np.ndarray) -> float:
+    of_truth = np.where(true, probabilities, 1 - probabilities.astype(np.float64))
+    epsilon = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)).mean())
+
+
+def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+    both, either = true & answers, true | answers
+    support, given = true.sum(axis=0), answers.sum(axis=0)
+    f1 = scores_per_label(true, answers)["f1"]
+    scores = {
+        "micro_f1": _share(2 * both.sum(), support.sum() + given.sum()),
+        "macro_f1": f1.mean(),
+        "weighted_f1": _share((f1 * support).sum(), support.sum()),
+        "samples_f1": _share(2 * both.sum(axis=1), true.sum(axis=1) + answers.sum(axis=1), empty=1).mean(),
+        "hamming_loss": (true != answers).mean(),
+        "hamming_score": _share(both.sum(axis=1), either.sum(axis=1), empty=1).mean(),
+        "exact_match": (true == answers).all(axis=1).mean(),
+    }
+    return {name: float(score) for name, score in scores.items()}
+
+
+def _share(part: np.ndarray, whole: np.ndarray, empty: float = 0.0) -> np.ndarray:
+    """`part` of `whole`, element by element; `empty` where the whole is nothing."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), float(empty)), where=np.asarray(whole) > 0)
+
+
+def _confusion(true: np.ndarray, answers: np.ndarray) -> list[list[list[int]]]:
+    cells = np.array([[~true & ~answers, ~true & answers], [true & ~answers, true & answers]])
+    return np.moveaxis(cells.sum(axis=2), 2, 0).tolist()
+
+
+def _table(columns: dict) -> list[dict]:
+    """One entry per row of the columns, of plain Python values."""
+    plain = {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
+    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
