@@ -26,7 +26,7 @@ environment.prepare(device="cpu", threads=args.threads, precision=precision)
 import numpy as np
 import tensorflow as tf
 
-from halfbert import training
+from halfbert import probe, training
 from halfbert.preprocessing import Transformer
 
 CEILING_SIZE = 2048  # rows and columns of the large product
@@ -97,6 +97,9 @@ train = transformer.preprocess_train(x, np.array([names.index(label) for label i
 train.epochs = args.epochs
 model = transformer.get_classifier()
 training.compile_model(model, "cpu")
+probe_start = time.perf_counter()
+probe.fit_head(model, train, "cpu")
+probe_seconds = time.perf_counter() - probe_start
 learner = training.get_learner(model, train_data=train, batch_size=args.batch_size)
 learner.fit_onecycle(args.lr, args.epochs, verbose=0)
 fit_seconds = time.perf_counter() - start
@@ -107,6 +110,7 @@ print(
         {
             "contestant": f"halfbert, {precision}",
             "fit_seconds": fit_seconds,
+            "probe_seconds": probe_seconds,
             "accuracy": float(np.mean([answer == truth for answer, truth in zip(answers, yt, strict=True)])),
             "gflop": gflop(model, train),
             "ceiling_gflop_per_second": ceiling(),
