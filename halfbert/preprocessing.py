@@ -126,6 +126,13 @@ class Transformer(text.Transformer):
         self.tok = self.tok_dct = None
         self.max_features, self.ngram_range = 10000, 1  # ktrain's; nothing reads them here
         self.batch_size, self.use_with_learner = None, True
+        if multilabel and len(class_names) == 1:
+            # ktrain takes the 0 and 1 of a single label for numbers of classes, and there is no class 1.
+            self.ytransform = text.preprocessor.U.YTransform()
+
+    def _transform_y(self, y_data, train=False, verbose=1) -> np.ndarray:
+        """Labels as 0/1 columns stay as they are; numbers become one-hot rows."""
+        return y_data if self.multilabel else super()._transform_y(y_data, train, verbose)
 
     def hf_convert_examples(self, texts, y=None, tokenizer=None, **_) -> TransformerDataset:
         """ktrain's seam between texts and data set: here, one tokenising call and no padding."""

@@ -14,7 +14,14 @@ from halfbert.environment import PROJECT
 README = PROJECT / "README.md"
 PUBLISHED = PROJECT / "results" / "published"
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
-NAMES = {"messages": "messages (embedded)", "news": "news headlines", "banking77": "banking77", "imdb": "IMDB"}
+NAMES = {
+    "messages": "messages (embedded)",
+    "news": "news headlines",
+    "banking77": "banking77",
+    "imdb": "IMDB",
+    "toxic": "toxic comments",
+    "goemotions": "GoEmotions",
+}
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +38,13 @@ def main(argv: list[str]) -> int:
 
 def fresh(readme: str) -> str:
     """The README with each made part as it should be now."""
-    makers = {"options": option_table, "quality": quality_table, "speed": speed_table, "ceiling": ceiling_table}
+    makers = {
+        "options": option_table,
+        "quality": quality_table,
+        "multilabel": multilabel_table,
+        "speed": speed_table,
+        "ceiling": ceiling_table,
+    }
     return PART.sub(lambda match: f"{match[1]}{makers[match[2]]()}\n{match[3]}", readme)
 
 
@@ -65,9 +78,9 @@ def _help(action: argparse.Action) -> str:
     return (action.help % {"default": action.default}).replace("|", "\\|")
 
 
-def published() -> list[dict]:
-    """The committed records of multiclass runs, by table and model, each with its folder's name as "name"."""
-    folders = sorted((PUBLISHED / "multiclass").glob("*/record.json"))
+def published(task: str) -> list[dict]:
+    """The committed records of a task's runs, by table and model, each with its folder's name as "name"."""
+    folders = sorted((PUBLISHED / task).glob("*/record.json"))
     found = [{**records.read(path.parent), "name": path.parent.name} for path in folders]
     order = list(NAMES)
     return sorted(found, key=lambda record: (order.index(_table(record)), record["data"]["rows"]["train"], record["name"]))
@@ -78,20 +91,45 @@ def _table(record: dict) -> str:
 
 
 def quality_table() -> str:
-    """A line for each committed record: table, rows, model, scores on the test rows, epochs, minutes, rows a second."""
+    """A line for each committed multiclass record: its scores on the test rows, and what they took."""
+    return _scores("multiclass", {"accuracy": "accuracy", "macro F1": "macro_f1"})
+
+
+def multilabel_table() -> str:
+    """A line for each committed multi-label record: its scores on the test rows, and what they took."""
+    scores = {
+        "mean ROC AUC": "mean_roc_auc",
+        "macro F1 at 0.5": "at_half/macro_f1",
+        "at thresholds": "at_thresholds/macro_f1",
+        "hamming score at 0.5": "at_half/hamming_score",
+        "at the thresholds": "at_thresholds/hamming_score",
+        "no label ever": "no_label/hamming_score",
+    }
+    return _scores("multilabel", scores)
+
+
+def _scores(task: str, scores: dict[str, str]) -> str:
     lines = [
-        "| table | rows: train / val / test | model | accuracy | macro F1 | epoch kept | epochs | fit, minutes | seed |",
-        "|---|---|---|---|---|---|---|---|---|",
+        f"| table | rows: train / val / test | model | {' | '.join(scores)} | epoch kept | epochs | fit, minutes | seed |",
+        f"|{'---|' * (len(scores) + 7)}",
     ]
-    for record in published():
-        rows = record["data"]["rows"]
+    found = published(task)
+    for record in found:
+        rows, precision = record["data"]["rows"], record["options"]["precision"]
+        values = " | ".join(f"{_at(record['test'], path):.4f}" for path in scores.values())
         lines.append(
-            f"| [{NAMES[_table(record)]}](results/published/multiclass/{record['name']}/report.txt) "
-            f"| {rows['train']:,} / {rows['val']:,} / {rows['test']:,} | {record['model']} "
-            f"| {record['test']['accuracy']:.4f} | {record['test']['macro_f1']:.4f} | {record['best_epoch']} "
+            f"| [{NAMES[_table(record)]}](results/published/{task}/{record['name']}/report.txt) "
+            f"| {rows['train']:,} / {rows['val']:,} / {rows['test']:,} "
+            f"| {record['model']}{'' if precision == 'float32' else f', {precision}'} | {values} | {record['best_epoch']} "
             f"| {len(record['epochs'])} | {record['timing']['fit_seconds'] / 60:.1f} | {record['split']['seed']} |"
         )
-    return "\n".join([*lines, "", _hardware([record["environment"] for record in published()])])
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in found])])
+
+
+def _at(scores: dict, path: str) -> float:
+    for key in path.split("/"):
+        scores = scores[key]
+    return scores
 
 
 def speed_table() -> str:

@@ -2,10 +2,13 @@
 
 import contextlib
 import csv
+import importlib
 import io
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +22,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 WIDTH, LAYERS, HEADS = 32, 2, 4
 LABELS = ("animal", "food", "tool")
+# Of the multi-label tables, in the order of their columns, which is not the alphabet's; one would be run as a formula.
+TAGS = ("food", "+tool", "animal")
 WORDS = {
     "animal": ["cat", "dog", "horse", "mouse", "bird", "wolf"],
     "food": ["bread", "cheese", "soup", "apple", "rice", "cake"],
@@ -154,8 +159,26 @@ def example_rows(rows: int, seed: int = 0) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] = ("text", "label")) -> Path:
-    """Write rows of text and label as a csv file."""
+def tagged_rows(rows: int, seed: int = 0, apart: bool = False) -> list[tuple[str, tuple[str, ...]]]:
+    """Texts with the TAGS that apply, none or many (`apart`: one at most): words of a tag appear in its texts only."""
+    generator = random.Random(seed)
+    found: dict[str, tuple[str, ...]] = {}
+    while len(found) < rows:
+        tags = tuple(tag for tag in TAGS if generator.random() < 0.4)[: 1 if apart else None]
+        words = generator.choices(COMMON[:14], k=generator.randint(2, 8))
+        words += [word for tag in tags for word in generator.choices(WORDS[tag.strip("+")], k=2)]
+        generator.shuffle(words)
+        found.setdefault(" ".join(words), tags)
+    return list(found.items())
+
+
+def write_tags(path: Path, rows: list[tuple[str, tuple[str, ...]]]) -> Path:
+    """Write texts and their tags as a csv file with a column of 0 and 1 for each of TAGS."""
+    return write_csv(path, [(text, *(int(tag in tags) for tag in TAGS)) for text, tags in rows], ("text", *TAGS))
+
+
+def write_csv(path: Path, rows: list[tuple], header: tuple[str, ...] = ("text", "label")) -> Path:
+    """Write rows, of text and label unless the header says otherwise, as a csv file."""
     with open(path, "w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(header)
@@ -167,6 +190,29 @@ def write_csv(path: Path, rows: list[tuple[str, str]], header: tuple[str, str] =
 def table(tmp_path) -> Path:
     """A csv file of 120 texts of three labels."""
     return write_csv(tmp_path / "things.csv", example_rows(120))
+
+
+def write_workbook(path: Path, sheets: dict[str, list[tuple]]) -> Path:
+    """Write a workbook with a sheet of each name and rows; the first row is the header."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    """An empty folder to run in."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
 
 
 def script_environment(**changes: str) -> dict[str, str]:
@@ -187,29 +233,109 @@ def run_script(*arguments: str | Path, cwd: Path, script: str = "train_multiclas
     )
 
 
-def train_here(*arguments: str | Path) -> str:
-    """Run train_multiclass.py in this process, which is quicker once TensorFlow is loaded; returns its standard output."""
-    import train_multiclass
+def train_here(*arguments: str | Path, script: str = "train_multiclass") -> str:
+    """Run a training script in this process, which is quicker once TensorFlow is loaded; returns its standard output."""
     from halfbert.console import StopRequest
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        train_multiclass.main([str(argument) for argument in arguments], StopRequest())
+        importlib.import_module(script).main([str(argument) for argument in arguments], StopRequest())
     return said.getvalue()
 
 
-def end_here(*arguments: str | Path) -> int:
-    """Run train_multiclass.py in this process as its last line does: the exit code; failures are a line on standard error."""
-    import train_multiclass
+def end_here(*arguments: str | Path, script: str = "train_multiclass") -> int:
+    """Run a training script in this process as its last line does: the exit code; failures are a line on standard error."""
     from halfbert import console
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.getsignal(number) for number in numbers]
     try:
-        return console.run(train_multiclass.main, [str(argument) for argument in arguments])
+        return console.run(importlib.import_module(script).main, [str(argument) for argument in arguments])
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
+
+
+def record_of(folder: Path) -> dict:
+    """The record in a results folder."""
+    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
+
+
+def epochs_of(record: dict) -> list[dict]:
+    """What a record says of each epoch, without the seconds, which no two runs have in common."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in record["epochs"]]
+
+
+def weights_of(folder: Path) -> dict[str, np.ndarray]:
+    """Every weight of a predictor folder, by name."""
+    import h5py
+
+    found = {}
+
+    def take(name, item):
+        if isinstance(item, h5py.Dataset):
+            # Keras numbers the models of a process.
+            found[re.sub(r"(for_sequence_classification)_\d+", r"\1", name)] = item[()]
+
+    with h5py.File(folder / "tf_model.h5") as file:
+        file.visititems(take)
+    assert found
+    return found
+
+
+def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
+    """Whether weights by name are the same to the bit."""
+    assert one.keys() == other.keys()
+    return all(np.array_equal(one[name], other[name]) for name in one)
+
+
+PLAIN_KTRAIN = """
+import json, os, sys
+reached = []
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        reached.append(str(arguments))
+        raise OSError("no network here")
+sys.addaudithook(watch)
+assert "HF_HUB_OFFLINE" not in os.environ and "PYTHONPATH" not in os.environ
+try:
+    import halfbert
+except ImportError:
+    pass
+else:
+    sys.exit("the project is importable")
+os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain
+texts = json.load(open("texts.json", encoding="utf-8"))
+found = {}
+for folder in sys.argv[1:]:
+    predictor = ktrain.load_predictor(folder)
+    found[folder] = {
+        "labels": predictor.get_classes(),
+        "answers": predictor.predict(texts),
+        "probabilities": predictor.predict_proba(texts).tolist(),
+        "one": predictor.predict(texts[0]),
+    }
+assert not reached, reached
+json.dump(found, open("answers.json", "w"), default=float)
+"""
+
+
+def plain_ktrain(elsewhere: Path, texts: list[str], *folders: str) -> dict[str, dict]:
+    """What the predictor folders in `elsewhere` answer in a new process: nothing of the project importable, no network."""
+    (elsewhere / "texts.json").write_text(json.dumps(texts))
+    (elsewhere / "plain.py").write_text(PLAIN_KTRAIN)
+    kept_out = ("TF_", "HF_", "PYTHON", "TRANSFORMERS_", "HALFBERT_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(kept_out)}
+    done = subprocess.run(
+        [sys.executable, "-I", "plain.py", *folders],
+        cwd=elsewhere,
+        env={**environment, "HF_HOME": str(elsewhere / "empty cache")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads((elsewhere / "answers.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -227,6 +353,44 @@ def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
     where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
     run.arguments = ("--model", "distilbert", "--checkpoint", tiny_distilbert, *where, "--epochs", "3", "--lr", "0.003")
     run.out = train_here(*run.arguments)
-    run.record = json.loads((run.results / "record.json").read_text(encoding="utf-8"))
+    run.record = record_of(run.results)
+    run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
+    return run
+
+
+def watch_multilabel(monkeypatch) -> SimpleNamespace:
+    """Filled by each run of train_multilabel.py in this process: the run, the truth of each part, test probabilities."""
+    from halfbert import records
+
+    seen = SimpleNamespace()
+    draw = records.draw_multilabel
+
+    def watched(run, truth, probabilities, folder):
+        seen.run, seen.truth, seen.probabilities = run, truth, probabilities
+        draw(run, truth, probabilities, folder)
+
+    monkeypatch.setattr(records, "draw_multilabel", watched)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
+    """The twin of `finished`, its checkpoint gone; beside it what the run saw (`watch_multilabel`)."""
+    folder = tmp_path_factory.mktemp("finished_multilabel")
+    rows = tagged_rows(150)
+    test_rows = [(text, TAGS[:1] if number % 3 == 0 else tags) for number, (text, tags) in enumerate(rows[120:])]
+    # Texts that a spreadsheet program would run as formulas, with a tag, two tags and none, so that some answers are wrong.
+    test_rows += [(f"{start}cat bread saw", tags) for start in "=+-@" for tags in (TAGS[1:2], TAGS[1:], ())]
+    run = SimpleNamespace(folder=folder, output=folder / "predictors" / "tags", results=folder / "results" / "tags")
+    run.test_rows = test_rows
+    run.train, run.test = write_tags(folder / "tags.csv", rows[:120]), write_tags(folder / "held_out.csv", test_rows)
+    run.checkpoint = shutil.copytree(tiny_distilbert, folder / "checkpoint")
+    where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
+    run.arguments = ("--model", "distilbert", "--checkpoint", run.checkpoint, *where, "--epochs", "3", "--lr", "0.003")
+    with pytest.MonkeyPatch.context() as patch:
+        run.seen = watch_multilabel(patch)
+        run.out = train_here(*run.arguments, script="train_multilabel")
+    shutil.rmtree(run.checkpoint)
+    run.record = record_of(run.results)
     run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
     return run

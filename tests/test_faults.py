@@ -9,24 +9,27 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import openpyxl
 import pytest
-from conftest import LABELS, ROOT, end_here, example_rows, script_environment, train_here, write_csv
+from conftest import (
+    LABELS,
+    ROOT,
+    TAGS,
+    end_here,
+    example_rows,
+    script_environment,
+    tagged_rows,
+    train_here,
+    write_csv,
+    write_tags,
+)
 
 from halfbert import checkpoints
 from halfbert.checkpoints import sha256
 
 SCRIPT = str(ROOT / "train_multiclass.py")
 OLE2 = b"\xd0\xcf\x11\xe0" + b"\0" * 600  # the container of legacy and of encrypted workbooks
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to run in."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
 
 
 @pytest.fixture
@@ -112,9 +115,9 @@ BAD_TABLES = {
 }
 
 
-def refused(capsys, code, fragments, *arguments):
+def refused(capsys, code, fragments, *arguments, script="train_multiclass"):
     """The script ends with this code and one line on standard error that holds each fragment."""
-    assert end_here(*arguments) == code
+    assert end_here(*arguments, script=script) == code
     shown = capsys.readouterr().err
     assert shown.startswith("error: ") and shown.count("\n") == 1 and shown.endswith("\n")
     for fragment in fragments:
@@ -132,6 +135,86 @@ def no_checkpoint(monkeypatch):
 def test_a_bad_table_is_named_and_nothing_written(name, here, tmp_path, capsys, no_checkpoint):
     make, fragments = BAD_TABLES[name]
     refused(capsys, 2, fragments, "--model", "distilbert", "--train", make(tmp_path))
+    assert not list(here.iterdir())
+
+
+def _tags(path, rows, header=("text", *TAGS)):
+    return _csv(path, rows, header)
+
+
+def _named(path, rows):
+    return _csv(path, rows, ("text", "tags"))
+
+
+ANSWERS = [(text, *(int(tag in tags) for tag in TAGS)) for text, tags in tagged_rows(60)]
+NAMES = [(text, "|".join(tags)) for text, tags in tagged_rows(60)]
+BY_NAME = ("--label-column", "tags", "--label-separator", "|")
+ALIKE = [("a saw", "Food")]
+
+BAD_MULTILABEL_TABLES = {
+    "missing label column": (
+        lambda path: _tags(path, ANSWERS),
+        ("--label-columns", "food,animals"),
+        ["table.csv", "'animals'", "animal"],
+    ),
+    "no label column": (lambda path: _csv(path, [(text,) for text, _ in NAMES], ("text",)), (), ["table.csv", "'text'"]),
+    "column named twice": (lambda path: _tags(path, ANSWERS), ("--label-columns", "food,food"), ["'food'", "2 times"]),
+    "text as a label": (lambda path: _tags(path, ANSWERS), ("--label-columns", "food,text"), ["'text'"]),
+    "no answer": (
+        lambda path: _tags(path, [*ANSWERS, ("a cat", "maybe", 0, 1)]),
+        ("--label-columns", "food,+tool"),
+        ["table.csv, line 62, column 'food'", '"maybe"', "yes or y"],
+    ),
+    "no answer in one of all": (
+        lambda path: _csv(path, [(text, 17, *answers) for text, *answers in ANSWERS], ("text", "number", *TAGS)),
+        (),
+        ["table.csv, line 2, column 'number'", '"17"', "--label-columns"],
+    ),
+    "label that never occurs": (
+        lambda path: _tags(path, [(text, 0, *answers[1:]) for text, *answers in ANSWERS]),
+        (),
+        ["table.csv", '"food" in 0', "60 rows", "--drop-constant-labels"],
+    ),
+    "label that always occurs": (
+        lambda path: _tags(path, [(text, "yes", *answers[1:]) for text, *answers in ANSWERS]),
+        (),
+        ["table.csv", '"food" in 60', "--drop-constant-labels"],
+    ),
+    "no other label": (
+        lambda path: _csv(path, [(text, 0) for text, _ in NAMES], ("text", "food")),
+        ("--drop-constant-labels",),
+        ["table.csv", "has no label"],
+    ),
+    "missing text": (lambda path: _tags(path, [*ANSWERS, (" ", 1, 0, 0)]), (), ["table.csv", "62", "--drop-missing"]),
+    "names alike": (lambda path: _named(path, [*NAMES, *ALIKE]), BY_NAME, ["'tags'", '"food"', '"Food"', "line 62"]),
+    "texts for names": (
+        lambda path: _named(path, [(text, text) for text, _ in NAMES]),
+        BY_NAME,
+        ["'tags'", "different values", "is it the label column?"],
+    ),
+    "too few texts": (lambda path: _tags(path, [("a", 1, 0, 0), ("b", 0, 1, 1)]), (), ["table.csv", "too few"]),
+    "too few rows": (lambda path: _tags(path, ANSWERS), ("--rows", "5"), ["--rows 5", "at least 6"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MULTILABEL_TABLES)
+def test_a_bad_multilabel_table_is_named_and_nothing_written(name, here, tmp_path, capsys, no_checkpoint):
+    make, arguments, fragments = BAD_MULTILABEL_TABLES[name]
+    model = ("--model", "distilbert", "--train", make(tmp_path))
+    refused(capsys, 2, fragments, *model, *arguments, script="train_multilabel")
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("role", ["val", "test"])
+def test_what_a_held_out_multilabel_file_has_too_much_or_too_little_is_named(role, here, tmp_path, capsys, no_checkpoint):
+    train = write_csv(tmp_path / "train.csv", NAMES, ("text", "tags"))
+    other = write_csv(tmp_path / "other.csv", [("a cat", ""), ("a thing", "food|plant")], ("text", "tags"))
+    fragments = ["other.csv", "line 3", "'tags'", '"plant"', "train.csv"]
+    refused(capsys, 2, fragments, "--model", "bert", "--train", train, f"--{role}", other, *BY_NAME, script="train_multilabel")
+    train = write_csv(tmp_path / "train.csv", ANSWERS, ("text", *TAGS))
+    other = write_csv(tmp_path / "other.csv", [("a cat", 1, 0)], ("text", *TAGS[:2]))
+    fragments = ["other.csv", f"'{TAGS[2]}'"]
+    refused(capsys, 2, fragments, "--model", "bert", "--train", train, f"--{role}", other, script="train_multilabel")
     assert not list(here.iterdir())
 
 
@@ -165,6 +248,24 @@ def test_an_unseen_label_is_named_with_its_row(role, here, tmp_path, table, caps
 )
 def test_wrong_usage_is_one_line(arguments, fragments, here, capsys, no_checkpoint):
     refused(capsys, 2, fragments, *arguments)
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (("--label-columns", "a", "--label-column", "b", "--label-separator", ";"), ["--label-columns and --label-column"]),
+        (("--label-column", "b"), ["--label-separator", "both"]),
+        (("--label-separator", ";"), ["--label-column", "both"]),
+        (("--label-column", "b", "--label-separator", ""), ["separator"]),
+        (("--label-columns", "a,,b"), ["--label-columns", "'a,,b'", "commas"]),
+        (("--threshold", "0.3"), ["--threshold", "'0.3'", "gmean"]),
+        (("--head", "none"), ["--head", "'none'", "probed"]),
+        (("--class-weights", "balanced"), ["--class-weights"]),
+    ],
+)
+def test_wrong_usage_of_multilabel_is_one_line(arguments, fragments, here, capsys, no_checkpoint):
+    refused(capsys, 2, fragments, "--model", "bert", *arguments, script="train_multilabel")
     assert not list(here.iterdir())
 
 
@@ -289,7 +390,7 @@ def test_sigint_keeps_the_best_epoch_and_a_second_run_waits_for_no_one(here, who
 
 
 @pytest.fixture
-def signals_at(monkeypatch):
+def signals_at(tensorflow_ready, monkeypatch):
     """Have this process get the given signals in the middle of an epoch (from 1), after its third batch."""
     from halfbert.training import BestEpoch
 
@@ -326,6 +427,44 @@ def test_sigterm_in_a_later_epoch_keeps_the_best_one(here, whole, capsys, signal
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_keeps_the_best_epoch_and_its_thresholds(here, tmp_path, tiny_distilbert, capsys, signals_at, monkeypatch):
+    """The second epoch is ruined, and the third cut short: the first is saved, and its answers chose the thresholds."""
+    from halfbert import multilabel_metrics
+    from halfbert.preprocessing import ktrain
+    from halfbert.training import BestEpoch
+
+    begin = BestEpoch.on_epoch_begin
+
+    def ruin(self, epoch, logs=None):
+        if epoch == 1:
+            self.model.set_weights([value * 0 for value in self.model.get_weights()])
+        begin(self, epoch, logs)
+
+    monkeypatch.setattr(BestEpoch, "on_epoch_begin", ruin)
+    signals_at(3, signal.SIGTERM)
+    rows = tagged_rows(144)
+    tables = ("--train", write_tags(tmp_path / "tags.csv", rows[:96]), "--val", write_tags(tmp_path / "val.csv", rows[96:]))
+    where = ("--output", "p/tags", "--results", "r/tags")
+    model = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--epochs", "9", "--lr", "0.003")
+    assert end_here(*model, *tables, *where, script="train_multilabel") == 143
+    shown = capsys.readouterr()
+    assert shown.err == "stopped by SIGTERM\n" and "epoch 1 is kept as p/tags" in shown.out
+    record = json.loads((here / "r/tags/record.json").read_text())
+    assert len(record["epochs"]) == 2 and record["best_epoch"] == 1 and record["test"] is None
+    assert record["stopped"] == "SIGTERM" and is_whole(here / "p/tags") and not list(here.rglob(".*"))
+    probabilities = ktrain.load_predictor(str(here / "p/tags")).predict_proba([text for text, _ in rows[96:]])
+    truth = np.array([[tag in tags for tag in TAGS] for _, tags in rows[96:]], int)
+    expected = multilabel_metrics.choose_thresholds(truth, probabilities, record["options"]["threshold"])
+    manifest = json.loads((here / "p/tags/halfbert.json").read_text())
+    np.testing.assert_allclose(manifest["thresholds"], expected, atol=1e-5)
+    card = (here / "p/tags/README.md").read_text()
+    assert "ended early (SIGTERM)" in card and f"`{TAGS[0]}` from {manifest['thresholds'][0]:.3f}" in card
+    pictures = {"learning_curves", "learning_rate", "text_lengths", "cooccurrence"}
+    assert {file.stem for file in (here / "r/tags").glob("*.png")} == pictures
+    assert not (here / "r/tags/errors.csv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_second_signal_stops_at_once(here, whole, capsys, signals_at):
     signals_at(3, signal.SIGTERM, signal.SIGINT)
     assert end_here(*whole, "--epochs", "9") == 130
@@ -357,14 +496,13 @@ def test_a_signal_after_the_fit_loses_nothing(moment, here, whole, capsys, monke
 
 
 def test_a_loss_that_is_no_number_stops_the_run(here, whole, capsys):
-    refused(capsys, 4, ["loss became", "--lr", "nothing is kept"], *whole, "--lr", "1e38", "--epochs", "2")
+    """Whether the loss shows it first or the weights do, which DistilBERT's ReLU can hide from the loss."""
+    refused(capsys, 4, ["became", "--lr", "nothing is kept"], *whole, "--lr", "1e38", "--epochs", "2")
     assert not list(here.iterdir())
 
 
 def test_a_loss_that_is_no_number_leaves_the_good_epoch(here, whole, capsys, monkeypatch):
     """The weights are spoilt after the second epoch, as an overflow would."""
-    import numpy as np
-
     from halfbert.training import BestEpoch
 
     begin = BestEpoch.on_epoch_begin

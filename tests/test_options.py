@@ -41,6 +41,7 @@ SHARED_DEFAULTS = {
     "precision": "float32",
     "threads": None,
     "seed": 0,
+    "split_seed": 0,
     "deterministic": False,
     "output": Path("predictors/distilbert-messages"),
     "overwrite": False,
@@ -99,6 +100,7 @@ GIVEN = {
     "precision": (["mixed_bfloat16"], "mixed_bfloat16"),
     "threads": (["2"], 2),
     "seed": (["7"], 7),
+    "split_seed": (["8"], 8),
     "deterministic": ([], True),
     "output": (["predictors/a"], Path("predictors/a")),
     "results": (["results/a"], Path("results/a")),
@@ -159,6 +161,7 @@ def test_every_option_is_taken(task, name):
         "val": {"train", "test", labels, "output", "results"},
         "test": {"train", labels, "output", "results"},
         "output": {"results"},
+        "seed": {"split_seed"},
     }
     if task == "multilabel":
         follow |= {key: {"label_columns", *by_name} for key in by_name}

@@ -4,7 +4,7 @@ import re
 
 from conftest import ROOT
 
-from halfbert import console, readme
+from halfbert import console, options, readme
 
 TEXT = readme.README.read_text(encoding="utf-8")
 
@@ -13,12 +13,18 @@ def test_made_parts_are_fresh():
     assert readme.fresh(TEXT) == TEXT, "stale: run `make docs`"
 
 
-def test_every_option_of_the_parser_stands_in_the_table():
-    from halfbert import options
+def test_every_option_of_the_training_scripts_stands_in_the_table():
+    table = readme.option_table()
+    for parser in (options.multiclass_parser(), options.multilabel_parser()):
+        for action in parser._actions:
+            if action.dest != "help":
+                assert f"| `{action.option_strings[0]}" in table
 
-    for action in options.multiclass_parser()._actions:
-        if action.dest != "help":
-            assert f"| `{action.option_strings[0]}" in TEXT
+
+def test_an_option_of_one_script_says_whose_it_is():
+    for line in readme.option_table().splitlines():
+        one_only = re.match(r"\| `--(class-weights|balance|threshold|label-\w+|drop-constant-labels)[ `]", line)
+        assert bool(one_only) == bool(re.search(r"\| (multiclass|multilabel): ", line)), line
 
 
 def test_files_that_it_names_are_there():

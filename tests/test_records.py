@@ -7,10 +7,10 @@ from collections import Counter
 import numpy as np
 import openpyxl
 import pytest
-from conftest import LABELS
+from conftest import LABELS, TAGS
 
-from halfbert import records
-from halfbert.checkpoints import sha256
+from halfbert import multilabel_metrics, options, records
+from halfbert.checkpoints import SMALL_RECIPE, sha256
 from halfbert.errors import ArtefactError
 
 NUMBER = (int, float)
@@ -55,6 +55,20 @@ CONTRACT = {
 }
 
 
+ANSWER_SCORES = ("micro_f1", "macro_f1", "weighted_f1", "samples_f1", "hamming_loss", "hamming_score", "exact_match")
+MULTILABEL_CONTRACT = {
+    **CONTRACT,
+    "test": {
+        **dict.fromkeys(("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss"), float),
+        **{answers: dict.fromkeys(ANSWER_SCORES, float) for answers in ("at_half", "at_thresholds", "no_label")},
+        "labels_scored": int,
+        "thresholds": list,
+        "per_label": list,
+        "confusion": list,
+    },
+}
+
+
 def check(value, contract, place="record"):
     """Each key of the contract is there, and of its kind."""
     if not isinstance(contract, dict):
@@ -66,10 +80,14 @@ def check(value, contract, place="record"):
         check(value[key], inner, f"{place}.{key}")
 
 
+def errors_of(run):
+    with open(run.results / "errors.csv", newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
 @pytest.fixture(scope="module")
 def wrong(finished):
-    with open(finished.results / "errors.csv", newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return errors_of(finished)
 
 
 def test_every_key_of_the_contract_is_there(finished):
@@ -151,27 +169,38 @@ def test_errors_are_the_wrong_rows_worst_first(finished, wrong):
         assert float(row["loss"]) >= -np.log(min(probability, 1 - probability) + 1e-4) - 1e-3
 
 
-def test_no_cell_of_the_errors_is_run_as_a_formula(finished):
-    with open(finished.results / "errors.csv", newline="", encoding="utf-8") as stream:
+@pytest.mark.parametrize("run", ["finished", "finished_multilabel"])
+def test_no_cell_of_the_errors_is_run_as_a_formula(run, request):
+    with open(request.getfixturevalue(run).results / "errors.csv", newline="", encoding="utf-8") as stream:
         cells = [cell for row in csv.reader(stream) for cell in row]
     assert sum(cell.startswith(("'=", "'+", "'-", "'@")) for cell in cells) >= 8
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
-def test_the_workbook_has_a_row_for_each_epoch(finished):
-    sheet = openpyxl.load_workbook(finished.results / "training.xlsx")["epochs"]
+@pytest.mark.parametrize("run", ["finished", "finished_multilabel"])
+def test_the_workbook_has_a_row_for_each_epoch(run, request):
+    run = request.getfixturevalue(run)
+    sheet = openpyxl.load_workbook(run.results / "training.xlsx")["epochs"]
     header, *rows = sheet.iter_rows(values_only=True)
     assert header[:2] == ("epoch", "train_loss")
-    for row, epoch in zip(rows, finished.record["epochs"], strict=True):
+    for row, epoch in zip(rows, run.record["epochs"], strict=True):
         assert dict(zip(header, row, strict=True)) == pytest.approx(epoch)
 
 
-def test_pictures_are_there_and_no_file_is_unaccounted_for(finished):
-    pictures = {"learning_curves", "learning_rate", "confusion", "reliability", "text_lengths"}
-    tables = {"record.json", "training.xlsx", "report.txt", "errors.csv"}
-    assert {file.name for file in finished.results.iterdir()} == {f"{name}.png" for name in pictures} | tables
+PICTURES = {
+    "finished": {"reliability"},
+    "finished_multilabel": {"roc_precision_recall", "f1_threshold", "cooccurrence"},
+}
+
+
+@pytest.mark.parametrize("run", PICTURES)
+def test_pictures_are_there_and_no_file_is_unaccounted_for(run, request):
+    pictures = {"learning_curves", "learning_rate", "confusion", "text_lengths", *PICTURES[run]}
+    tables = {"record.json", "training.xlsx", "report.txt", "errors.csv", "answers.npz"}
+    results = request.getfixturevalue(run).results
+    assert {file.name for file in results.iterdir()} == {f"{name}.png" for name in pictures} | tables
     for name in pictures:
-        assert (finished.results / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
+        assert (results / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
 
 
 def test_times_and_sizes_fit_together(finished):
@@ -215,6 +244,89 @@ def test_the_predictors_config_carries_labels_and_task(finished):
     assert config["id2label"] == {str(number): label for number, label in enumerate(LABELS)}
     assert config["label2id"] == {label: number for number, label in enumerate(LABELS)}
     assert config["problem_type"] == "single_label_classification"
+
+
+# Any number of labels.
+
+
+def test_every_key_of_the_multilabel_contract_is_there(finished_multilabel):
+    record = finished_multilabel.record
+    check(record, MULTILABEL_CONTRACT)
+    assert record["task"] == "multilabel"
+    for row in record["epochs"]:
+        check(row, {"epoch": int, "train_loss": float, "val_loss": float, "val_mean_average_precision": float})
+        check(row, {"val_mean_roc_auc": float, "val_micro_f1": float, "seconds": float})
+    for row in record["test"]["per_label"]:
+        scores = ("threshold", "precision", "recall", "f1", "f1_at_half", "roc_auc", "average_precision")
+        check(row, {"label": str, **dict.fromkeys(scores, float), "support": int})
+    for name in ("output/halfbert.json", "results/record.json"):
+        folder, file = name.split("/")
+        content = (getattr(finished_multilabel, folder) / file).read_text(encoding="utf-8")
+        json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_the_best_epoch_is_the_one_with_the_best_average_precision(finished_multilabel):
+    epochs = finished_multilabel.record["epochs"]
+    best = max(epochs, key=lambda row: (row["val_mean_average_precision"], -row["val_loss"]))
+    assert finished_multilabel.record["best_epoch"] == best["epoch"] == finished_multilabel.manifest["best_epoch"]
+
+
+def test_multilabel_scores_are_those_of_the_runs_own_rows(finished_multilabel):
+    """From the answers of the run to the labels of the file, not to what the run made of them."""
+    test, probabilities = finished_multilabel.record["test"], finished_multilabel.seen.probabilities
+    truth = np.array([[tag in tags for tag in TAGS] for _, tags in finished_multilabel.test_rows], int)
+    thresholds = np.array(finished_multilabel.manifest["thresholds"])
+    assert test == multilabel_metrics.multilabel(truth, probabilities, thresholds, list(TAGS))
+    assert [row["label"] for row in test["per_label"]] == list(TAGS)
+    assert [row["threshold"] for row in test["per_label"]] == test["thresholds"] == thresholds.tolist()
+    assert test["no_label"]["exact_match"] == pytest.approx(np.mean(truth.sum(axis=1) == 0))
+
+
+def test_multilabel_errors_name_what_was_missed_and_what_invented(finished_multilabel):
+    wrong = errors_of(finished_multilabel)
+    assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", "missed", "invented", "loss"]
+    answers = finished_multilabel.seen.probabilities >= np.array(finished_multilabel.manifest["thresholds"])
+    losses = [float(row["loss"]) for row in wrong]
+    assert losses == sorted(losses, reverse=True)
+    by_number = {int(row["row"]) - 2: row for row in wrong}  # the header is row 1
+    assert len(by_number) == len(wrong) > 8
+    for number, ((text, true), answered) in enumerate(zip(finished_multilabel.test_rows, answers, strict=True)):
+        answer = tuple(tag for tag, applies in zip(TAGS, answered, strict=True) if applies)
+        row = by_number.get(number)
+        assert (row is None) == (set(answer) == set(true))
+        if row is not None:
+            assert row["file"] == "held_out.csv" and row["text"].removeprefix("'") == text
+            expected = {"truth": true, "answer": answer}
+            expected["missed"] = [tag for tag in true if tag not in answer]
+            expected["invented"] = [tag for tag in answer if tag not in true]
+            assert {key: row[key].removeprefix("'") for key in expected} == {k: "; ".join(v) for k, v in expected.items()}
+            probabilities = dict(zip(TAGS, finished_multilabel.seen.probabilities[number], strict=True))
+            of_truth = [value if tag in true else 1 - value for tag, value in probabilities.items()]
+            assert float(row["loss"]) == pytest.approx(-np.log(of_truth).mean(), abs=1e-4)
+    assert {"missed", "invented"} <= {key for row in wrong for key, value in row.items() if value}
+
+
+def test_multilabel_options_are_those_in_force(finished_multilabel):
+    found = finished_multilabel.record["options"]
+    assert (found["label_columns"], found["label_column"], found["label_separator"]) == (["ALL"], None, None)
+    assert (found["threshold"], found["balance"], found["drop_constant_labels"]) == (options.THRESHOLD_RULE, False, False)
+    assert found["head"] == SMALL_RECIPE["head"] and found["train"] == "tags.csv"
+    data = finished_multilabel.record["data"]
+    assert data["labels"] == list(TAGS) and data["constant_labels_dropped"] == 0 and data["conflicting_texts"] == 4
+
+
+def test_the_multilabel_manifest_says_from_which_probability_a_label_is_answered(finished_multilabel):
+    manifest, record = finished_multilabel.manifest, finished_multilabel.record
+    assert (manifest["task"], manifest["labels"]) == ("multilabel", list(TAGS))
+    assert manifest["thresholds"] == record["test"]["thresholds"] and all(0 < value < 1 for value in manifest["thresholds"])
+    for name in ("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss"):
+        assert manifest["test"][name] == record["test"][name]
+    for name in ANSWER_SCORES:
+        assert manifest["test"][name] == record["test"]["at_thresholds"][name]
+    config = json.loads((finished_multilabel.output / "config.json").read_text())
+    assert config["id2label"] == {str(number): tag for number, tag in enumerate(TAGS)}
+    assert config["label2id"] == {tag: number for number, tag in enumerate(TAGS)}
+    assert config["problem_type"] == "multi_label_classification"
 
 
 def test_a_record_is_read_back_and_another_schema_refused(finished, tmp_path):

@@ -2,101 +2,36 @@
 
 import csv
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
 
 import numpy as np
-import openpyxl
 import pytest
-from conftest import LABELS, ROOT, end_here, example_rows, run_script, script_environment, train_here, write_csv
+from conftest import (
+    LABELS,
+    ROOT,
+    end_here,
+    epochs_of,
+    equal,
+    example_rows,
+    plain_ktrain,
+    record_of,
+    run_script,
+    script_environment,
+    train_here,
+    weights_of,
+    write_csv,
+    write_workbook,
+)
 
 from halfbert import options
-from halfbert.checkpoints import sha256
-
-PLAIN_KTRAIN = """
-import json, os, sys
-reached = []
-def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
-        reached.append(str(arguments))
-        raise OSError("no network here")
-sys.addaudithook(watch)
-assert "HF_HUB_OFFLINE" not in os.environ and "PYTHONPATH" not in os.environ
-try:
-    import halfbert
-except ImportError:
-    pass
-else:
-    sys.exit("the project is importable")
-os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain
-texts = json.load(open("texts.json", encoding="utf-8"))
-found = {}
-for folder in sys.argv[1:]:
-    predictor = ktrain.load_predictor(folder)
-    found[folder] = {
-        "labels": predictor.get_classes(),
-        "answers": predictor.predict(texts),
-        "probabilities": predictor.predict_proba(texts).tolist(),
-        "one": predictor.predict(texts[0]),
-    }
-assert not reached, reached
-json.dump(found, open("answers.json", "w"))
-"""
-
-
-def record_of(folder):
-    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
-
-
-def weights_of(folder):
-    """Every weight of a predictor folder, by name."""
-    import h5py
-
-    found = {}
-
-    def take(name, item):
-        if isinstance(item, h5py.Dataset):
-            # Keras numbers the models of a process.
-            found[re.sub(r"(for_sequence_classification)_\d+", r"\1", name)] = item[()]
-
-    with h5py.File(folder / "tf_model.h5") as file:
-        file.visititems(take)
-    assert found
-    return found
-
-
-def equal(one, other):
-    assert one.keys() == other.keys()
-    return all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def write_workbook(path, sheets):
-    """A workbook with a sheet of each name and rows; the first row is the header."""
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, rows in sheets.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
-    return path
+from halfbert.checkpoints import SMALL_RECIPE, sha256
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty folder to run in."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def quick(here, tiny_distilbert, table):
+def quick(here, tiny_distilbert, table, tensorflow_ready):
     """Run one quick epoch of the tiny DistilBERT on a small table; returns record, output folder and what was said."""
 
     def run(*arguments, train=table, output="predictors/try"):
@@ -129,7 +64,8 @@ def test_the_packaged_checkpoint_on_the_embedded_table(tmp_path, model):
     assert record["data"]["rows"]["train"] == 64 and record["data"]["rows"]["test"] == 64 and len(record["data"]["labels"]) == 8
     assert record["options"]["train"] == "data/messages_train.xlsx" and record["options"]["label_column"] == "queue"
     assert record["size"]["parameters"] == pytest.approx({"bert": 22.7e6, "distilbert": 17.2e6}[model], rel=0.02)
-    assert record["options"]["lr"] == 3e-4  # what suits the small pair
+    in_force = record["options"]["lr"], record["options"]["head"]
+    assert in_force == (SMALL_RECIPE["learning_rate"], SMALL_RECIPE["head"])  # what suits the small pair
     assert json.loads((output / "halfbert.json").read_text())["labels"] == record["data"]["labels"]
 
 
@@ -154,20 +90,7 @@ def test_plain_ktrain_loads_the_predictors_elsewhere(here, tmp_path, tiny_distil
         shutil.move(here / "p" / model, elsewhere / f"moved-{model}")
         shutil.rmtree(checkpoint)
 
-    (elsewhere / "texts.json").write_text(json.dumps(texts))
-    (tmp_path / "plain.py").write_text(PLAIN_KTRAIN)
-    kept_out = ("TF_", "HF_", "PYTHON", "TRANSFORMERS_", "HALFBERT_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(kept_out)}
-    done = subprocess.run(
-        [sys.executable, "-I", str(tmp_path / "plain.py"), "moved-distilbert", "moved-bert"],
-        cwd=elsewhere,
-        env={**environment, "HF_HOME": str(tmp_path / "empty cache")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads((elsewhere / "answers.json").read_text())
+    found = plain_ktrain(elsewhere, texts, "moved-distilbert", "moved-bert")
     for model in ("distilbert", "bert"):
         _same_as_recorded(found[f"moved-{model}"], here / "r" / model)
         ours = _probabilities(elsewhere / f"moved-{model}", texts, ["axe", "meal", "zoo"])
@@ -465,13 +388,10 @@ def test_deterministic_repeats_to_the_bit_and_test_labels_choose_nothing(tmp_pat
     assert (done.returncode, done.stderr) == (0, "")
     weights = {name: weights_of(tmp_path / "p" / name) for name in ("once", "again", "other", "shuffled")}
     found = {name: record_of(tmp_path / "r" / name) for name in weights}
-
-    def epochs(name):
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in found[name]["epochs"]]
-
-    assert equal(weights["once"], weights["again"]) and epochs("once") == epochs("again")
+    epochs = {name: epochs_of(record) for name, record in found.items()}
+    assert equal(weights["once"], weights["again"]) and epochs["once"] == epochs["again"]
     assert found["once"]["test"] == found["again"]["test"]
     assert not equal(weights["once"], weights["other"])
-    assert equal(weights["once"], weights["shuffled"]) and epochs("once") == epochs("shuffled")
+    assert equal(weights["once"], weights["shuffled"]) and epochs["once"] == epochs["shuffled"]
     assert found["once"]["best_epoch"] == found["shuffled"]["best_epoch"]
     assert found["once"]["test"] != found["shuffled"]["test"]

@@ -194,6 +194,78 @@ def test_balanced_class_weights_are_those_of_scikit_learn(training):
     assert training.class_weights(truth, None) is None
 
 
+# -- any number of labels
+
+
+def random_labels(rows: int = 40, labels: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """0/1 truth, with rows of none and of many, and logits, both (rows, labels) float32."""
+    generator = np.random.default_rng(0)
+    truth = (generator.random((rows, labels)) < np.linspace(0.1, 0.6, labels)).astype(np.float32)
+    return truth, generator.normal(0, 3, truth.shape).astype(np.float32)
+
+
+def test_sigmoid_crossentropy_is_that_of_keras(training):
+    import tensorflow as tf
+
+    truth, logits = random_labels()
+    expected = tf.keras.losses.BinaryCrossentropy(from_logits=True)
+    for sample_weight in (None, np.linspace(0, 2, len(truth), dtype=np.float32)):
+        found = training.SigmoidCrossentropy()(truth, logits, sample_weight)
+        assert float(found) == pytest.approx(float(expected(truth, logits, sample_weight)), rel=1e-5)
+    certain = np.array([[1000.0, -1000.0]], np.float32)
+    assert float(training.SigmoidCrossentropy()(np.array([[0.0, 1.0]], np.float32), certain)) == pytest.approx(1000)
+
+
+def test_positive_weights_weigh_the_labels_that_a_text_has(training):
+    truth = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+    logits = np.log(np.array([[3, 1], [1, 3], [1 / 3, 1]], np.float32))  # probabilities: 3/4, 1/2; 1/2, 3/4; 1/4, 1/2
+    losses = training.SigmoidCrossentropy(np.array([2.0, 5.0])).call(truth, logits)
+    expected = [
+        (2 * math.log(4 / 3) + math.log(2)) / 2,
+        (math.log(2) + 5 * math.log(4 / 3)) / 2,
+        (2 * math.log(4) + 5 * math.log(2)) / 2,
+    ]
+    np.testing.assert_allclose(losses, expected, rtol=1e-6)
+
+
+def test_balancing_weights_make_both_sides_of_a_label_pull_alike(training):
+    import tensorflow as tf
+
+    truth, _ = random_labels()
+    weights = training.balancing_weights(truth)
+    np.testing.assert_allclose(weights, [(40 - rows) / rows for rows in truth.sum(axis=0)])
+    pulls = {}
+    for name, loss in (("plain", training.SigmoidCrossentropy()), ("balanced", training.SigmoidCrossentropy(weights))):
+        logits = tf.Variable(tf.fill(truth.shape, 1e-6))  # at 0 itself TensorFlow's weighted loss has a kink
+        with tf.GradientTape() as tape:
+            value = loss(truth, logits)
+        pulls[name] = tape.gradient(value, logits).numpy()
+    # Every answer is a half: a row that has the label pulls up by half its weight, one that lacks it down by a half.
+    np.testing.assert_allclose(pulls["balanced"], np.where(truth > 0, -weights, 1) / 2 / truth.size, rtol=1e-4)
+    np.testing.assert_allclose(pulls["balanced"].sum(axis=0), 0, atol=1e-6)
+    assert (np.abs(pulls["plain"].sum(axis=0)) > 0.01).any()
+
+
+def test_a_fit_goes_by_the_weighed_loss(training, tiny_distilbert):
+    """At a rate of almost nothing the mean loss of an epoch is that of the rows, each counted once."""
+    from halfbert.preprocessing import Transformer
+
+    truth, _ = random_labels(rows=48)
+    transformer = Transformer(tiny_distilbert, maxlen=16, class_names=list(LABELS), multilabel=True)
+    for name in ("dropout", "attention_dropout", "seq_classif_dropout"):
+        setattr(transformer.config, name, 0.0)
+    data = transformer.preprocess_train([text for text, _ in example_rows(48)], truth.astype(int), verbose=0)
+    model = transformer.get_classifier()
+    weights = training.balancing_weights(truth)
+    training.compile_model(model, "cpu", loss=training.SigmoidCrossentropy(weights))
+    set_up = SimpleNamespace(model=model, validation=data, learner=training.get_learner(model, data, BATCH_SIZE))
+    best = fit(training, set_up, told((0.5, 1.0)), epochs=1, rate=1e-12)
+    logits = training.predict_logits(model, data, "").astype(np.float64)
+    expected = np.where(truth > 0, weights * np.logaddexp(0, -logits), np.logaddexp(0, logits)).mean()
+    assert best.rows[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
+    np.testing.assert_allclose(best.best_logits, logits, atol=1e-6)
+
+
 def test_each_model_has_an_optimizer_of_its_own(training, tiny_distilbert):
     from halfbert.preprocessing import Transformer
 
@@ -216,6 +288,8 @@ def test_the_best_epoch_is_kept_and_not_the_last(training, tiny, capsys):
     assert not equal(best.best_weights, tiny.model.get_weights())
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
     assert ["best so far" in line for line in lines] == [True, True, False]
+    tiny.model.set_weights(best.best_weights)
+    np.testing.assert_allclose(best.best_logits, training.predict_logits(tiny.model, tiny.validation, ""), atol=1e-5)
 
 
 @pytest.mark.parametrize(
