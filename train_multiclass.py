@@ -28,7 +28,6 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         numbers = {label: number for number, label in enumerate(data.labels)}
         truth = {part: np.array([numbers[label] for label in rows.labels]) for part, rows in data.parts()}
         commonest = int(np.bincount(truth["train"]).argmax())
-        probabilities = None
 
         def score(logits: np.ndarray) -> dict:
             return metrics.validation(truth["val"], training.softmax(logits))
@@ -53,11 +52,11 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         if run.completed:
             with run.testing():
                 test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
-                probabilities = training.softmax(run.predict(model, test))
-                run.scores = metrics.multiclass(truth["test"], probabilities, data.labels, commonest)
-                run.wrong_rows = records.wrong_rows(data.test, truth["test"], probabilities, data.labels)
+                run.probabilities = training.softmax(run.predict(model, test))
+                run.scores = metrics.multiclass(truth["test"], run.probabilities, data.labels, commonest)
+                run.wrong_rows = records.wrong_rows(data.test, truth["test"], run.probabilities, data.labels)
 
-        with run.saving(model, lambda folder: records.draw_multiclass(run, truth["test"], probabilities, folder)) as folder:
+        with run.saving(model, lambda folder: records.draw_multiclass(run, truth["test"], run.probabilities, folder)) as folder:
             predictor = ktrain.get_predictor(model, transformer.for_predictor())
             predictor.save(folder)
 

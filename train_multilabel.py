@@ -36,7 +36,6 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             part: np.array([[label in labels for label in data.labels] for labels in rows.labels], int)
             for part, rows in data.parts()
         }
-        probabilities = None
 
         def score(logits: np.ndarray) -> dict:
             return metrics.validation(truth["val"], metrics.sigmoid(logits))
@@ -63,11 +62,12 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         if run.completed:
             with run.testing():
                 test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
-                probabilities = metrics.sigmoid(run.predict(model, test))
-                run.scores = metrics.multilabel(truth["test"], probabilities, thresholds, data.labels)
-                run.wrong_rows = records.wrong_multilabel_rows(data.test, truth["test"], probabilities, thresholds, data.labels)
+                run.probabilities = metrics.sigmoid(run.predict(model, test))
+                of_test = truth["test"], run.probabilities, thresholds, data.labels
+                run.scores = metrics.multilabel(*of_test)
+                run.wrong_rows = records.wrong_multilabel_rows(data.test, *of_test)
 
-        with run.saving(model, lambda folder: records.draw_multilabel(run, truth, probabilities, folder)) as folder:
+        with run.saving(model, lambda folder: records.draw_multilabel(run, truth, run.probabilities, folder)) as folder:
             predictor = ktrain.get_predictor(model, transformer.for_predictor())
             predictor.save(folder)
 

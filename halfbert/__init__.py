@@ -1,0 +1,9 @@
+"""Fine-tune BERT and DistilBERT with ktrain, and answer fast: `halfbert.load(folder, engine="onnx").predict(texts)`."""
+
+
+def __getattr__(name: str):
+    if name == "load":  # imported when it is asked for: importing the package costs nothing
+        from halfbert.classifier import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,6 +33,12 @@ class EncodedTexts:
         """Share of texts that were longer than maxlen."""
         return float(np.mean(self.full_lengths > self.lengths)) if len(self.full_lengths) else 0.0
 
+    def followed_by(self, others: "EncodedTexts") -> "EncodedTexts":
+        """These texts and then the others."""
+        starts = np.concatenate([self.starts, self.starts[-1] + others.starts[1:]])
+        full_lengths = np.concatenate([self.full_lengths, others.full_lengths])
+        return EncodedTexts(np.concatenate([self.ids, others.ids]), starts, full_lengths)
+
     def padded(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """ids and attention mask of the given rows, each (rows, longest of them) int32, padded with 0."""
         lengths = self.lengths[rows]

@@ -15,18 +15,23 @@ class Adam(tf.keras.optimizers.legacy.Adam):
     - `weight_decay` is decoupled from the gradient (Loshchilov and Hutter 2019): each step also takes
       learning_rate * weight_decay * weight off the weights of matrices; biases and normalisations are left alone. Words
       that are not in the batch do not decay.
+
+    `few_words` False is for models that answer with words, where every step touches all of them: the first change is left out.
     """
 
-    def __init__(self, learning_rate: float = 1e-4, weight_decay: float = 0.0, **options):
+    def __init__(self, learning_rate: float = 1e-4, weight_decay: float = 0.0, few_words: bool = True, **options):
         super().__init__(learning_rate, **options)
-        self.weight_decay = weight_decay
+        self.weight_decay, self.few_words = weight_decay, few_words
 
     def _create_slots(self, var_list):
-        super()._create_slots([var for var in var_list if WORD_EMBEDDINGS not in var.name])
+        super()._create_slots([var for var in var_list if not self._goes_by_word(var)])
         for var in var_list:
-            if WORD_EMBEDDINGS in var.name:
+            if self._goes_by_word(var):
                 self.add_slot(var, "v")
                 self.add_slot(var, "last_step", shape=[var.shape[0], 1])
+
+    def _goes_by_word(self, var) -> bool:
+        return self.few_words and WORD_EMBEDDINGS in var.name
 
     def _resource_apply_dense(self, grad, var, apply_state=None):
         if not self.weight_decay or len(var.shape) < 2:
@@ -37,7 +42,7 @@ class Adam(tf.keras.optimizers.legacy.Adam):
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
         """Update the rows `indices`, which are unique: Keras has added up the gradients of a word that stands there twice."""
-        if WORD_EMBEDDINGS not in var.name:  # positions and token types: few rows, all of them in use
+        if not self._goes_by_word(var):  # positions and token types: few rows, all of them in use
             return self._resource_apply_dense(tf.math.unsorted_segment_sum(grad, indices, var.shape[0]), var, apply_state)
         coefficients = self._coefficients(var, apply_state)
         v, last_step = self.get_slot(var, "v"), self.get_slot(var, "last_step")
@@ -60,4 +65,4 @@ class Adam(tf.keras.optimizers.legacy.Adam):
         return (apply_state or {}).get(key) or self._fallback_apply_state(*key)
 
     def get_config(self) -> dict:
-        return {**super().get_config(), "weight_decay": self.weight_decay}
+        return {**super().get_config(), "weight_decay": self.weight_decay, "few_words": self.few_words}

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from halfbert import engines
 from halfbert.checkpoints import HUB_NAMES, MODELS
 from halfbert.console import Parser
 from halfbert.environment import DEVICES, PRECISIONS, available_cpus
@@ -28,7 +29,24 @@ THRESHOLD_RULES = ("0.5", "f1", "gmean", "global-f1")
 THRESHOLD_RULE = "f1"
 LARGEST_MAXLEN = 512
 HEADS = ("probed", "random")
+OBJECTIVES = ("task", "mlm")
+NOT_WITH_MLM = ("unlabelled", "model", "checkpoint", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_column")
+NOT_WITH_MLM += ("label_columns", "label_separator", "find_lr", "head", "early_stopping", "keep_epochs", "results")
+LOSS_PARTS = {
+    "soft": "the divergence from the teacher's answers",
+    "supervised": "the loss on the labels",
+    "cosine": "the turn between teacher's and student's last states",
+}
+# Those DistilBERT was published with: README of its training code (transformers, examples/research_projects/distillation).
+DISTILBERT_WEIGHTS = {"soft": 5.0, "supervised": 2.0, "cosine": 1.0}
 SCENARIOS = ("single", "offline", "cold", "paper")
+TASKS = ("multiclass", "multilabel")
+CONTESTANTS = ("tfidf", "distilbert", "bert")  # from the smallest to the largest
+ONLY_FOR = {  # options of compare.py that one task alone has
+    "multiclass": ("class_weights",),
+    "multilabel": ("label_columns", "label_separator", "drop_constant_labels", "balance", "threshold"),
+}
+TEACHER_SETTLES = ("class_weights", "label_columns", "drop_constant_labels", "balance", "threshold")  # for the student
 
 
 def multiclass_parser() -> argparse.ArgumentParser:
@@ -63,33 +81,75 @@ def multilabel_parser() -> argparse.ArgumentParser:
     )
     add_model_options(parser)
     add_table_options(parser)
-    parser.tables.add_argument(
-        "--label-columns",
-        metavar="A,B,C",
-        type=names,
-        help="columns of 0 and 1, one a label; ALL takes every column that is not the text (default: ALL; the tags in the "
-        "embedded table)",
-    )
     parser.tables.add_argument("--label-column", metavar="NAME", help="one column that names the labels of each text instead")
-    parser.tables.add_argument(
-        "--label-separator", metavar="TEXT", help="what stands between two names in --label-column, such as ; or |"
-    )
-    parser.tables.add_argument(
-        "--drop-constant-labels", action="store_true", help="go on without the labels that no training row has, or every one"
-    )
     add_training_options(parser)
-    parser.training.add_argument(
-        "--balance", action="store_true", help="weigh in each label's loss the rows that have it as much as those that lack it"
-    )
-    parser.training.add_argument(
-        "--threshold",
-        choices=THRESHOLD_RULES,
-        default=THRESHOLD_RULE,
-        help="how the probability from which a label is answered is chosen on validation: 0.5 for all, each label's best F1, "
-        "its best geometric mean of sensitivity and specificity, or one for all (default: %(default)s)",
-    )
+    add_multilabel_options(parser)
     add_machine_options(parser)
     add_output_options(parser)
+    return parser
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    """The parser of compare.py."""
+    parser = Parser(
+        "compare.py",
+        description="Which one to ship: fit TF-IDF, DistilBERT and BERT on the same rows, test them on the same rows, time "
+        "them, and give a verdict.",
+        epilog="Without --train it compares on the embedded customer messages. What was finished before, with the same "
+        "options, data and code, is not run again.",
+    )
+    what = parser.add_argument_group("comparison")
+    what.add_argument("--task", choices=TASKS, default="multiclass", help="default: %(default)s")
+    what.add_argument(
+        "--contestants",
+        metavar="A,B,C",
+        type=contestants,
+        default=dict.fromkeys(CONTESTANTS),
+        help="tfidf, distilbert, bert; distilbert=NAME and bert=NAME take weights of their own (default: all three)",
+    )
+    what.add_argument("--distill", action="store_true", help="a student as well, taught by that bert")
+    add_checkpoint_option(what)
+    what.add_argument("--seeds", metavar="N", type=positive_integer, default=1, help="fits of each (default: %(default)s)")
+    what.add_argument(
+        "--margin",
+        metavar="SHARE",
+        type=non_negative_number,
+        default=0.02,
+        help="how much macro F1, from 0 to 1, the smaller one may lose (default: %(default)s)",
+    )
+    what.add_argument(
+        "--time-limit",
+        metavar="MINUTES",
+        type=positive_number,
+        help="train on as many rows as are likely to be done in so many minutes, after short timed runs",
+    )
+    what.add_argument("--price-per-hour", metavar="PRICE", type=positive_number, help="of this machine, for costs")
+    what.add_argument(
+        "--learning-curve", action="store_true", help="also fit on a quarter and a half of the rows: would more rows help more?"
+    )
+    add_table_options(parser)
+    parser.tables.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="multiclass: column with the label of each text (default: label; queue in the embedded table); multilabel: one "
+        "column that names them all",
+    )
+    add_training_options(parser)
+    parser.training.add_argument("--class-weights", choices=("balanced",), help="multiclass: as train_multiclass.py has it")
+    add_multilabel_options(parser)
+    add_machine_options(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--output", metavar="FOLDER", type=Path, help="verdict, report, tables and plots (default: results/compare/TABLE)"
+    )
+    output.add_argument(
+        "--work",
+        metavar="FOLDER",
+        type=Path,
+        help="the contestants' predictors and records, which later comparisons take over (default: predictors/compare/TABLE)",
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace an earlier report; finished parts are kept")
+    output.add_argument("--debug", action="store_true", help="show the traceback of a failure")
     return parser
 
 
@@ -175,6 +235,11 @@ def add_model_options(parser: Parser) -> None:
     """Which architecture, and from which weights."""
     group = parser.add_argument_group("model")
     group.add_argument("--model", required=True, choices=MODELS, help="architecture to fine-tune")
+    add_checkpoint_option(group)
+
+
+def add_checkpoint_option(group) -> None:
+    """Where the pretrained weights come from."""
     group.add_argument(
         "--checkpoint",
         metavar="NAME",
@@ -182,6 +247,98 @@ def add_model_options(parser: Parser) -> None:
         + " or ".join(HUB_NAMES[model] for model in MODELS)
         + " from the hub; mini, and said, where the hub is out of reach)",
     )
+
+
+def add_multilabel_options(parser: Parser) -> None:
+    """Which columns of a table are labels, where a text has any number of them, and how they are learnt and answered."""
+    parser.tables.add_argument(
+        "--label-columns",
+        metavar="A,B,C",
+        type=names,
+        help="columns of 0 and 1, one a label; ALL takes every column that is not the text (default: ALL; the tags in the "
+        "embedded table)",
+    )
+    parser.tables.add_argument(
+        "--label-separator", metavar="TEXT", help="what stands between two names in --label-column, such as ; or |"
+    )
+    parser.tables.add_argument(
+        "--drop-constant-labels", action="store_true", help="go on without the labels that no training row has, or every one"
+    )
+    parser.training.add_argument(
+        "--balance", action="store_true", help="weigh in each label's loss the rows that have it as much as those that lack it"
+    )
+    parser.training.add_argument(
+        "--threshold",
+        choices=THRESHOLD_RULES,
+        default=THRESHOLD_RULE,
+        help="how the probability from which a label is answered is chosen on validation: 0.5 for all, each label's best F1, "
+        "its best geometric mean of sensitivity and specificity, or one for all (default: %(default)s)",
+    )
+
+
+def distill_parser() -> argparse.ArgumentParser:
+    """The parser of distill.py."""
+    parser = Parser(
+        "distill.py",
+        description="Teach a smaller model what a trained predictor knows, on labelled and unlabelled texts.",
+        epilog="Without --train it teaches on the embedded customer messages.",
+    )
+    group = parser.add_argument_group("teacher and student")
+    group.add_argument(
+        "--teacher",
+        metavar="FOLDER",
+        required=True,
+        help="a predictor that a training script saved; with --objective mlm a BERT checkpoint, by folder or hub name",
+    )
+    group.add_argument(
+        "--unlabelled", metavar="FILE", help="more texts to learn the teacher's answers from; labels in it are not read"
+    )
+    group.add_argument(
+        "--layers",
+        metavar="A,B,C",
+        type=layer_numbers,
+        help="layers of the teacher, from 0, that its DistilBERT form, the student, is made of (default: as --keep)",
+    )
+    group.add_argument("--keep", metavar="N", type=positive_integer, help="how many, evenly spread (default: half of them)")
+    group.add_argument("--model", choices=MODELS, help="another student, of this architecture (default: distilbert)")
+    group.add_argument("--checkpoint", metavar="NAME", help="its pretrained weights: a hub name, a folder, or mini")
+    group.add_argument(
+        "--objective",
+        choices=OBJECTIVES,
+        default="task",
+        help="task: learn the teacher's task; mlm: masked language modelling on plain texts, for a new general checkpoint "
+        "(default: %(default)s)",
+    )
+    group.add_argument("--no-control", action="store_true", help="leave out the same student's fit without the teacher")
+    group = parser.add_argument_group("loss")
+    for name, what in LOSS_PARTS.items():
+        group.add_argument(
+            f"--weight-{name}",
+            metavar="W",
+            type=non_negative_number,
+            default=DISTILBERT_WEIGHTS[name],
+            help=f"of {what} (default: %(default)s)",
+        )
+    group.add_argument(
+        "--temperature", metavar="T", type=positive_number, default=2.0, help="of both answers (default: %(default)s)"
+    )
+    add_table_options(parser)
+    parser.tables.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="column with the label of each text (default: label; queue in the embedded table)",
+    )
+    parser.tables.add_argument(
+        "--label-columns",
+        metavar="A,B,C",
+        type=names,
+        help="with a teacher of any number of labels: columns of 0 and 1, one a label (default: the teacher's labels)",
+    )
+    parser.tables.add_argument("--label-separator", metavar="TEXT", help="what stands between two names in --label-column")
+    add_training_options(parser, maxlen_default="the teacher's")
+    add_machine_options(parser)
+    add_output_options(parser)
+    return parser
 
 
 def add_table_options(parser: Parser) -> None:
@@ -208,14 +365,16 @@ def add_table_options(parser: Parser) -> None:
     group.add_argument("--test-rows", metavar="N", type=positive_integer, help="test on a stratified sample of N rows")
 
 
-def add_training_options(parser: Parser) -> None:
+def add_training_options(
+    parser: Parser, maxlen_default: str = "auto, the 99th percentile of the training texts, at most 512"
+) -> None:
     """How to learn."""
     parser.training = group = parser.add_argument_group("training")
     group.add_argument(
         "--maxlen",
         metavar="N",
         type=maxlen,
-        help="tokens at which a text is cut (default: auto, the 99th percentile of the training texts, at most 512)",
+        help=f"tokens at which a text is cut (default: {maxlen_default})",
     )
     group.add_argument(
         "--epochs",
@@ -252,6 +411,12 @@ def add_machine_options(parser: Parser) -> None:
     group.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: %(default)s")
     group.add_argument("--threads", metavar="N", type=positive_integer, help="processor threads (default: all)")
     group.add_argument("--seed", metavar="N", type=non_negative_integer, default=0, help="default: %(default)s")
+    group.add_argument(
+        "--split-seed",
+        metavar="N",
+        type=non_negative_integer,
+        help="seed of what is held out and sampled, where it is to stay while --seed varies (default: as --seed)",
+    )
     group.add_argument("--deterministic", action="store_true", help="repeat to the bit on the same machine; somewhat slower")
 
 
@@ -272,7 +437,10 @@ def add_output_options(parser: Parser) -> None:
 
 def parse_training(parser: argparse.ArgumentParser, argv: list[str], task: str) -> argparse.Namespace:
     """Parse a training script's arguments and fill in the defaults that depend on others."""
-    options = parser.parse_args(argv)
+    return _complete_training(parser, parser.parse_args(argv), task)
+
+
+def _complete_training(parser: argparse.ArgumentParser, options: argparse.Namespace, task: str) -> argparse.Namespace:
     embedded = options.train is None
     if embedded and (options.test or options.val):
         parser.error("--val and --test go with --train")
@@ -284,11 +452,46 @@ def parse_training(parser: argparse.ArgumentParser, argv: list[str], task: str) 
         options.output = Path("predictors") / f"{options.model}-{table_name(options.train)}"
     if options.results is None:
         options.results = Path("results") / task / options.output.name
+    if options.split_seed is None:
+        options.split_seed = options.seed
     if task == "multilabel":
         _complete_label_columns(parser, options, embedded)
     elif options.label_column is None:
         options.label_column = EMBEDDED_LABEL if embedded else "label"
     return options
+
+
+def parse_distillation(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """Parse distill.py's arguments; what hangs on the teacher is filled in by `complete_distillation`."""
+    options = parser.parse_args(argv)
+    if sum(value is not None for value in (options.layers, options.keep, options.model or options.checkpoint)) > 1:
+        parser.error("--layers, --keep and --model with --checkpoint: give one of them")
+    if not options.weight_soft and not options.weight_cosine:
+        parser.error("--weight-soft 0 and --weight-cosine 0: then the teacher teaches nothing")
+    if options.objective == "mlm":
+        for name in NOT_WITH_MLM:
+            if getattr(options, name) != parser.get_default(name):
+                parser.error(f"--{name.replace('_', '-')}: is of no use with --objective mlm")
+        if options.train is None or options.output is None:
+            parser.error("--objective mlm: give the texts with --train, and the new checkpoint's folder with --output")
+        options.split_seed = options.seed if options.split_seed is None else options.split_seed
+    return options
+
+
+def complete_distillation(parser: argparse.ArgumentParser, options: argparse.Namespace, taught_by) -> None:
+    """Fill in the defaults that depend on others and on the `teacher.Teacher`: labels, maxlen, rule of thresholds, split."""
+    predictor = taught_by.predictor
+    if options.output is None:
+        options.output = Path("predictors") / f"student-{table_name(options.train or str(EMBEDDED_TRAIN))}"
+    if options.split_seed is None:
+        options.split_seed = taught_by.split_seed
+    if predictor.task == "multiclass" and (options.label_columns or options.label_separator):
+        parser.error("--label-columns and --label-separator: the teacher answers one label a text; give --label-column")
+    if predictor.task == "multilabel" and options.train and not options.label_columns and not options.label_column:
+        options.label_columns = list(predictor.labels)
+    _complete_training(parser, options, predictor.task)
+    options.maxlen = options.maxlen or predictor.maxlen
+    options.threshold = taught_by.threshold_rule or THRESHOLD_RULE
 
 
 def _complete_label_columns(parser: argparse.ArgumentParser, options: argparse.Namespace, embedded: bool) -> None:
@@ -310,6 +513,8 @@ def parse_benchmark(parser: argparse.ArgumentParser, argv: list[str]) -> argpars
         parser.error("--prepare and --base: what --base makes is gone after the run; give one of them")
     if options.label_column is not None and embedded:
         parser.error("--label-column goes with --texts")
+    for engine in options.engines:
+        engines.find(engine)
     quick = options.quick
     options.repeats = options.repeats or (2 if quick else 10)
     options.seconds = options.seconds or (0.5 if quick else 5.0)
@@ -321,6 +526,42 @@ def parse_benchmark(parser: argparse.ArgumentParser, argv: list[str]) -> argpars
         name = table_name(options.texts).removesuffix("_test").removesuffix("-test") + ("-quick" if quick else "")
         options.output = Path("results") / "benchmark" / name
     return options
+
+
+def parse_compare(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    """Parse compare.py's arguments and fill in the defaults that depend on others.
+
+    `training` is then what a training script of the task is told of rows, learning and machine, as arguments, and `teaching`
+    what distill.py is told.
+    """
+    options = parser.parse_args(argv)
+    for task, only in ONLY_FOR.items():
+        for name in only:
+            if task != options.task and getattr(options, name) != parser.get_default(name):
+                parser.error(f"--{name.replace('_', '-')} goes with --task {task}")
+    if options.distill and "bert" not in options.contestants:
+        parser.error("--distill: the student is taught by bert; take it into --contestants")
+    if len(options.contestants) + options.distill < 2:
+        parser.error("--contestants: give two at least")
+    name = table_name(options.train or str(EMBEDDED_TRAIN))
+    options.output = options.output or Path("results") / "compare" / name
+    options.work = options.work or Path("predictors") / "compare" / name
+    options.training = _given(parser, options, ("table", "training", "machine"))
+    options.teaching = _given(parser, options, ("table", "training", "machine"), but=TEACHER_SETTLES)
+    return options
+
+
+def _given(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, groups: Sequence[str], but: Sequence[str] = ()
+) -> list[str]:
+    """The options of these groups that differ from their defaults, but for those named, as arguments again."""
+    arguments = []
+    for action in (action for group in parser._action_groups if group.title in groups for action in group._group_actions):
+        value = getattr(options, action.dest)
+        if value != action.default and action.dest not in but:
+            value = ",".join(value) if isinstance(value, list) else value
+            arguments.append(action.option_strings[0] if value is True else f"{action.option_strings[0]}={value}")
+    return arguments
 
 
 def table_name(source: str) -> str:
@@ -335,6 +576,20 @@ def names(value: str) -> list[str]:
     if not all(found):
         raise argparse.ArgumentTypeError(f"{value!r} is not a list of names with commas between them")
     return found
+
+
+def contestants(value: str) -> dict[str, str | None]:
+    """Names of contestants with commas between them, from the smallest on; each with the checkpoint after "=" or None."""
+    given = dict(word.partition("=")[::2] for word in names(value))
+    unfit = set(given) - set(CONTESTANTS) or given.get("tfidf") or len(given) < len(names(value))
+    if unfit:
+        raise argparse.ArgumentTypeError(f"{value!r} is not a list of {', '.join(CONTESTANTS)}, each at most once")
+    return {name: given[name] or None for name in CONTESTANTS if name in given}
+
+
+def layer_numbers(value: str) -> list[int]:
+    """Numbers of layers, from 0, with commas between them."""
+    return [non_negative_integer(number) for number in names(value)]
 
 
 def devices(value: str) -> list[str]:

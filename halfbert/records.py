@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from halfbert.tables import Data, Rows, spreadsheet_safe
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
+ANSWERS = "answers.npz"
 STEADY_AFTER_STEPS = 20
 ERROR_COLUMNS = {
     "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss"),
@@ -42,7 +44,7 @@ def record(run, folder_bytes: int) -> dict:
         "model": run.options.model,
         "checkpoint": _checkpoint(run),
         "options": _options(run),
-        "data": _data(run.data),
+        "data": describe_data(run.data),
         "split": _split(run),
         "epochs": run.best.rows,
         "best_epoch": run.best.best_epoch,
@@ -52,6 +54,7 @@ def record(run, folder_bytes: int) -> dict:
         "timing": _timing(run),
         "size": {"parameters": run.parameters, "folder_bytes": folder_bytes},
         "environment": _environment(run),
+        **({"distillation": run.distillation} if run.distillation else {}),
     }
 
 
@@ -61,24 +64,42 @@ def manifest(run) -> dict:
         "task": run.task,
         "labels": run.data.labels,
         "thresholds": run.thresholds,
+        "threshold_rule": getattr(run.options, "threshold", None),
         "maxlen": run.maxlen,
         "model": run.options.model,
         "checkpoint": _checkpoint(run),
         "versions": environment.versions(),
-        "data": {"files": run.data.files, "split_seed": run.options.seed},
+        "data": {"files": run.data.files, "split_seed": run.options.split_seed},
         "best_epoch": run.best.best_epoch,
         "test": run.scores and report.card_scores(run.scores),
         "stopped": None if run.failure is None else str(run.failure),
+        **({"teacher": run.distillation["teacher"]} if run.distillation else {}),
     }
 
 
 def write(run, folder: Path) -> None:
-    """Write record.json, training.xlsx, report.txt and errors.csv into a results folder that is being made."""
+    """Write record.json, training.xlsx, report.txt, errors.csv and answers.npz into a results folder that is being made."""
     storage.write_json(run.record, folder / RECORD)
     _write_epochs(run.record["epochs"], folder / "training.xlsx")
     storage.write_text(report.scores_table(run.record), folder / "report.txt")
     if run.scores is not None:
         storage.write_text(_errors_csv(run.wrong_rows, ERROR_COLUMNS[run.task]), folder / "errors.csv")
+        write_answers(run.probabilities, run.data.test.numbers, folder)
+
+
+def write_answers(probabilities: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
+    """Write ANSWERS: the (rows, labels) `probabilities` of the test rows, and the rows' `numbers` in their file; no texts."""
+    with open(folder / ANSWERS, "wb") as stream:
+        np.savez_compressed(stream, probabilities=probabilities.astype(np.float32), numbers=np.array(numbers))
+
+
+def read_answers(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """What `write_answers` wrote, in its order. Raises ArtefactError where it is damaged or not there."""
+    try:
+        with np.load(folder / ANSWERS, allow_pickle=False) as answers:
+            return answers["probabilities"], answers["numbers"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtefactError(f"{folder / ANSWERS}: no answers of a run ({error})") from error
 
 
 def draw_multiclass(run, truth: np.ndarray | None, probabilities: np.ndarray | None, folder: Path) -> None:
@@ -190,7 +211,7 @@ def _options(run) -> dict:
     return {**chosen, "maxlen": run.maxlen, "epochs": run.epochs, "lr": run.rate, "head": run.head}
 
 
-def _data(data: Data) -> dict:
+def describe_data(data: Data) -> dict:
     counts = dict(data.counts)
     return {
         "files": data.files,
@@ -205,14 +226,14 @@ def _data(data: Data) -> dict:
 def _split(run) -> dict:
     given = {part: getattr(run.options, part) is not None for part in ("train", "val", "test")}
     return {
-        "seed": run.options.seed,
+        "seed": run.options.split_seed,
         **{part: "file" if given[part] else "10% of train, stratified, equal texts on one side" for part in ("val", "test")},
     }
 
 
 def _timing(run) -> dict:
     seconds = {"evaluate_seconds": None, **{name: round(value, 3) for name, value in run.timing.items()}}
-    rows = len(run.data.train) * len(run.best.rows)
+    rows = len(run.encoded.full_lengths) * len(run.best.rows)
     return {**seconds, "fit_rows_per_second": rows / run.timing["fit_seconds"], **_steady(run)}
 
 

@@ -1,5 +1,6 @@
 """Lines and tables for people: the console, report.txt, the model card."""
 
+from halfbert import statistics
 from halfbert.tables import Data
 
 SCORE_NAMES = {
@@ -27,6 +28,7 @@ ANSWER_NAMES = {
     "exact_match": "exact match",
 }
 LONGEST_CONSOLE_TABLE = 12
+COMPARED_NAMES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1"}
 
 
 def data_line(data: Data) -> str:
@@ -39,7 +41,7 @@ def data_line(data: Data) -> str:
 
 def training_line(run, parameters: int) -> str:
     """What is trained, from which weights, how."""
-    rows = len(run.data.train)
+    rows = len(run.encoded.full_lengths)
     return (
         f"training {run.options.model} ({parameters / 1e6:.1f} M parameters) from {run.checkpoint.name} on the {run.device}: "
         f"{rows:,} rows, {run.epochs} epochs, batches of {run.options.batch_size}, {run.head} head, one-cycle to {run.rate:.2g}"
@@ -52,7 +54,19 @@ def scores_table(record: dict) -> str:
     if test is None:
         return f"No test: the run ended early ({record['stopped']}).\n"
     lines = _multilabel_scores(test) if record["task"] == "multilabel" else _multiclass_scores(test)
-    return "\n".join([f"{record['data']['rows']['test']:,} test rows", "", *lines, "", *_per_label(test["per_label"])]) + "\n"
+    return (
+        "\n".join(
+            [
+                f"{record['data']['rows']['test']:,} test rows",
+                "",
+                *lines,
+                "",
+                *distillation_lines(record),
+                *_per_label(test["per_label"]),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _multiclass_scores(test: dict) -> list[str]:
@@ -133,6 +147,31 @@ def _unlearned(scores: dict) -> str | None:
     return None if scores["macro_f1"] > always["macro_f1"] else f"always answering {always['label']!r}"
 
 
+def distillation_lines(record: dict) -> list[str]:
+    """Of a taught student: how much of its teacher's scores it retains, and what the teacher was worth."""
+    found = record.get("distillation")
+    if not found or not found["teacher"]["test"]:
+        return []
+    teacher, test = found["teacher"], card_scores(record["test"])
+    retained = ", ".join(
+        f"{COMPARED_NAMES[name]} {teacher['test'][name]:.4f}" + _retained(test[name], teacher["test"][name])
+        for name in statistics.COMPARED[record["task"]]
+    )
+    also = f" (also on {found['unlabelled']['used']:,} texts without labels)" if found["unlabelled"] else ""
+    lines = [f"the teacher, {teacher['name']}{also}: {retained}"]
+    for name, worth in (found["worth"] or {}).items():
+        lines.append(
+            f"without the teacher: {COMPARED_NAMES[name]} {worth['second']:.4f}; it was worth {worth['difference']:+.4f} "
+            f"({worth['level']:.0%} interval {worth['low']:+.4f} to {worth['high']:+.4f}, paired bootstrap over "
+            f"{worth['rows']:,} test rows)"
+        )
+    return [*lines, ""]
+
+
+def _retained(score: float, of: float) -> str:
+    return f", of which the student keeps {score / of:.1%}" if of else ""
+
+
 def loading_lines(folder: str) -> list[str]:
     """The lines of Python that load a predictor with plain ktrain."""
     return [
@@ -178,6 +217,8 @@ def card(manifest: dict, run) -> str:
         names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
         rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]
         lines += ["| on the test rows | |", "|---|---|", *rows, ""]
+        taught = {"task": run.task, "test": run.scores, "distillation": run.distillation}
+        lines += [line and f"- {line}" for line in distillation_lines(taught)]
     loading = [
         "import os",
         "",

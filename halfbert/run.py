@@ -13,6 +13,12 @@ from halfbert.tables import Data
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
 
 
+def reading(options) -> dict:
+    """What a table's reader is told by the options that both tasks have."""
+    names = ("val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
+    return {"train": options.train, **{name: getattr(options, name) for name in names}, "seed": options.split_seed}
+
+
 class TrainingRun:
     """The state of a run, from checked options to a saved predictor and its record.
 
@@ -27,8 +33,10 @@ class TrainingRun:
         self.timing: dict[str, float | None] = {}
         self.scores: dict | None = None
         self.thresholds: list[float] | None = None  # of each label, where a text has any number of them
+        self.probabilities = None  # (test rows, labels)
         self.wrong_rows: list[dict] = []
         self.finder: dict | None = None
+        self.distillation: dict | None = None  # of a taught student, what the record says of teacher and control
         self.best = None
         self.learner = None
         self._stack = contextlib.ExitStack()
@@ -59,33 +67,19 @@ class TrainingRun:
 
     def read(self, reader: Callable[..., Data], **columns) -> Data:
         """Read and check the tables, and say what was found."""
-        options = self.options
-        self.data = reader(
-            options.train,
-            val=options.val,
-            test=options.test,
-            text_column=options.text_column,
-            sheet=options.sheet,
-            encoding=options.encoding,
-            drop_missing=options.drop_missing,
-            keep_leaks=options.keep_leaks,
-            rows=options.rows,
-            test_rows=options.test_rows,
-            seed=options.seed,
-            **columns,
-        )
+        self.data = reader(**reading(self.options), **columns)
         say(report.data_line(self.data))
         for note in self.data.notes:
             say(f"  {note}")
         return self.data
 
-    def prepare(self) -> checkpoints.Checkpoint:
-        """Load TensorFlow with the settings of the run, and find the checkpoint."""
+    def prepare(self, find: Callable[[], checkpoints.Checkpoint] | None = None) -> checkpoints.Checkpoint:
+        """Load TensorFlow with the settings of the run, and find the checkpoint: the one of the options, or by `find`."""
         options = self.options
         self.device = environment.prepare(
             options.device, options.threads, options.seed, options.deterministic, options.precision
         )
-        self.checkpoint = checkpoints.find(options.model, options.checkpoint)
+        self.checkpoint = find() if find else checkpoints.find(options.model, options.checkpoint)
         if self.checkpoint.note:
             say(self.checkpoint.note)
         recipe = self.checkpoint.recipe
@@ -128,11 +122,15 @@ class TrainingRun:
         """Note the time of preprocessing, lay out the batches, and say how many texts are cut, and where."""
         self.timing["preprocess_seconds"] = time.perf_counter() - self._fit_started
         self.encoded, self.maxlen = train.encoded, maxlen
-        train.epochs, train.seed = self.epochs, self.options.seed
-        train.pad_to_multiple_of = 8 if self.device == "gpu" else 1  # what a GPU's matrix units like; a CPU does not mind
-        self.lay_out(train)
+        self.lay_out_training(train)
         self.lay_out(val)
         say(f"texts are cut at {maxlen} tokens: {train.encoded.cut_share:.1%} of the training texts are longer")
+
+    def lay_out_training(self, data) -> None:
+        """Have the batches of an epoch be those of the run's seed, as its device likes them."""
+        data.epochs, data.seed = self.epochs, self.options.seed
+        data.pad_to_multiple_of = 8 if self.device == "gpu" else 1  # what a GPU's matrix units like; a CPU does not mind
+        self.lay_out(data)
 
     def lay_out(self, data) -> None:
         """Have a TPU see batches of one shape only."""
@@ -196,6 +194,25 @@ class TrainingRun:
         logits = training.predict_logits(model, test, "testing")
         self.timing["evaluate_seconds"] = time.perf_counter() - started
         return logits
+
+    @contextlib.contextmanager
+    def aside(self, what: str) -> Iterator[None]:
+        """Around what is not to be saved: that it ends early costs only itself, and a signal ends it at once."""
+        from halfbert import training
+
+        self.stop.gently = False
+        try:
+            yield
+        except (Stopped, training.Diverged) as ended:
+            say(f"{what} ended early ({ended}); {self.options.output} is saved without it")
+        self.stop.gently = True
+
+    @contextlib.contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Note how many seconds the block takes under a name of the record's timing."""
+        started = time.perf_counter()
+        yield
+        self.timing[name] = time.perf_counter() - started
 
     @contextlib.contextmanager
     def saving(self, model, draw: Callable[[Path], None]) -> Iterator[str]:

@@ -130,11 +130,11 @@ def sole_user(target: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def check_apart(output: Path, results: Path) -> None:
-    """Refuse an --output and --results that are one folder or lie in each other: the later would wipe out the earlier."""
+def check_apart(output: Path, results: Path, option: str = "--results") -> None:
+    """Refuse an --output and `option` that are one folder or lie in each other: the later would wipe out the earlier."""
     first, second = output.resolve(), results.resolve()
     if first == second or first in second.parents or second in first.parents:
-        raise InputError(f"--output {output} and --results {results}: one is the other or lies in it; give two folders apart")
+        raise InputError(f"--output {output} and {option} {results}: one is the other or lies in it; give two folders apart")
 
 
 def check_output(path: Path, option: str, overwrite: bool, marker: str) -> None:

@@ -28,34 +28,63 @@ class Diverged(Exception):
     """The loss of a batch or of validation was NaN or infinite."""
 
 
-def compile_model(model, device: str, weight_decay: float = 0.0, loss: tf.keras.losses.Loss | None = None) -> None:
+# From a model, features, targets, (rows,) weights of the rows or None to the parts of a batch's loss; "loss" is minimised.
+Objective = Callable[[object, dict, tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
+
+
+def compile_model(
+    model,
+    device: str,
+    weight_decay: float = 0.0,
+    loss: tf.keras.losses.Loss | None = None,
+    objective: Objective | None = None,
+    optimizer: Adam | None = None,
+) -> None:
     """Compile a transformers model for ktrain's learner; `loss` is the softmax cross-entropy unless given.
 
     The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
-    Keras; on a CPU the forward pass inside it is that of `training_graph`.
+    Keras; on a CPU the forward pass inside it is that of `training_graph`. What it minimises is `loss`, or the `objective`.
     """
     if device == "cpu" and training_graph.supports(model):
         model.halfbert_forward = training_graph.forward(model)
     else:
         model.halfbert_forward = lambda features, training: tf.cast(model(features, training=training).logits, tf.float32)
+    model.halfbert_objective = objective or _compiled_loss
 
     @tf.autograph.experimental.do_not_convert
     def train_step(data):
-        features, labels, weights = tf.keras.utils.unpack_x_y_sample_weight(data)
+        features, targets, weights = tf.keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
-            loss = model.compiled_loss(labels, model.halfbert_forward(features, training=True), weights)
+            parts = model.halfbert_objective(model, features, targets, weights)
+            loss = parts["loss"]
             scaled = model.optimizer.get_scaled_loss(loss) if hasattr(model.optimizer, "get_scaled_loss") else loss
         gradients = tape.gradient(scaled, model.trainable_variables)
         if scaled is not loss:  # mixed_float16: Keras wraps the optimizer, so that small gradients do not vanish
             gradients = model.optimizer.get_unscaled_gradients(gradients)
         model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return {"loss": loss}
+        return parts
 
     model.train_step = train_step
     with model.distribute_strategy.scope():
         loss = loss or tf.keras.losses.CategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer=Adam(weight_decay=weight_decay), loss=loss, metrics=[])
+        model.compile(optimizer=optimizer or Adam(weight_decay=weight_decay), loss=loss, metrics=[])
         _create_variables(model)
+
+
+def _compiled_loss(model, features: dict, labels: tf.Tensor, weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    return {"loss": model.compiled_loss(labels, model.halfbert_forward(features, training=True), weights)}
+
+
+def states_and_logits(model, device: str) -> Callable:
+    """From (features, training) to (rows, hidden) first-token states, which the head reads, and (rows, labels) logits."""
+    if device == "cpu" and training_graph.supports(model):
+        return training_graph.states_and_logits(model)
+
+    def stock(features: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        answers = model(features, training=training, output_hidden_states=True)
+        return tf.cast(answers.hidden_states[-1][:, 0], tf.float32), tf.cast(answers.logits, tf.float32)
+
+    return stock
 
 
 class SigmoidCrossentropy(tf.keras.losses.Loss):
@@ -71,8 +100,9 @@ class SigmoidCrossentropy(tf.keras.losses.Loss):
 
     def call(self, truth, logits):
         """(rows,) losses of (rows, labels) 0/1 truth and logits."""
-        losses = tf.nn.weighted_cross_entropy_with_logits(truth, logits, self.positive_weights)
-        return tf.reduce_mean(losses, axis=-1)
+        # Not tf.nn.weighted_cross_entropy_with_logits, whose gradient is wrong where a logit is exactly 0.
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
+        return tf.reduce_mean(losses * (1.0 + (self.positive_weights - 1.0) * truth), axis=-1)
 
 
 def balancing_weights(truth: np.ndarray) -> np.ndarray:
@@ -129,8 +159,24 @@ def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
     return answers
 
 
-def first_token_states(model, data: TransformerDataset, rows: np.ndarray, device: str) -> np.ndarray:
+def first_token_states(
+    model, data: TransformerDataset, rows: np.ndarray, device: str, label: str = "probing the encoder"
+) -> np.ndarray:
     """(rows, hidden) float32: the encoder's last state of the first token of the given rows' texts, which the head reads."""
+    name = f"halfbert_states_step_{device}"
+    if not hasattr(model, name):
+        setattr(model, name, _states_step(model, device))  # traced once a model
+    step, lengths = getattr(model, name), data.encoded.lengths[rows]
+    found = np.empty((len(rows), _hidden_size(model.config)), np.float32)
+    batches = batching.batches_in_order_of_length(lengths, TOKENS_PER_PREDICTED_BATCH)
+    for batch in console.progress(batches, len(batches), label):
+        ids, mask = data.encoded.padded(rows[batch])
+        found[batch] = step(tf.constant(ids), tf.constant(mask)).numpy()
+    return found
+
+
+def _states_step(model, device: str) -> Callable:
+    """From (B, L) int32 ids and mask to (B, hidden) first-token states, as one graph for all shapes."""
     encoder = model.bert if model.config.model_type == "bert" else model.distilbert
     shape = tf.TensorSpec([None, None], tf.int32)
 
@@ -141,13 +187,7 @@ def first_token_states(model, data: TransformerDataset, rows: np.ndarray, device
             return training_graph.first_token_states(training_graph.describe(model), input_ids, attention_mask, False)
         return tf.cast(encoder(input_ids, attention_mask=attention_mask, training=False)[0][:, 0], tf.float32)
 
-    lengths = data.encoded.lengths[rows]
-    found = np.empty((len(rows), _hidden_size(model.config)), np.float32)
-    batches = batching.batches_in_order_of_length(lengths, TOKENS_PER_PREDICTED_BATCH)
-    for batch in console.progress(batches, len(batches), "probing the encoder"):
-        ids, mask = data.encoded.padded(rows[batch])
-        found[batch] = states(tf.constant(ids), tf.constant(mask)).numpy()
-    return found
+    return states
 
 
 def _hidden_size(config) -> int:
@@ -190,7 +230,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
     ----------
     validation: encoded validation texts.
     score: from their (rows, labels) logits to a dict with "val_loss" and the scores to be recorded.
-    chosen_by: key of the score that decides which epoch is best; the larger is better, the lower val_loss breaks a tie.
+    chosen_by: key of the score that decides which epoch is best; the larger is better, the lower val_loss breaks a tie. With
+        None the lowest val_loss decides.
     stop: set by a signal; training then ends at the next batch.
     keep: called with the epoch's number after each epoch, for --keep-epochs.
     """
@@ -199,7 +240,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self,
         validation: TransformerDataset,
         score: Callable[[np.ndarray], dict],
-        chosen_by: str,
+        chosen_by: str | None,
         epochs: int,
         stop: console.StopRequest,
         early_stopping: bool = False,
@@ -232,7 +273,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         loss = float(logs["loss"])  # of this batch alone
         if not math.isfinite(loss):
             raise Diverged(f"the training loss became {loss} at batch {batch + 1}")
-        self.losses.append(loss)
+        self.losses.append({name: float(value) for name, value in logs.items()})
         next(self.progress, None)
         if self.stop.signal_number is not None:
             self.model.stop_training = True
@@ -243,9 +284,10 @@ class BestEpoch(tf.keras.callbacks.Callback):
             return  # an epoch that was cut short by a signal is none
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             raise Diverged(f"weights became NaN or infinite in epoch {epoch + 1}")  # a loss need not show it
-        logits = predict_logits(self.model, self.validation, "validation")
+        logits = self.validate()
         scores = self.score(logits)
-        row = {"epoch": epoch + 1, "train_loss": float(np.mean(self.losses)), **scores}
+        means = {f"train_{name}": float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
+        row = {"epoch": epoch + 1, **means, **scores}
         if not math.isfinite(scores["val_loss"]):
             raise Diverged(f"the validation loss became {scores['val_loss']} after epoch {epoch + 1}")
         self.rows.append(row)
@@ -258,10 +300,16 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if self.early_stopping and epoch + 1 - self.best_epoch >= PATIENCE:
             self.model.stop_training = True
 
+    def validate(self) -> np.ndarray:
+        """The answers to the validation texts, as `score` takes them."""
+        return predict_logits(self.model, self.validation, "validation")
+
     def _is_best(self, row: dict) -> bool:
         if self.best_epoch is None:
             return True
         best = self.rows[self.best_epoch - 1]
+        if self.chosen_by is None:
+            return row["val_loss"] < best["val_loss"]
         return (row[self.chosen_by], -row["val_loss"]) > (best[self.chosen_by], -best["val_loss"])
 
     def _say(self, row: dict) -> None:
@@ -286,7 +334,8 @@ def find_learning_rate(learner, model, device: str, weight_decay: float) -> dict
         learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(data), verbose=0)
     data.batch_size = batch_size
     model.set_weights(before)
-    compile_model(model, device, weight_decay, model.loss)  # the finder's moments would be a false start
+    # Compiled anew: the finder's moments would be a false start.
+    compile_model(model, device, weight_decay, model.loss, model.halfbert_objective)
     rates, losses = ([float(value) for value in values] for values in (learner.lr_finder.lrs, learner.lr_finder.losses))
     fell = min(losses) < LEAST_FALL * losses[0]
     return {"rates": rates, "losses": losses, "suggestion": float(learner.lr_estimate()[2]) if fell else None}

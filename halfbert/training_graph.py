@@ -63,9 +63,18 @@ def forward(model):
     {"input_ids", "attention_mask"}, (B, L) int32. The model itself is not changed.
     """
 
+    both = states_and_logits(model)
+    return lambda features, training: both(features, training)[1]
+
+
+def states_and_logits(model):
+    """As `forward`, but the function returned gives (B, h) first-token states and (B, labels) logits, both float32."""
+
     @tf.autograph.experimental.do_not_convert  # nothing here branches on a tensor; converting it only costs time
-    def call(features: dict, training: bool) -> tf.Tensor:
-        return logits(describe(model), features["input_ids"], features["attention_mask"], training)
+    def call(features: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        network = describe(model)
+        states = first_token_states(network, features["input_ids"], features["attention_mask"], training)
+        return states, head(network, states, training)
 
     return call
 
@@ -82,10 +91,9 @@ def supports(model) -> bool:
     return activation == "gelu" and getattr(config, "position_embedding_type", "absolute") == "absolute"
 
 
-def logits(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
-    """(B, labels) float32 answers for (B, L) int32 token ids and mask."""
-    x = first_token_states(network, input_ids, attention_mask, training)
-    x = network.pooler_activation(_dense(x, network.pooler))
+def head(network: _Network, states: tf.Tensor, training: bool) -> tf.Tensor:
+    """(B, labels) float32 answers for (B, h) first-token states."""
+    x = network.pooler_activation(_dense(states, network.pooler))
     return _dense(_dropout(x, network.classifier_dropout, training), network.classifier)
 
 

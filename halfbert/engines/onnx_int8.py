@@ -1,0 +1,30 @@
+"""ONNX Runtime, int8 products: the graph of the engine `onnx` with rounded kernels and states, on the CPU."""
+
+import platform
+
+from halfbert import engines, environment
+from halfbert.engines import onnx
+from halfbert.errors import ResourceError
+from halfbert.manifest import Predictor
+
+PACKAGE, INSTALL = onnx.PACKAGE, onnx.INSTALL
+LEAST_EQUAL, LARGEST_DIFFERENCE = 0.99, None
+
+
+def recipe(predictor: Predictor) -> str:
+    """What decides the answers beside weights and configuration: the processor has a part in it."""
+    return f"graph {onnx.VERSION}, int8 with {kernel_bits()}-bit kernels"
+
+
+def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
+    """Load the graph, making it first where it is not there. Raises ResourceError where a GPU is asked for."""
+    engines.require("onnx-int8")
+    if device == "gpu":
+        raise ResourceError("engine onnx-int8 on a GPU: it runs on the CPU only; take engine onnx, or device='cpu'")
+    return onnx.load_graph(predictor, "onnx-int8", recipe(predictor), kernel_bits(), device, threads)
+
+
+def kernel_bits() -> int:
+    """8, or 7 on x86 processors without VNNI, whose int8 products add pairs in 16 bits, where 8 bits overflow."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+    return 7 if x86 and "avx512_vnni" not in environment.hardware()["vector_extensions"] else 8

@@ -1,0 +1,92 @@
+"""Tiny real predictors of both architectures and tasks, as the training scripts save them, for tests that load them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+from conftest import LABELS, write_checkpoint
+
+TASKS = ("multiclass", "multilabel")
+MAXLEN = 24
+THRESHOLDS = [0.3, 0.5, 0.7]
+MANIFEST = "halfbert.json"
+
+# Words, unknown characters, accents, markup of the tokenizer's own, nothing at all, and far more than maxlen tokens.
+TEXTS = [
+    "the old cat",
+    "",
+    "bread",
+    "A new saw, and my old hammer was here!",
+    "🙂 très naïve 中文 \t\n x",
+    "[SEP] the [MASK] dog [PAD]",
+    "the big horse is here and " * 12,
+    "wolf " * (MAXLEN - 2),
+    "wolf " * (MAXLEN - 1),
+    " .  ! ",
+    "apple\u0000cake",
+]
+
+_made: dict[tuple, Path] = {}
+
+
+def make(kind: str, task: str, folder: Path, layers: int = 2) -> Path:
+    """Write the predictor of a checkpoint with random weights and a head that tells TEXTS apart."""
+    from halfbert import environment
+
+    environment.prepare("cpu")
+    from halfbert import predictors, training
+    from halfbert.preprocessing import Transformer, ktrain
+
+    checkpoint = write_checkpoint(folder.with_name(f"{folder.name}-checkpoint"), kind, layers=layers)
+    transformer = Transformer(checkpoint, maxlen=MAXLEN, class_names=list(LABELS), multilabel=task == "multilabel")
+    truth = np.eye(len(LABELS), dtype=int) if task == "multilabel" else np.arange(len(LABELS))
+    transformer.preprocess_train(TEXTS[: len(LABELS)], truth, verbose=0)
+    model = transformer.get_classifier()
+    _tell_apart(model, transformer)
+    training.compile_model(model, "cpu", loss=training.SigmoidCrossentropy() if task == "multilabel" else None)
+    folder.mkdir(parents=True)
+    ktrain.get_predictor(model, transformer.for_predictor()).save(str(folder))
+    described = {"task": task, "labels": list(LABELS), "maxlen": MAXLEN, "model": kind, "test": None}
+    described["thresholds"] = THRESHOLDS if task == "multilabel" else None
+    predictors.finish(folder, described, "# Tiny\n")
+    return folder
+
+
+def _tell_apart(model, transformer) -> None:
+    """Set the head such that TEXTS have clearly different answers."""
+    generator = np.random.default_rng(0)
+    if hasattr(model, "pre_classifier"):
+        model.pre_classifier.kernel.assign(generator.normal(0, 0.3, model.pre_classifier.kernel.shape))
+    model.classifier.kernel.assign(generator.normal(0, 0.5, model.classifier.kernel.shape))
+    tokens = transformer.get_tokenizer()(TEXTS, truncation=True, max_length=MAXLEN, padding=True, return_tensors="tf")
+    logits = model(tokens).logits.numpy()
+    spread = 2 / logits.std(axis=0)
+    model.classifier.kernel.assign(model.classifier.kernel * spread)
+    model.classifier.bias.assign(-logits.mean(axis=0) * spread)
+
+
+def copy(kind: str, task: str, folder: Path) -> Path:
+    """A copy, to be spoilt, of the tiny predictor of that kind and task, which is made once a test run."""
+    if (kind, task) not in _made:
+        import atexit
+        import tempfile
+
+        room = Path(tempfile.mkdtemp(prefix="halfbert-tests-"))
+        atexit.register(shutil.rmtree, room, ignore_errors=True)
+        _made[kind, task] = make(kind, task, room / f"{kind}-{task}")
+    return shutil.copytree(_made[kind, task], folder)
+
+
+def change_manifest(folder: Path, **changes) -> None:
+    """Set entries of a predictor's manifest."""
+    file = folder / MANIFEST
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+def sign(folder: Path) -> None:
+    """Have the manifest name the files as they are now, as somebody would who altered them on purpose."""
+    from halfbert.storage import sha256
+
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    change_manifest(folder, files={name: sha256(folder / name) for name in files if (folder / name).is_file()})
