@@ -63,9 +63,10 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             with run.testing():
                 test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
                 run.probabilities = metrics.sigmoid(run.predict(model, test))
-                of_test = truth["test"], run.probabilities, thresholds, data.labels
-                run.scores = metrics.multilabel(*of_test)
-                run.wrong_rows = records.wrong_multilabel_rows(data.test, *of_test)
+                run.scores = metrics.multilabel(truth["test"], run.probabilities, thresholds, data.labels)
+                run.wrong_rows = records.wrong_multilabel_rows(
+                    data.test, truth["test"], run.probabilities, thresholds, data.labels
+                )
 
         with run.saving(model, lambda folder: records.draw_multilabel(run, truth, run.probabilities, folder)) as folder:
             predictor = ktrain.get_predictor(model, transformer.for_predictor())

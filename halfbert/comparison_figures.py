@@ -42,7 +42,7 @@ def rows_to_tell(difference: dict, margin: float) -> int | None:
     if distance == 0:
         return None
     reach = difference["difference"] - difference["low"] if distance > 0 else difference["high"] - difference["difference"]
-    return int(np.ceil(difference["rows"] * (reach / distance) ** 2))
+    return round(difference["rows"] * (reach / distance) ** 2)
 
 
 def verdict(comparisons: Sequence[dict], reference: str, margin: float) -> dict:

@@ -140,7 +140,7 @@ def test_learning_curves_show_the_losses_and_every_other_score(tmp_path, figures
     plots.learning_curves(epochs, 2, tmp_path / "picture.png")
     losses, scores = figures[0].axes
     assert legend_of(losses) == ["training", "validation"]
-    assert legend_of(scores) == ["accuracy", "macro F1", "roc auc"]
+    assert legend_of(scores) == ["accuracy", "macro F1", "ROC AUC"]
     assert list(losses.get_lines()[0].get_ydata()) == [0.6, 0.3, 0.1]
     assert list(scores.get_lines()[0].get_ydata()) == [0.80, 0.90, 0.88]
     for axes in (losses, scores):

@@ -137,8 +137,8 @@ def test_the_mean_of_ratios_is_geometric():
 
 def test_the_bootstrap_interval_covers_as_often_as_it_says():
     generator = np.random.default_rng(1)
-    held = [low <= 1.5 <= high for low, high in (timing.bootstrap_interval(noisy(generator, 1.5, 0.1, 30)) for _ in range(200))]
-    assert 0.88 <= np.mean(held) <= 0.99
+    held = [low <= 1.5 <= high for low, high in (timing.bootstrap_interval(noisy(generator, 1.5, 0.1, 20)) for _ in range(80))]
+    assert 0.85 <= np.mean(held) <= 0.99
     assert timing.bootstrap_interval([1.2, 1.3, 1.4]) == timing.bootstrap_interval([1.2, 1.3, 1.4])
     assert timing.bootstrap_interval([3.0]) == (pytest.approx(3.0), pytest.approx(3.0))
 
