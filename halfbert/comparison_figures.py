@@ -18,6 +18,7 @@ SCORES = {  # the verdict's first
 }
 LENGTH_BUCKETS = 4
 SPEED_BATCH = 32
+MOST_TIMES = 1000  # as many test rows are not to be had
 
 Answers = dict[str, list[np.ndarray]]
 
@@ -36,12 +37,12 @@ def judge(difference: dict, margin: float) -> str:
 def rows_to_tell(difference: dict, margin: float) -> int | None:
     """About how many test rows would tell, if the difference stays as it is: widths shrink as 1 / sqrt(rows).
 
-    None where no number would, the difference being the margin itself.
+    None where it would take more than MOST_TIMES the rows: the difference is as good as the margin.
     """
     distance = difference["difference"] + margin
-    if distance == 0:
-        return None
     reach = difference["difference"] - difference["low"] if distance > 0 else difference["high"] - difference["difference"]
+    if reach > abs(distance) * MOST_TIMES**0.5:
+        return None
     return round(difference["rows"] * (reach / distance) ** 2)
 
 

@@ -47,6 +47,8 @@ def quality(record: dict, path: Path) -> None:
 
 def speed(record: dict, path: Path) -> None:
     """Draws score against rows a second of each contestant's engines; the area of a dot is the disk that its weights take."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     points = [(c, one) for c in record["contestants"] for one in c["speeds"]]
     largest = max(one["weight_bytes"] for _, one in points)
     with picture(path, WIDTH, 4.2) as figure:
@@ -60,6 +62,9 @@ def speed(record: dict, path: Path) -> None:
         names = [contestant["name"] for contestant in record["contestants"] if contestant["speeds"]]
         _names_of_colours(axes, names)
         axes.set(xscale="log", xlabel="texts a second", ylabel="macro F1")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:,g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.2)
         title(figure, "Quality against speed", "area: disk of the weights; pale: slower engines")
 

@@ -64,7 +64,11 @@ def verdict_line(record: dict) -> str:
         line = f"Ship {large}: {small} loses too much: {figures}; the interval lies wholly below {limit}. It would give {gain}."
     else:
         rows = found["rows_to_tell"]
-        more = f"About {rows:,} test rows would tell, if the difference stays" if rows else "No number of rows would tell"
+        more = (
+            f"About {rows:,} test rows would tell, if the difference stays"
+            if rows
+            else "No number of rows that is to be had would tell"
+        )
         line = (
             f"These test rows cannot tell whether {small} is good enough: {figures}; the interval holds {limit}. {more}. "
             f"Until then {large} is the safe one to ship. {_sentence(small)} would give {gain}."

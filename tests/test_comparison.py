@@ -74,6 +74,7 @@ def test_where_the_rows_cannot_tell_the_largest_ships_and_the_rows_that_would_ar
 def test_rows_that_would_tell_from_below_and_from_the_margin_itself():
     assert comparison_figures.rows_to_tell(difference(-0.03, -0.06, -0.015, rows=400), 0.02) == 900  # 0.015 to 0.01
     assert comparison_figures.rows_to_tell(difference(-0.02, -0.03, 0.0), 0.02) is None
+    assert comparison_figures.rows_to_tell(difference(-0.0201, -0.03, 0.0), 0.02) is None  # 40,000 times the rows
 
 
 def test_mcnemar_by_hand():
