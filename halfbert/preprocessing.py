@@ -60,7 +60,10 @@ class TransformerDataset(ktrain_dataset.TransformerDataset):
         """
         batches = tf.data.Dataset.from_tensor_slices(self.layout(train))
         batches = batches.map(self._batch if self.fixed_length is None else self._batch_of_fixed_shape, num_parallel_calls=1)
-        return (batches.repeat() if train else batches).prefetch(2)
+        options = tf.data.Options()
+        # Nothing here is tuned, yet its thread would be waited for, asleep, at the end of a fit: for seconds, up to a minute.
+        options.autotune.enabled = False
+        return (batches.repeat() if train else batches).prefetch(2).with_options(options)
 
     def _batch(self, rows: tf.Tensor):
         rows = tf.boolean_mask(rows, rows >= 0)

@@ -189,6 +189,11 @@ def test_arrays_are_padded_to_the_longest_row(transformer_and_data):
     assert np.array_equal(arrays[1].sum(axis=1), data.encoded.lengths)
 
 
+def test_the_end_of_a_fit_waits_for_no_tuner_of_the_input_pipeline(transformer_and_data):
+    """tf.data's tuner sleeps between its looks, and whoever drops the batches waits until it wakes."""
+    assert transformer_and_data[1].to_tfdataset(train=True).options().autotune.enabled is False
+
+
 def test_the_input_pipeline_runs_no_python(transformer_and_data):
     from tensorflow.core.framework import graph_pb2
 
