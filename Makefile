@@ -7,6 +7,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests stay together: they share what the file makes.
+AT_A_TIME := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: setup setup-dev demo demo-multilabel test check lint docs race clean
@@ -31,10 +33,10 @@ demo-multilabel: setup
 	$(BIN)/python train_multilabel.py --model distilbert --overwrite
 
 test: setup-dev lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(AT_A_TIME)
 
 check: setup-dev lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(AT_A_TIME) -m "not slow"
 
 lint: setup-dev
 	$(BIN)/ruff check .

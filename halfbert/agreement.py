@@ -17,7 +17,7 @@ from halfbert import engines, environment, manifest, storage
 from halfbert.errors import ArtefactError, InputError
 
 ROUNDING = 1e-4  # of a probability
-MOST_TEXTS = 2000  # taken evenly from more
+MOST_TEXTS = 2000
 FASTEST_FIRST = ("onnx-int8", "onnx")
 PROVEN = ("onnx", "onnx-int8")
 KEY = "agreement"  # in halfbert.json
@@ -50,14 +50,17 @@ def prove(
     texts_name: str = "validation rows",
     engine_names: tuple[str, ...] = PROVEN,
     reference: np.ndarray | None = None,
+    most_texts: int = MOST_TEXTS,
+    threads: int | None = None,
 ) -> dict[str, dict]:
     """Compare engines with `keras` on real texts, and write the figures into the predictor's halfbert.json.
 
     Parameters
     ----------
-    texts: at most MOST_TEXTS of them are answered; None takes the embedded messages.
+    texts: at most `most_texts` of them are answered, taken evenly; None takes the embedded messages.
     texts_name: what the manifest calls them.
     reference: (texts, labels) probabilities by Keras, where they are at hand.
+    threads: of each engine; None takes every processor.
 
     Returns {engine: figures}. Raises what `halfbert.load` raises; InputError where there is no text.
     """
@@ -67,12 +70,12 @@ def prove(
         texts, texts_name = _embedded_texts(), f"{EMBEDDED.name} (embedded)"
     if not len(texts):
         raise InputError(f"{folder}: no text to compare engines on")
-    drawn = np.unique(np.linspace(0, len(texts) - 1, MOST_TEXTS).astype(int))
+    drawn = np.unique(np.linspace(0, len(texts) - 1, most_texts).astype(int))
     texts = [texts[number] for number in drawn]
-    reference = load(folder, "keras", "cpu").predict_proba(texts) if reference is None else reference[drawn]
+    reference = load(folder, "keras", "cpu", threads).predict_proba(texts) if reference is None else reference[drawn]
     figures = {}
     for engine in engine_names:
-        classifier = load(folder, engine, "cpu", allow_disagreement=True)
+        classifier = load(folder, engine, "cpu", threads, allow_disagreement=True)
         predictor = classifier.predictor
         figures[engine] = {
             **compare(reference, classifier.predict_proba(texts), predictor.thresholds),

@@ -18,8 +18,9 @@ from halfbert.errors import InputError, ResourceError
 
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+VECTOR_EXTENSIONS = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "numpy", "pandas", "scikit-learn")
+PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "onnxruntime", "numpy", "pandas", "scikit-learn")
 
 
 def prepare(
@@ -184,7 +185,7 @@ def hardware() -> dict:
     described = {
         "cpu": info.get("model name", platform.processor() or platform.machine()),
         "cpus": available_cpus(),
-        "vector_extensions": [f for f in ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16") if f in flags],
+        "vector_extensions": [extension for extension in VECTOR_EXTENSIONS if extension in flags],
         "system": f"{platform.system()} {platform.machine()}",
     }
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:

@@ -10,10 +10,9 @@ Import after `environment.prepare`.
 from pathlib import Path
 
 from halfbert import storage
+from halfbert.manifest import FORMAT_VERSION, MANIFEST
 from halfbert.preprocessing import Transformer, ktrain
 
-MANIFEST = "halfbert.json"
-FORMAT_VERSION = 1
 BYTES_PER_PARAMETER = 4
 OTHER_BYTES = 4_000_000  # tokenizer, pickle, what HDF5 adds
 

@@ -44,6 +44,7 @@ def fresh(readme: str) -> str:
         "multilabel": multilabel_table,
         "speed": speed_table,
         "ceiling": ceiling_table,
+        "predicting": predicting_table,
     }
     return PART.sub(lambda match: f"{match[1]}{makers[match[2]]()}\n{match[3]}", readme)
 
@@ -168,6 +169,31 @@ def ceiling_table() -> str:
         shares = " | ".join(f"{result['share_by_operation'][kind]:.0%}" for kind in kinds)
         lines.append(f"| {name} | {result['name']} | {rate:.0f} | {most:.0f} | {rate / most:.0%} | {shares} |")
     return "\n".join(lines)
+
+
+def predicting_table() -> str:
+    """The races' predicting part: texts a second and one text's median of each contestant, against those of the peers."""
+    lines = [
+        "| texts | contestant | texts/s | × ktrain | × pipeline | one text, p50 ms | ktrain's / its | pipeline's / its "
+        "| share of ceiling | decides as Keras |",
+        f"|{'---|' * 10}",
+    ]
+    parts = {name: (race["maxlen"], race["predicting"]) for name, race in _races().items() if race.get("predicting")}
+    for name, (maxlen, part) in parts.items():
+        peers = [next(r for r in part["results"] if r["contestant"] == peer) for peer in ("ktrain", "trainer")]
+        for result in part["results"]:
+            rate, p50 = result["predict_rows_per_second"], result["single_p50_ms"]
+            rates = " | ".join(f"{rate / peer['predict_rows_per_second']:.2f}" for peer in peers)
+            singles = " | ".join(f"{peer['single_p50_ms'] / p50:.2f}" for peer in peers)
+            share, equal = (
+                "–" if result[key] is None else f"{result[key]:.{digits}%}"
+                for key, digits in (("share_of_ceiling", 0), ("equal_decisions", 1))
+            )
+            lines.append(
+                f"| {part['texts']:,} {name}, maxlen {maxlen} | {result['name']} | {rate:.0f} "
+                f"| {rates} | {p50:.2f} | {singles} | {share} | {equal} |"
+            )
+    return "\n".join([*lines, "", _hardware([part["environment"] for _, part in parts.values()])])
 
 
 def _races() -> dict[str, dict]:

@@ -238,12 +238,15 @@ def _timing(run) -> dict:
 
 
 def _steady(run) -> dict:
-    """Rows a second after the first 20 steps of each epoch: without tracing, warm-up and validation."""
+    """Rows and tokens a second after the first 20 steps of each epoch: without tracing, warm-up and validation."""
     step_ends = [ends[STEADY_AFTER_STEPS - 1 :] for ends in run.best.step_ends]
     seconds = sum(ends[-1] - ends[0] for ends in step_ends if len(ends) > 1)
     steps = sum(len(ends) - 1 for ends in step_ends if len(ends) > 1)
     rate = steps * run.options.batch_size / seconds if seconds else None
-    return {"steady_rows_per_second": rate if rate is None or math.isfinite(rate) else None}
+    rate = rate if rate is None or math.isfinite(rate) else None
+    # Of the texts' own tokens, padding not counted: by it tables of short and of long texts compare.
+    tokens = rate and rate * float(run.encoded.lengths.mean())
+    return {"steady_rows_per_second": rate, "steady_tokens_per_second": tokens}
 
 
 def _environment(run) -> dict:

@@ -139,6 +139,13 @@ def closing(run) -> str:
     return "\n".join(lines)
 
 
+def agreement_line(figures: dict[str, dict]) -> str:
+    """How the engines' answers compare with Keras': `figures` as `agreement.prove` gives them."""
+    rows = next(iter(figures.values()))["rows"]
+    shares = ", ".join(f"{engine} {found['equal_decisions']:.2%}" for engine, found in figures.items())
+    return f"engines that decide as Keras does, of {rows:,} validation rows: {shares}"
+
+
 def _unlearned(scores: dict) -> str | None:
     """What a model that learned nothing is no better than; None if it learned something."""
     if "no_label" in scores:

@@ -11,6 +11,7 @@ from halfbert.errors import HalfbertError, ResourceError
 from halfbert.tables import Data
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
+FEW_PROVING_TEXTS = 200  # where a GPU or TPU trained: its processor may be slow
 
 
 def reading(options) -> dict:
@@ -228,4 +229,28 @@ class TrainingRun:
         records.write(self, self._results)
         draw(self._results)
         self._stack.close()  # from here on predictor and results stand under their names
+        if self.completed:
+            self._prove_engines(model)
         say(report.closing(self))
+
+    def _prove_engines(self, model) -> None:
+        """Hold the engines' answers to validation texts against Keras, for `halfbert.load`; a failure costs only that."""
+        from halfbert import agreement, classifier
+
+        # Elsewhere, and in mixed precision, Keras answers once more: with the CPU, in float32.
+        at_hand = self.device == "cpu" and model.compute_dtype == "float32"
+        reference = classifier.probabilities_of(self.best.best_logits, self.task) if at_hand else None
+        self.stop.gently = False
+        try:
+            with storage.sole_user(self._targets[0]):
+                found = agreement.prove(
+                    self._targets[0],
+                    self.data.val.texts,
+                    reference=reference,
+                    most_texts=agreement.MOST_TEXTS if self.device == "cpu" else FEW_PROVING_TEXTS,
+                    threads=self.options.threads,
+                )
+            say(report.agreement_line(found))
+        except (HalfbertError, OSError, Stopped) as failure:
+            say(f"engines were not compared with Keras ({failure}); halfbert.load takes keras until they are")
+        self.stop.gently = True

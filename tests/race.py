@@ -1,17 +1,21 @@
-"""Race the fit against plain ktrain and the Hugging Face Trainer: `make race`.
+"""Race fitting and predicting against plain ktrain and the Hugging Face Trainer and pipeline: `make race`.
 
-Each contestant runs in a process of its own, on the same rows, in turn, several times. A *job* is the time between a read
-table and a fitted model. The *steady* rate is taken between two jobs of different length, so that what comes once
+Fitting. Each contestant runs in a process of its own, on the same rows, in turn, several times. A *job* is the time between
+a read table and a fitted model. The *steady* rate is taken between two jobs of different length, so that what comes once
 (loading, tracing, warming up) falls out: (rows of the long job - rows of the short one) / (its seconds - the other's). The
 short job has 20 steps. The probe that sets our head is part of our job, and none of the steps.
 
 The matrix products of our jobs are counted, and their rate set against that of one large product: the machine's ceiling.
 
-The record is written after each race, so that one race can be run again without the others (--races).
+Predicting. A predictor of each form is fitted once, by train_multiclass.py; each engine then answers the peers' test texts
+in a process of its own, all at once and the first fifty one by one, timed by the peers' own lines. What the peers fit before
+they predict is a small job.
+
+The record is written after each race, so that one part of one race can be run again without the others (--races, --parts).
 
 The peers are scripts as `ktrain_vanilla.py`, `hf_trainer.py` and their `race_data.py`: they take --checkpoint, --train, --test,
 --text-column, --label-column, --train-rows, --test-rows, --maxlen, --batch-size and --threads, and print one JSON line with
-fit_seconds.
+fit_seconds, predict_rows_per_second, single_p50_ms and single_p95_ms.
 """
 
 import argparse
@@ -21,6 +25,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from halfbert import checkpoints, environment, storage
+from halfbert import benchmark_process, checkpoints, environment, manifest, storage
 
 BATCH_SIZE = 16
 FIGURES = (
@@ -44,7 +49,7 @@ KTRAIN_ROWS = (5 * BATCH_SIZE, 25 * BATCH_SIZE)  # plain ktrain is slow, and its
 
 @dataclass(frozen=True)
 class Race:
-    """One table at one length; `rows` is the long job's."""
+    """One table at one length; `rows` is the long job's, `predicted` how many texts are answered."""
 
     name: str
     train: str
@@ -52,6 +57,7 @@ class Race:
     columns: tuple[str, str]
     maxlen: int
     rows: int
+    predicted: int
     contestants: tuple[str, ...]
 
 
@@ -63,6 +69,7 @@ RACES = (
         ("text", "category"),
         128,
         8192,
+        1024,
         ("ktrain", "trainer", "float32", "mixed_bfloat16", "distilbert"),
     ),
     Race(
@@ -71,6 +78,7 @@ RACES = (
         "imdb_test.xlsx",
         ("Reviews", "Sentiment"),
         256,
+        512,
         512,
         ("trainer", "float32", "mixed_bfloat16", "distilbert"),
     ),
@@ -83,6 +91,10 @@ NAMES = {
     "distilbert": "halfbert, fp32, DistilBERT form",
 }
 PEER_SCRIPTS = {"ktrain": "ktrain_vanilla", "trainer": "hf_trainer"}
+PREDICTING_PEERS = {"ktrain": NAMES["ktrain"], "trainer": "Hugging Face pipeline, fp32"}
+FORMS = {"bert": "BERT form", "distilbert": "DistilBERT form"}
+ENGINES = ("keras", "onnx", "onnx-int8")
+PREDICTED = ("predict_rows_per_second", "single_p50_ms", "single_p95_ms")  # kept of what a process reports, and summarised
 PRECISION = {"float32": "float32", "mixed_bfloat16": "mixed_bfloat16", "distilbert": "float32"}  # of ours
 
 
@@ -93,6 +105,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the tables")
     parser.add_argument("--peer-python", required=True, help="Python of an environment with PyTorch and transformers")
     parser.add_argument("--races", nargs="+", choices=[race.name for race in RACES], help="default: all")
+    parser.add_argument("--parts", nargs="+", choices=["fitting", "predicting"], default=["fitting", "predicting"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=environment.available_cpus())
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "published" / "race.json")
@@ -100,7 +113,10 @@ def main() -> None:
     earlier = json.loads(options.output.read_text())["races"] if options.output.exists() else {}
     for race in RACES:
         if options.races is None or race.name in options.races:
-            earlier[race.name] = run(race, options)
+            before = earlier.get(race.name, {})
+            fitted = run(race, options) if "fitting" in options.parts else before
+            predicted = predict(race, options) if "predicting" in options.parts else before.get("predicting")
+            earlier[race.name] = {**fitted, "predicting": predicted}
             options.output.parent.mkdir(parents=True, exist_ok=True)
             record = {"schema_version": 2, "races": {r.name: earlier[r.name] for r in RACES if r.name in earlier}}
             storage.write_json(record, options.output)
@@ -125,40 +141,132 @@ def run(race: Race, options) -> dict:
         "batch_size": BATCH_SIZE,
         "results": [summary(race, contestant, samples) for contestant in race.contestants],
         "samples": samples,
-        "environment": {
-            "threads": options.threads,
-            "versions": environment.versions(),
-            "hardware": environment.hardware(),
-            "commit": environment.commit(),
-        },
+        "environment": described(options),
     }
 
 
-def job(race: Race, contestant: str, rows: int, options) -> dict:
+def described(options) -> dict:
+    """What the record says of machine and versions."""
+    return {
+        "threads": options.threads,
+        "versions": environment.versions(),
+        "hardware": environment.hardware(),
+        "commit": environment.commit(),
+    }
+
+
+def predict(race: Race, options) -> dict:
+    """The record of the predicting part: every sample, and each contestant's medians."""
+    with tempfile.TemporaryDirectory() as room:
+        folders = {form: fit_predictor(race, form, options, Path(room)) for form in FORMS}
+        contestants = [*PREDICTING_PEERS, *itertools.product(FORMS, ENGINES)]
+        samples = {contestant: [] for contestant in contestants}
+        for repeat, contestant in itertools.product(range(options.repeats), contestants):
+            load = os.getloadavg()[0]
+            figures = predicting_job(race, contestant, folders, options)
+            samples[contestant].append({"repeat": repeat, "load_before": load, **figures})
+            print(f"{race.name}, {contestant}, run {repeat + 1}: {figures['predict_rows_per_second']} rows/s", flush=True)
+        agreements = {form: manifest.read(folder)["agreement"] for form, folder in folders.items()}
+    worker = benchmark_process.Worker({"ceiling_products": 20}, options.threads)
+    worker.close()
+    ceiling = worker.ready["gflop_per_second"]
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "texts": race.predicted,
+        "ceiling_gflop_per_second": ceiling,
+        "results": [
+            {**predicting_summary(race, found, ceiling), **predicting_name(contestant, agreements)}
+            for contestant, found in samples.items()
+        ],
+        "samples": [{"contestant": str(contestant), **sample} for contestant, found in samples.items() for sample in found],
+        "environment": described(options),
+    }
+
+
+def fit_predictor(race: Race, form: str, options, room: Path) -> Path:
+    """Fit and save the predictor that our engines serve: on the rows of the long job, for one epoch."""
+    test = [] if race.test == race.train else ["--test", str(options.data / race.test)]
+    command = [sys.executable, str(ROOT / "train_multiclass.py"), "--model", form, "--checkpoint", "mini"]
+    command += ["--train", str(options.data / race.train), *test, "--text-column", race.columns[0]]
+    command += ["--label-column", race.columns[1], "--maxlen", str(race.maxlen), "--rows", str(race.rows), "--test-rows", "64"]
+    command += ["--epochs", "1", "--threads", str(options.threads)]
+    command += ["--output", str(room / form), "--results", str(room / f"{form}-results")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    return room / form
+
+
+def predicting_job(race: Race, contestant, folders: dict[str, Path], options) -> dict:
+    """What a contestant's own process reports of its predicting; a peer's name, or form and engine."""
+    if contestant in PREDICTING_PEERS:
+        rows = KTRAIN_ROWS[0] if contestant == "ktrain" else FEW_ROWS
+        reported = job(race, contestant, rows, options, race.predicted)
+    else:
+        form, engine = contestant
+        variables = {"RACE_PREDICTOR": str(folders[form]), "RACE_ENGINE": engine}
+        reported = start(race, ROOT / "tests" / "race_predicting.py", FEW_ROWS, options, race.predicted, variables)
+    return {key: reported[key] for key in (*PREDICTED, "gflop") if key in reported}
+
+
+def predicting_summary(race: Race, samples: list[dict], ceiling: float) -> dict:
+    """Medians over the repeats; of ours also the rate of the texts' matrix products as a share of the ceiling."""
+    medians = {key: statistics.median(sample[key] for sample in samples) for key in PREDICTED}
+    if "gflop" not in samples[0]:
+        return {**medians, "share_of_ceiling": None}
+    rate = samples[0]["gflop"] / race.predicted * medians["predict_rows_per_second"]
+    return {**medians, "share_of_ceiling": rate / ceiling}
+
+
+def predicting_name(contestant, agreements: dict[str, dict]) -> dict:
+    """How the record names a contestant; of our engines with the share of their decisions that are those of keras."""
+    if contestant in PREDICTING_PEERS:
+        return {"contestant": contestant, "form": "bert", "name": PREDICTING_PEERS[contestant], "equal_decisions": None}
+    form, engine = contestant
+    equal = agreements[form].get(engine, {}).get("equal_decisions")
+    return {"contestant": engine, "form": form, "name": f"halfbert, {engine}, {FORMS[form]}", "equal_decisions": equal}
+
+
+def job(race: Race, contestant: str, rows: int, options, predicted: int = 64) -> dict:
     """The figures of one job, as the contestant's own process reports them."""
     ours = contestant in PRECISION
     script = ROOT / "tests" / "race_halfbert.py" if ours else options.peers / f"{PEER_SCRIPTS[contestant]}.py"
     python = options.peer_python if contestant == "trainer" else sys.executable
+    form = "distilbert" if contestant == "distilbert" else "bert"
+    variables = {"RACE_PRECISION": PRECISION[contestant]} if ours else {}
+    return start(race, script, rows, options, predicted, variables, python, form)
+
+
+def start(
+    race: Race,
+    script: Path,
+    rows: int,
+    options,
+    predicted: int,
+    variables: dict[str, str],
+    python: str = sys.executable,
+    form: str = "bert",
+) -> dict:
+    """Run a contestant's script; gives the JSON lines that it prints as one dict."""
     arguments = {
-        "checkpoint": checkpoints.mini("distilbert" if contestant == "distilbert" else "bert").folder,
+        "checkpoint": checkpoints.mini(form).folder,
         "train": options.data / race.train,
         "test": options.data / race.test,
         "text-column": race.columns[0],
         "label-column": race.columns[1],
         "train-rows": rows,
-        "test-rows": 64,
+        "test-rows": predicted,
         "maxlen": race.maxlen,
         "batch-size": BATCH_SIZE,
         "threads": options.threads,
     }
     command = [python, str(script), *(str(part) for name, value in arguments.items() for part in (f"--{name}", value))]
-    variables = {**os.environ, "PYTHONPATH": str(options.peers), "PYTHONDONTWRITEBYTECODE": "1"}
-    if ours:
-        variables["RACE_PRECISION"] = PRECISION[contestant]
+    variables = {**os.environ, "PYTHONPATH": str(options.peers), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    reported = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {key: value for line in reported for key, value in line.items()}
 
 
 def summary(race: Race, contestant: str, samples: list[dict]) -> dict:

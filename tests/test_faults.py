@@ -45,9 +45,10 @@ def contents(folder):
 
 
 def is_whole(predictor):
-    """The manifest is there, every file has the hash that it names, and there is no other file."""
+    """The manifest is there, every file has the hash that it names, and there is no other file but the engines'."""
     files = json.loads((predictor / "halfbert.json").read_text())["files"]
     found = {path.relative_to(predictor).as_posix() for path in predictor.rglob("*") if path.is_file()}
+    found = {name for name in found if not name.startswith("engines/")}
     return found == {*files, "halfbert.json"} and all(sha256(predictor / name) == digest for name, digest in files.items())
 
 

@@ -1,6 +1,7 @@
 """train_multiclass.py through its real arguments: one whole path, plain ktrain, and the effect of every option."""
 
 import csv
+import errno
 import json
 import shutil
 import subprocess
@@ -26,7 +27,8 @@ from conftest import (
     write_workbook,
 )
 
-from halfbert import options
+import halfbert
+from halfbert import agreement, options
 from halfbert.checkpoints import SMALL_RECIPE, sha256
 
 
@@ -128,6 +130,35 @@ def _probabilities(folder, texts, labels):
     model = transformer.get_classifier()
     training.compile_model(model, "cpu")
     return training.softmax(training.predict_logits(model, data, "test"))
+
+
+# Engines.
+
+
+def test_engines_are_held_against_keras_on_the_validation_rows(quick, monkeypatch):
+    """The answers at hand are compared, so that Keras need not load the predictor again."""
+    from halfbert.engines import keras
+
+    monkeypatch.setattr(keras, "load", None)
+    record, output, said = quick("--lr", "0.003")
+    found = json.loads((output / "halfbert.json").read_text())["agreement"]
+    assert set(found) == {"onnx", "onnx-int8"}
+    for figures in found.values():
+        assert (figures["rows"], figures["texts"]) == (record["data"]["rows"]["val"], "validation rows")
+    assert found["onnx"]["equal_decisions"] == 1 and found["onnx"]["largest_difference"] < 1e-5
+    assert f"of {found['onnx']['rows']} validation rows: onnx 100.00%, onnx-int8 " in said
+    assert halfbert.load(output, "onnx").engine == "onnx"
+
+
+def test_a_comparison_of_engines_that_fails_costs_only_itself(quick, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(agreement, "prove", fail)
+    _, output, said = quick()
+    assert "engines were not compared with Keras ([Errno 28] No space left on device)" in said
+    assert "agreement" not in json.loads((output / "halfbert.json").read_text())
+    assert halfbert.load(output).engine == "keras"
 
 
 # Options: each has its effect.
@@ -357,6 +388,8 @@ def test_device_precision_and_threads(tmp_path, tiny_distilbert, table):
     assert (found["device"], found["precision"], found["threads"]) == ("cpu", "mixed_bfloat16", 1)
     weights = weights_of(tmp_path / "predictors/distilbert-things")
     assert {value.dtype for value in weights.values()} == {np.dtype("float32")}
+    manifest = json.loads((tmp_path / "predictors/distilbert-things/halfbert.json").read_text())
+    assert manifest["agreement"]["onnx"]["largest_difference"] < 1e-5  # of float32 answers, not of the run's own
 
 
 @pytest.mark.slow

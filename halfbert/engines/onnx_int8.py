@@ -27,4 +27,5 @@ def load(predictor: Predictor, device: str, threads: int | None) -> engines.Load
 def kernel_bits() -> int:
     """8, or 7 on x86 processors without VNNI, whose int8 products add pairs in 16 bits, where 8 bits overflow."""
     x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
-    return 7 if x86 and "avx512_vnni" not in environment.hardware()["vector_extensions"] else 8
+    has_vnni = {"avx512_vnni", "avx_vnni"} & set(environment.hardware()["vector_extensions"])
+    return 7 if x86 and not has_vnni else 8
