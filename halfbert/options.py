@@ -25,8 +25,8 @@ EMBEDDED_TAGS = [
     "business",
     "leaving",
 ]
-THRESHOLD_RULES = ("0.5", "f1", "gmean", "global-f1")
-THRESHOLD_RULE = "f1"
+THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
+THRESHOLD_RULE = "expected-f1"
 LARGEST_MAXLEN = 512
 HEADS = ("probed", "random")
 OBJECTIVES = ("task", "mlm")
@@ -271,8 +271,9 @@ def add_multilabel_options(parser: Parser) -> None:
         "--threshold",
         choices=THRESHOLD_RULES,
         default=THRESHOLD_RULE,
-        help="how the probability from which a label is answered is chosen on validation: 0.5 for all, each label's best F1, "
-        "its best geometric mean of sensitivity and specificity, or one for all (default: %(default)s)",
+        help="how the probability from which a label is answered is chosen on validation: 0.5 for all, each label's best "
+        "expected F1 (by probabilities calibrated on validation), its best F1, its best geometric mean of sensitivity and "
+        "specificity, or one for all (default: %(default)s)",
     )
 
 

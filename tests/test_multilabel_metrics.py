@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn.metrics
+from scipy.special import expit, logit
 
 from halfbert import multilabel_metrics as metrics
 from halfbert.multilabel_metrics import THRESHOLD_RULES, choose_thresholds
@@ -242,6 +243,28 @@ def test_gmean_differs_from_f1():
     assert choose_thresholds(truth, probabilities, "f1") == pytest.approx([0.85])
 
 
+def test_expected_f1_takes_the_probabilities_word_where_rows_are_few():
+    """Of 0.9, 0.6, 0.3, 0.1, which sum to 1.9, it is 1.8 / 2.9, 3 / 3.9, 3.6 / 4.9, 3.8 / 5.9: best between 0.6 and 0.3."""
+    probabilities = column(0.9, 0.6, 0.3, 0.1)
+    assert choose_thresholds(column(1, 1, 0, 0), probabilities, "expected-f1") == pytest.approx([0.45])
+    assert choose_thresholds(column(1, 0, 1, 0), probabilities, "expected-f1") == pytest.approx([0.45])
+    assert choose_thresholds(column(1, 0, 1, 0), probabilities, "f1") == pytest.approx([0.2])
+    assert choose_thresholds(column(0, 0, 0, 0), probabilities, "expected-f1") == [0.5]
+
+
+def test_expected_f1_corrects_probabilities_that_are_off():
+    """Logits that are all too low by 2 have their threshold lower by 2, and half as steep ones at half its logit."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(-2, 2, (20_000, 1))
+    truth = (generator.random(logits.shape) < expit(logits)).astype(int)
+    right, low, flat = (
+        logit(choose_thresholds(truth, expit(given), "expected-f1"))[0] for given in (logits, logits - 2, logits / 2)
+    )
+    assert low == pytest.approx(right - 2, abs=0.05) and flat == pytest.approx(right / 2, abs=0.05) and abs(right) > 0.2
+    best = logit(choose_thresholds(truth, expit(logits), "f1"))[0]
+    assert right == pytest.approx(best, abs=0.3)  # where rows are many, both find the same
+
+
 def test_global_f1_is_one_threshold_for_all_answers_together():
     truth = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
     probabilities = np.array([[0.9, 0.1], [0.8, 0.3], [0.2, 0.4], [0.7, 0.05]])
@@ -317,5 +340,5 @@ def test_labels_and_thresholds_that_do_not_fit_are_refused(thresholds, labels):
 
 
 def test_an_unknown_rule_is_refused():
-    with pytest.raises(ValueError, match=r"expected one of 0\.5, f1, gmean, global-f1, found 'F1'"):
+    with pytest.raises(ValueError, match=r"expected one of 0\.5, expected-f1, f1, gmean, global-f1, found 'F1'"):
         choose_thresholds(TRUTH, PROBABILITIES, "F1")
