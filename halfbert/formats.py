@@ -353,9 +353,15 @@ def _read_hub(source: str, wanted: Sequence[str], role: str) -> Table:
 
 
 def _hub_column(split, name: str) -> list:
-    """The values of a column; class numbers become class names, and the -1 of unlabelled test splits None."""
-    values = list(split[name])
-    class_names = getattr(split.features[name], "names", None)
+    """The values of a column; class numbers, also in lists, become class names, and the -1 of unlabelled test splits None."""
+    feature = split.features[name]
+    class_names = getattr(getattr(feature, "feature", feature), "names", None)
     if class_names is None:
-        return values
-    return [None if value is None or value < 0 else class_names[value] for value in values]
+        return list(split[name])
+
+    def named(value):
+        if isinstance(value, list):
+            return [named(each) for each in value]
+        return None if value is None or value < 0 else class_names[value]
+
+    return [named(value) for value in split[name]]

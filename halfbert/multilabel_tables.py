@@ -60,8 +60,9 @@ def read_multilabel(
     """Read a table of any number of labels per text, none included.
 
     The labels stand either in `label_columns` of 0 and 1 (["ALL"]: every column of the training file that has a name and
-    is not the text), or by name in one `label_column`, with `label_separator` between two names; a blank cell means no
-    label in both. A label that no training row has, or every one, is an error (`drop_constant_labels`: left out).
+    is not the text), or by name in one `label_column`: as a list, which jsonl, parquet and hub data sets can hold, or as
+    text with `label_separator` between two names. A blank cell means no label in both. A label that no training row has,
+    or every one, is an error (`drop_constant_labels`: left out).
 
     Parts, leaks and samples are those of `tables.read_multiclass`, but for the sampling: iterative stratification keeps
     the share of every label. Of each label the training part keeps a row with and a row without it.
@@ -97,8 +98,8 @@ def read_multilabel(
 def _check_columns(
     text_column: str, label_columns: Sequence[str] | None, label_column: str | None, label_separator: str | None
 ) -> None:
-    if bool(label_columns) == bool(label_column) or bool(label_column) != bool(label_separator):
-        raise InputError("give the label columns, or a label column and the separator of the names in it")
+    if bool(label_columns) == bool(label_column) or label_separator == "" or (label_separator and not label_column):
+        raise InputError("give the label columns, or a label column and, but for lists, the separator of the names in it")
     columns = [label_column] if label_column else label_columns
     repeated = [column for column, count in Counter(columns).items() if count > 1]
     if repeated:
@@ -138,14 +139,27 @@ def _answer(table: Table, index: int, label: str, hint: str) -> bool:
     return answer
 
 
-def _names(table: Table, column: str, separator: str) -> list[tuple[str, ...]]:
+def _names(table: Table, column: str, separator: str | None) -> list[tuple[str, ...]]:
     """The labels of each row as its cell spells them."""
     _check_formulas(table, [column])
-    cells = [cell_text(cell, place(table, index, column)) or "" for index, cell in enumerate(table.columns[column])]
-    return [tuple(dict.fromkeys(name.strip() for name in cell.split(separator) if name.strip())) for cell in cells]
+    spelt = (_names_of_cell(cell, place(table, i, column), separator) for i, cell in enumerate(table.columns[column]))
+    return [tuple(dict.fromkeys(name.strip() for name in names if name and name.strip())) for names in spelt]
 
 
-def _settle_names(parts: dict[str, Rows], column: str, separator: str, counts: dict[str, int], notes: list[str]) -> list[str]:
+def _names_of_cell(cell, where: str, separator: str | None) -> list[str | None]:
+    if isinstance(cell, list):
+        return [cell_text(name, where) for name in cell]
+    content = cell_text(cell, where)
+    if content and separator is None:
+        raise InputError(
+            f"{where}: holds text and no list of names; say with --label-separator what stands between two names in it"
+        )
+    return content.split(separator) if content else []
+
+
+def _settle_names(
+    parts: dict[str, Rows], column: str, separator: str | None, counts: dict[str, int], notes: list[str]
+) -> list[str]:
     """Make labels of the names and return those of train. They are checked as if each stood in a row of its own."""
     single = {role: _one_name_a_row(part) for role, part in parts.items()}
     merge_spellings(single, counts, notes)
@@ -153,7 +167,8 @@ def _settle_names(parts: dict[str, Rows], column: str, separator: str, counts: d
     check_spelt_apart(single, column)
     check_seen_in_train(single, column)
     if all(len(names) < 2 for names in parts["train"].labels):
-        notes.append(f"{parts['train'].file}: column {column!r} nowhere names two labels with {separator!r} between them")
+        between = f" with {separator!r} between them" if separator else ""
+        notes.append(f"{parts['train'].file}: column {column!r} nowhere names two labels{between}")
     for part in parts.values():
         part.labels = [tuple(sorted(set(map(canonical_label, names)), key=label_order)) for names in part.labels]
     return sorted(set(single["train"].labels), key=label_order)

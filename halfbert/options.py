@@ -259,7 +259,9 @@ def add_multilabel_options(parser: Parser) -> None:
         "embedded table)",
     )
     parser.tables.add_argument(
-        "--label-separator", metavar="TEXT", help="what stands between two names in --label-column, such as ; or |"
+        "--label-separator",
+        metavar="TEXT",
+        help="what stands between two names in --label-column, such as ; or | (lists, as jsonl can hold them, need none)",
     )
     parser.tables.add_argument(
         "--drop-constant-labels", action="store_true", help="go on without the labels that no training row has, or every one"
@@ -498,8 +500,8 @@ def complete_distillation(parser: argparse.ArgumentParser, options: argparse.Nam
 def _complete_label_columns(parser: argparse.ArgumentParser, options: argparse.Namespace, embedded: bool) -> None:
     if options.label_columns and options.label_column:
         parser.error("--label-columns and --label-column: give one of them")
-    if (options.label_column is None) != (options.label_separator is None):
-        parser.error("--label-column and --label-separator: give both, or neither")
+    if options.label_separator == "" or (options.label_separator and options.label_column is None):
+        parser.error("--label-separator: goes with --label-column, and is at least one character")
     if options.label_columns is None and options.label_column is None:
         options.label_columns = EMBEDDED_TAGS if embedded else [ALL]
 

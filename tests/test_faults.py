@@ -256,9 +256,8 @@ def test_wrong_usage_is_one_line(arguments, fragments, here, capsys, no_checkpoi
     ("arguments", "fragments"),
     [
         (("--label-columns", "a", "--label-column", "b", "--label-separator", ";"), ["--label-columns and --label-column"]),
-        (("--label-column", "b"), ["--label-separator", "both"]),
-        (("--label-separator", ";"), ["--label-column", "both"]),
-        (("--label-column", "b", "--label-separator", ""), ["separator"]),
+        (("--label-separator", ";"), ["--label-separator", "goes with --label-column"]),
+        (("--label-column", "b", "--label-separator", ""), ["--label-separator", "at least one character"]),
         (("--label-columns", "a,,b"), ["--label-columns", "'a,,b'", "commas"]),
         (("--threshold", "0.3"), ["--threshold", "'0.3'", "gmean"]),
         (("--head", "none"), ["--head", "'none'", "probed"]),

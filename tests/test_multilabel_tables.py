@@ -6,6 +6,8 @@ import random
 import warnings
 from collections import Counter
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from test_tables import write_csv, write_workbook
 
@@ -201,13 +203,16 @@ def test_columns_named_twice_or_for_text_and_label(tmp_path):
         {"label_columns": None},
         {"label_columns": []},
         {"label_columns": LABELS, "label_column": "tags", "label_separator": ","},
-        {"label_column": "tags"},
         {"label_column": "tags", "label_separator": ""},
         {"label_columns": LABELS, "label_separator": ","},
     ],
 )
 def test_one_form_of_labels_is_asked_for(tmp_path, form):
-    fails(write(tmp_path / "t.csv", answered(40)), "give the label columns, or a label column and the separator", **form)
+    fails(
+        write(tmp_path / "t.csv", answered(40)),
+        "give the label columns, or a label column and, but for lists, the separator",
+        **form,
+    )
 
 
 @pytest.mark.parametrize("reader", [read, read_names])
@@ -227,6 +232,46 @@ def test_names_give_a_tuple_of_labels_for_each_row(tmp_path):
     assert data.labels == ["a", "b", "c"]
     assert labels_of(data) == [("b",), ("b", "c"), (), (), ("a", "b"), ("c",)] * 10
     assert data.counts["dropped_missing"] == 0
+
+
+LISTS = (["b", " c"], [], None, ["a", "b", "a"], ["c"])
+LABELS_OF_LISTS = [("b", "c"), (), (), ("a", "b"), ("c",)]
+
+
+def write_lists(path, records):
+    """A jsonl or parquet file of texts with lists of names."""
+    columns = {"text": [text for text, _ in records], "tags": [names for _, names in records]}
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    else:
+        path.write_text("".join(json.dumps({"text": text, "tags": names}) + "\n" for text, names in records))
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_lists_of_names_need_no_separator(tmp_path, suffix):
+    path = write_lists(tmp_path / f"t{suffix}", named(60, LISTS))
+    for separator in (None, ","):
+        data = read_names(path, label_separator=separator)
+        assert data.labels == ["a", "b", "c"] and labels_of(data) == LABELS_OF_LISTS * 12
+
+
+def test_lists_of_class_numbers_of_the_hub_become_names(monkeypatch):
+    datasets = pytest.importorskip("datasets")
+    kind = datasets.Sequence(datasets.ClassLabel(names=["x", "y"]))
+    features = datasets.Features({"text": datasets.Value("string"), "tags": kind})
+    columns = {"text": [f"text number {index}" for index in range(40)], "tags": [[0, 1], [], [1], [0]] * 10}
+    split = datasets.Dataset.from_dict(columns, features=features)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_: datasets.DatasetDict(train=split))
+    data = read_names("hf:someone/feelings", label_separator=None)
+    assert data.labels == ["x", "y"] and labels_of(data)[:4] == [("x", "y"), (), ("y",), ("x",)]
+
+
+def test_text_without_a_separator_is_named_with_its_row(tmp_path):
+    path = write_names(tmp_path / "t.csv", named(40))
+    fails(path, "t.csv, line 2", "'tags'", "no list of names", "--label-separator", reader=read_names, label_separator=None)
+    path = write_lists(tmp_path / "t.jsonl", [*named(40, LISTS), ["one more", [["deep"]]]])
+    fails(path, "t.jsonl, line 41", "holds a list", reader=read_names, label_separator=None)
 
 
 @pytest.mark.parametrize("separator", ["|", ";", " / "])

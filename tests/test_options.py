@@ -275,8 +275,8 @@ def test_what_does_not_go_together():
 def test_labels_stand_in_one_form():
     columns, column, separator = ["--label-columns", "a,b"], ["--label-column", "tags"], ["--label-separator", ";"]
     assert "give one of them" in refused(*REQUIRED, *columns, *column, *separator, task="multilabel")
-    for half in (column, separator, columns + separator):
-        assert "give both, or neither" in refused(*REQUIRED, *half, task="multilabel")
+    for alone in (separator, columns + separator):
+        assert "goes with --label-column" in refused(*REQUIRED, *alone, task="multilabel")
     for own in ("--label-columns=a", "--label-separator=;", "--balance", "--threshold=f1", "--drop-constant-labels"):
         assert own.split("=")[0] in refused(*REQUIRED, own)
     assert "--class-weights" in refused(*REQUIRED, "--class-weights", "balanced", task="multilabel")
