@@ -387,6 +387,7 @@ def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
     run.checkpoint = shutil.copytree(tiny_distilbert, folder / "checkpoint")
     where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
     run.arguments = ("--model", "distilbert", "--checkpoint", run.checkpoint, *where, "--epochs", "3", "--lr", "0.003")
+    run.arguments += ("--threshold", "gmean")  # so that some labels are answered and some are not, little as it has learnt
     with pytest.MonkeyPatch.context() as patch:
         run.seen = watch_multilabel(patch)
         run.out = train_here(*run.arguments, script="train_multilabel")

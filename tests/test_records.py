@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from conftest import LABELS, TAGS
 
-from halfbert import multilabel_metrics, options, records
+from halfbert import multilabel_metrics, records
 from halfbert.checkpoints import SMALL_RECIPE, sha256
 from halfbert.errors import ArtefactError
 
@@ -310,7 +310,7 @@ def test_multilabel_errors_name_what_was_missed_and_what_invented(finished_multi
 def test_multilabel_options_are_those_in_force(finished_multilabel):
     found = finished_multilabel.record["options"]
     assert (found["label_columns"], found["label_column"], found["label_separator"]) == (["ALL"], None, None)
-    assert (found["threshold"], found["balance"], found["drop_constant_labels"]) == (options.THRESHOLD_RULE, False, False)
+    assert (found["threshold"], found["balance"], found["drop_constant_labels"]) == ("gmean", False, False)
     assert found["head"] == SMALL_RECIPE["head"] and found["train"] == "tags.csv"
     data = finished_multilabel.record["data"]
     assert data["labels"] == list(TAGS) and data["constant_labels_dropped"] == 0 and data["conflicting_texts"] == 4

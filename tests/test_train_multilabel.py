@@ -241,9 +241,10 @@ def test_head_and_threshold(quick, head, how):
     assert (found == [0.5] * 3) == (how == "0.5") and (len(set(found)) == 1) == (how != "gmean")
 
 
-def test_the_threshold_rule_unless_one_is_given(finished_multilabel):
-    assert finished_multilabel.record["options"]["threshold"] == options.THRESHOLD_RULE
-    assert finished_multilabel.manifest["thresholds"] == chosen_again(finished_multilabel, options.THRESHOLD_RULE)
+def test_the_threshold_rule_unless_one_is_given(quick):
+    run = quick()
+    assert run.record["options"]["threshold"] == options.THRESHOLD_RULE
+    assert run.manifest["thresholds"] == chosen_again(run, options.THRESHOLD_RULE)
 
 
 # Test rows choose nothing, and a run repeats.
