@@ -265,7 +265,7 @@ def start(
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
-    reported = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    reported = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"')]  # not the Trainer's own dicts
     return {key: value for line in reported for key, value in line.items()}
 
 
