@@ -308,8 +308,8 @@ def _reading(record: dict) -> list[str]:
         "- *Peak above imports* is the greatest resident memory less that after the runtime's imports.",
         "- *Share of ceiling*: operations of the encoder's matrix products for the texts' own tokens (padding is not counted "
         "as work, and what an engine skips is not taken off), divided by the seconds of the model alone, over the rate of one "
-        "2048 × 2048 float32 product in numpy with as many threads, in the same run; the best batch. int8 engines are set "
-        "against the same float32 ceiling, so they may pass it.",
+        "2048 × 2048 float32 product with as many threads in the same run, numpy's or ONNX Runtime's, whichever is faster; the "
+        "best batch. int8 engines are set against the same float32 ceiling, so they may pass it.",
         "- An engine that takes texts alone, as ktrain's does, shows no model alone, and nothing at fixed lengths beyond its "
         "maxlen.",
     ]

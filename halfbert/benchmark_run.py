@@ -274,9 +274,9 @@ class Benchmark:
     # -- the machine
 
     def measure_ceilings(self) -> None:
-        """The rate of one large matrix product in numpy with each number of threads, in a fresh process."""
+        """The rate of one large matrix product with each number of threads, in a fresh process."""
         for threads in {contestant["threads"] for contestant in self.running if contestant["device"] == "cpu"}:
-            worker = Worker({"ceiling_products": 3 if self.options.quick else 20}, threads)
+            worker = Worker({"ceiling_products": 3 if self.options.quick else 20, "threads": threads}, threads)
             worker.close()
             self.ceilings[str(threads)] = max(self.ceilings.get(str(threads), 0.0), worker.ready["gflop_per_second"])
 

@@ -71,6 +71,20 @@ def write(encoder: Encoder, kernel_bits: int | None = None, head: bool = True) -
         helper.make_tensor_value_info(name, TensorProto.INT32, ["texts", "tokens"]) for name in ("input_ids", "attention_mask")
     ]
     outputs = [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", units])]
+    return _model(graph, inputs, outputs)
+
+
+def single_product(kernel: np.ndarray) -> bytes:
+    """A graph of one float32 product: x (rows, in) by `kernel` (in, out) to y (rows, out)."""
+    graph = _Graph()
+    graph.node("MatMul", "x", graph.constant("kernel", kernel))
+    graph.nodes[-1].output[0] = "y"
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", kernel.shape[0]])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", kernel.shape[1]])]
+    return _model(graph, inputs, outputs)
+
+
+def _model(graph: _Graph, inputs: list, outputs: list) -> bytes:
     made = helper.make_graph(graph.nodes, "halfbert", inputs, outputs, list(graph.constants.values()))
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(made, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString()

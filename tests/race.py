@@ -167,7 +167,7 @@ def predict(race: Race, options) -> dict:
             samples[contestant].append({"repeat": repeat, "load_before": load, **figures})
             print(f"{race.name}, {contestant}, run {repeat + 1}: {figures['predict_rows_per_second']} rows/s", flush=True)
         agreements = {form: manifest.read(folder)["agreement"] for form, folder in folders.items()}
-    worker = benchmark_process.Worker({"ceiling_products": 20}, options.threads)
+    worker = benchmark_process.Worker({"ceiling_products": 20, "threads": options.threads}, options.threads)
     worker.close()
     ceiling = worker.ready["gflop_per_second"]
     return {

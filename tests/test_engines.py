@@ -84,6 +84,13 @@ def test_an_activation_that_is_not_known(folder):
         load(folder, "onnx")
 
 
+def test_the_ceilings_graph_is_one_product():
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal(shape, np.float32) for shape in ((3, 4), (4, 5)))
+    (answer,) = onnx.open_session(onnx_graph.single_product(b), 1).run(None, {"x": a})
+    np.testing.assert_allclose(answer, a @ b, rtol=1e-5, atol=1e-6)
+
+
 def test_padding_changes_nothing(folder):
     loaded = load(folder, "onnx")
     ids, mask = loaded.encode(["the old cat"]).padded(np.array([0]))
