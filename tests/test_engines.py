@@ -107,6 +107,65 @@ def test_kernels_are_rounded_by_column(bits):
     assert (rounded[:, 5] == 0).all() and np.isfinite(steps).all()
 
 
+def run_product(kernel, x, **keywords):
+    """What an int8 graph of one product answers."""
+    made = onnx_graph._Graph(8, keywords.pop("unit_sizes", None))
+    onnx_graph._product(made, "p", "x", kernel, **keywords)
+    made.nodes[-1].output[0] = "y"
+    values = [
+        onnx_graph.helper.make_tensor_value_info(name, onnx_graph.TensorProto.FLOAT, [None, None, units])
+        for name, units in (("x", kernel.shape[0]), ("y", kernel.shape[1]))
+    ]
+    return onnx.open_session(onnx_graph._model(made, values[:1], values[1:]), 1).run(None, {"x": x[None]})[0][0]
+
+
+@pytest.mark.parametrize("largest", [0.1, 1, 3, 30])
+def test_activations_are_rounded_to_steps_that_reach_from_their_least(largest):
+    x = np.linspace(-0.17, largest, 64, dtype=np.float32)[None]
+    step = max(largest, onnx_graph.SMALLEST_ACTIVATION) / (255 - onnx_graph.ACTIVATION_ZERO)
+    error = run_product(np.eye(64, dtype=np.float32), x, activated=True) - x
+    assert np.abs(error).max() <= 0.51 * step
+
+
+def test_an_outlying_unit_does_not_take_the_others_precision():
+    generator = np.random.default_rng(0)
+    kernel, x = (generator.normal(0, 1, shape).astype(np.float32) for shape in ((64, 32), (50, 64)))
+    x[:, 5] *= 100
+    kernel[5] /= 100
+    plain, smoothed = (
+        np.abs(run_product(kernel, x, unit_sizes=sizes) - x @ kernel).mean() for sizes in (None, {"p": np.abs(x).max(axis=0)})
+    )
+    assert smoothed < plain / 5
+
+
+@pytest.mark.parametrize("sizes", [np.array([1, 100, 0, 1e-30]), np.zeros(4)])
+def test_smoothing_scales_are_taken_out_again(sizes):
+    kernel = np.array([[1, -2], [3e-3, 0], [0, 0], [1, 1]], np.float32)
+    scales = onnx_graph.smoothing_scales(sizes.astype(np.float32), kernel)
+    x = np.array([[1, 100, 0.5, 1]], np.float32)
+    assert np.isfinite(scales).all() and (scales > 0).all()
+    np.testing.assert_allclose((x / scales) @ (kernel * scales[:, None]), x @ kernel, rtol=1e-5)
+
+
+def test_sizes_of_units_are_seen_of_every_smoothed_product(folder):
+    read = encoder.read(folder)
+    sizes = onnx_graph._unit_sizes(read)
+    assert set(sizes) == {f"layers.{p}" for p in ("0.query_key_value", "0.intermediate", "1.key_value", "1.intermediate")}
+    hidden = read.weights["words"].shape[1]
+    assert all(found.shape == (hidden,) and (found > 0).all() for found in sizes.values())
+
+
+def test_what_is_computed_for_first_tokens_alone_stays_float32(folder):
+    import onnx as onnx_format
+
+    made = onnx_format.load_from_string(onnx_graph.write(encoder.read(folder), 8))
+    rounded = {one.name: one.data_type == onnx_graph.TensorProto.INT8 for one in made.graph.initializer if "kernel" in one.name}
+    first = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.0.") and rounded[name]}
+    last = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.1.") and rounded[name]}
+    assert first == {f"{part}.kernel" for part in ("query_key_value", "attention_output", "intermediate", "output")}
+    assert last == {"key_value.kernel"}
+
+
 @pytest.mark.parametrize(
     ("machine", "extensions", "bits"),
     [("x86_64", ["avx2"], 7), ("AMD64", [], 7), ("x86_64", ["avx512_vnni"], 8), ("aarch64", [], 8), ("arm64", [], 8)],

@@ -9,11 +9,12 @@ from halfbert.manifest import Predictor
 
 PACKAGE, INSTALL = onnx.PACKAGE, onnx.INSTALL
 LEAST_EQUAL, LARGEST_DIFFERENCE = 0.99, None
+VERSION = 2  # of how products are rounded
 
 
 def recipe(predictor: Predictor) -> str:
     """What decides the answers beside weights and configuration: the processor has a part in it."""
-    return f"graph {onnx.VERSION}, int8 with {kernel_bits()}-bit kernels"
+    return f"graph {onnx.VERSION}, int8 {VERSION} with {kernel_bits()}-bit kernels"
 
 
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
