@@ -45,6 +45,7 @@ FIGURES = (
 )  # kept of what a process reports
 FEW_ROWS = 20 * BATCH_SIZE
 KTRAIN_ROWS = (5 * BATCH_SIZE, 25 * BATCH_SIZE)  # plain ktrain is slow, and its rate the same all along
+FITTED_ROWS = 2048  # of a predictor, at least: its engines are held against keras on a tenth of them
 
 
 @dataclass(frozen=True)
@@ -184,12 +185,12 @@ def predict(race: Race, options) -> dict:
 
 
 def fit_predictor(race: Race, form: str, options, room: Path) -> Path:
-    """Fit and save the predictor that our engines serve: on the rows of the long job, for one epoch."""
+    """Fit and save the predictor that our engines serve: on the rows of the long job or more, for one epoch."""
     test = [] if race.test == race.train else ["--test", str(options.data / race.test)]
     command = [sys.executable, str(ROOT / "train_multiclass.py"), "--model", form, "--checkpoint", "mini"]
     command += ["--train", str(options.data / race.train), *test, "--text-column", race.columns[0]]
-    command += ["--label-column", race.columns[1], "--maxlen", str(race.maxlen), "--rows", str(race.rows), "--test-rows", "64"]
-    command += ["--epochs", "1", "--threads", str(options.threads)]
+    command += ["--label-column", race.columns[1], "--maxlen", str(race.maxlen), "--test-rows", "64"]
+    command += ["--rows", str(max(race.rows, FITTED_ROWS)), "--epochs", "1", "--threads", str(options.threads)]
     command += ["--output", str(room / form), "--results", str(room / f"{form}-results")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
