@@ -4,13 +4,13 @@ A *contestant* of the record is a predictor behind an engine on a device with so
 it; a *block* is one repeat of a case. A *setting* names device and threads.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from halfbert import timing
 
-PLANE_BATCH = 32
+CHIEF_BATCH = 32
 KIND = ("scenario", "lengths", "part", "batch")
 WHO = ("predictor", "engine", "device", "threads", "setting")
 
@@ -68,12 +68,16 @@ def cell_figures(record: dict, scenario: str, lengths: str = "natural", part: st
     return [figure for figure in record["figures"] if tuple(figure[name] for name in KIND[:3]) == wanted]
 
 
+def chief_batch(batches: Collection[int]) -> int | None:
+    """Of the numbers of texts a call, the one that stands for many texts where only one can: CHIEF_BATCH, or the largest."""
+    return CHIEF_BATCH if CHIEF_BATCH in batches else max(batches, default=None)
+
+
 def plane_points(record: dict) -> list[dict]:
     """Every measured contestant with its texts a second, weights and score (parameters in millions where none has one)."""
     found = []
     batched = cell_figures(record, "offline")
-    batches = {figure["batch"] for figure in batched}
-    batch = PLANE_BATCH if PLANE_BATCH in batches else max(batches, default=None)
+    batch = chief_batch({figure["batch"] for figure in batched})
     scores = {contestant_key(contestant): score_of(record, contestant) for contestant in record["contestants"]}
     scored = any(score is not None for score in scores.values())
     for figure in batched:

@@ -11,9 +11,7 @@ from halfbert import encoder, environment, formats, manifest, storage, tables
 from halfbert.console import say
 from halfbert.errors import InputError
 
-BATCHES = (8, 32, 128)
-QUICK_BATCHES = (8, 32)
-FIXED_TOKENS = 128
+FIXED_TOKENS, FIXED_TEXTS = 128, 128
 
 
 def read_texts(options) -> dict:
@@ -43,7 +41,7 @@ def read_texts(options) -> dict:
         "used": len(drawn),
         "all": rows.texts,
         "natural": drawn.texts,
-        "fixed": _joined(drawn.texts, min(options.rows, max(BATCHES))),
+        "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS)),
         "labels": drawn.labels if options.label_column else None,
     }
 
@@ -130,9 +128,9 @@ def contestants(options, predictors: list[dict]) -> list[dict]:
 
 def cases(options, texts: dict) -> list[dict]:
     """What is timed of each contestant: scenario, lengths, part, texts a call, texts a pass."""
-    batches = QUICK_BATCHES if options.quick else BATCHES
+    batches = options.batches
     found = []
-    for lengths, part in itertools.product(("natural", "fixed"), ("end to end", "model")):
+    for lengths, part in itertools.product(options.lengths, ("end to end", "model")):
         many = len(texts[lengths])
         if "single" in options.scenarios:
             found.append({"scenario": "single", "lengths": lengths, "part": part, "batch": 1, "texts": many})

@@ -13,9 +13,9 @@ import numpy as np
 
 from halfbert import storage, timing
 from halfbert.benchmark_figures import (
-    PLANE_BATCH,
     WHO,
     cell_figures,
+    chief_batch,
     contestant_key,
     measured,
     predictor_of,
@@ -431,11 +431,11 @@ def agreement_line(engine: str, found: dict) -> str:
 
 def closing(record: dict, output: Path) -> str:
     """The last lines of a benchmark: the chief figures of each contestant, and where everything is."""
-    one, many = (
-        {contestant_key(f): f for f in cell_figures(record, scenario) if f["batch"] in (1, PLANE_BATCH)}
-        for scenario in ("single", "offline")
-    )
-    lines = ["", f"{'':52}{'one text, p50':>15}{f'batch {PLANE_BATCH}':>16}"]
+    offline = cell_figures(record, "offline")
+    batch = chief_batch({figure["batch"] for figure in offline})
+    one = {contestant_key(figure): figure for figure in cell_figures(record, "single")}
+    many = {contestant_key(figure): figure for figure in offline if figure["batch"] == batch}
+    lines = ["", f"{'':52}{'one text, p50':>15}{f'batch {batch}' if batch else 'many texts':>16}"]
     for contestant in _ran(record):
         key = contestant_key(contestant)
         p50 = one[key]["seconds_per_call"]["p50"] if key in one else None

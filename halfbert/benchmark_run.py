@@ -23,7 +23,6 @@ from halfbert.console import Stopped, StopRequest, progress, say
 from halfbert.errors import ArtefactError, ResourceError
 
 SCHEMA_VERSION = 1
-PAIR_BATCHES = (1, 32)  # one text, and many
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnx", "tokenizers", "torch")
 REFERENCE = "keras"  # the engine that the others' answers are compared with
 START_SECONDS = 5  # of a process and its warm-up, on average; for the estimate only
@@ -230,9 +229,8 @@ class Benchmark:
                 same_engine = next(a for a in here if a["engine"] == b["engine"])
                 found += [(a, b) for a in (same_predictor, same_engine) if a is not b]
         firsts = list({id(a): a for a, _ in found}.values())
-        wanted = [
-            batch for batch, name in zip(PAIR_BATCHES, ("single", "offline"), strict=True) if name in self.options.scenarios
-        ]
+        batches = {"single": 1, "offline": benchmark_figures.chief_batch(self.options.batches)}
+        wanted = [batch for scenario, batch in batches.items() if scenario in self.options.scenarios]
         return [
             (a, b, {"lengths": "natural", "part": "end to end", "batch": batch, "texts": self._texts_a_pass(batch)})
             for a, b in [*((a, a) for a in firsts), *found]

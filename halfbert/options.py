@@ -40,6 +40,7 @@ LOSS_PARTS = {
 # Those DistilBERT was published with: README of its training code (transformers, examples/research_projects/distillation).
 DISTILBERT_WEIGHTS = {"soft": 5.0, "supervised": 2.0, "cosine": 1.0}
 SCENARIOS = ("single", "offline", "cold", "paper")
+LENGTHS = ("natural", "fixed")
 TASKS = ("multiclass", "multilabel")
 CONTESTANTS = ("tfidf", "distilbert", "bert")  # from the smallest to the largest
 ONLY_FOR = {  # options of compare.py that one task alone has
@@ -159,8 +160,8 @@ def benchmark_parser() -> argparse.ArgumentParser:
         "benchmark.py",
         description="Time predictors engine by engine: one text, many texts, cold start, memory, size; and pairs against each "
         "other.",
-        epilog="A whole run takes hours, as ten repeats in fresh processes do; it says at once how long about. --quick takes a "
-        "look.",
+        epilog="A whole run takes hours, as ten repeats in fresh processes do; it says at once how long about. Fewer engines, "
+        "scenarios, lengths or batches are done sooner; --quick takes a look.",
     )
     what = parser.add_argument_group("what to time")
     what.add_argument("predictors", nargs="*", metavar="FOLDER", type=Path, help="predictors that a training script saved")
@@ -190,6 +191,19 @@ def benchmark_parser() -> argparse.ArgumentParser:
         default=list(SCENARIOS),
         help="single: one text at a time; offline: batches; cold: from the start of a process; paper: one pass over the texts, "
         "one at a time, on the CPU (default: all four)",
+    )
+    what.add_argument(
+        "--lengths",
+        metavar="A,B",
+        type=lengths,
+        default=list(LENGTHS),
+        help="natural: texts as they are; fixed: 128 tokens each (default: both)",
+    )
+    what.add_argument(
+        "--batches",
+        metavar="N,M",
+        type=batches,
+        help="texts a call, where many are answered (default: 8,32,128; 8,32 with --quick)",
     )
     table = parser.add_argument_group("texts", "xlsx, csv, tsv, parquet, jsonl, or hf:NAME[:CONFIG] for a data set of the hub")
     table.add_argument("--texts", metavar="FILE", help="texts to answer (default: the embedded messages)")
@@ -522,6 +536,7 @@ def parse_benchmark(parser: argparse.ArgumentParser, argv: list[str]) -> argpars
     options.repeats = options.repeats or (2 if quick else 10)
     options.seconds = options.seconds or (0.5 if quick else 5.0)
     options.rows = options.rows or (32 if quick else 256)
+    options.batches = options.batches or ([8, 32] if quick else [8, 32, 128])
     options.threads = options.threads or list(dict.fromkeys([available_cpus()] if quick else [1, available_cpus()]))
     if embedded:
         options.texts, options.label_column = str(EMBEDDED_TEST), EMBEDDED_LABEL
@@ -603,6 +618,16 @@ def devices(value: str) -> list[str]:
 def scenarios(value: str) -> list[str]:
     """Names of scenarios, with commas between them."""
     return _names_of(value, SCENARIOS)
+
+
+def lengths(value: str) -> list[str]:
+    """Names of lengths, with commas between them."""
+    return _names_of(value, LENGTHS)
+
+
+def batches(value: str) -> list[int]:
+    """Numbers of texts a call, with commas between them, from the smallest on."""
+    return sorted({positive_integer(name) for name in names(value)})
 
 
 def _names_of(value: str, known: Sequence[str]) -> list[str]:

@@ -6,13 +6,17 @@ A part stands between `<!-- made: NAME -->` and `<!-- end -->`. `tests/test_read
 import argparse
 import json
 import re
+import statistics
 import sys
 
 from halfbert import options, records, storage
+from halfbert.benchmark_figures import CHIEF_BATCH, cell_figures, contestant_key, score_of
 from halfbert.environment import PROJECT
 
 README = PROJECT / "README.md"
 PUBLISHED = PROJECT / "results" / "published"
+TRAINING = {"multiclass": options.multiclass_parser, "multilabel": options.multilabel_parser}
+TOOLS = {"benchmark.py": options.benchmark_parser, "compare.py": options.compare_parser, "distill.py": options.distill_parser}
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NAMES = {
     "messages": "messages (embedded)",
@@ -40,35 +44,56 @@ def fresh(readme: str) -> str:
     """The README with each made part as it should be now."""
     makers = {
         "options": option_table,
+        "tools": tool_option_table,
         "quality": quality_table,
         "multilabel": multilabel_table,
         "speed": speed_table,
         "ceiling": ceiling_table,
         "predicting": predicting_table,
+        "benchmark": benchmark_table,
     }
     return PART.sub(lambda match: f"{match[1]}{makers[match[2]]()}\n{match[3]}", readme)
 
 
 def option_table() -> str:
     """Every option of the training scripts with its help, by group; those of one script only say so."""
-    parsers = {"multiclass": options.multiclass_parser(), "multilabel": options.multilabel_parser()}
-    scripts = {}  # (group, usage, help) to the scripts that have it
-    for script, parser in parsers.items():
-        for group in parser._action_groups:
-            for action in group._group_actions:
-                if action.option_strings and action.dest != "help":
-                    scripts.setdefault((group.title, _usage(action), _help(action)), []).append(script)
+    having = {}  # (group, usage, help) to the scripts that have it
+    for script, parser in TRAINING.items():
+        for group, action in _actions(parser()):
+            having.setdefault((group, _usage(action), _help(action)), []).append(script)
+    sections = {}
+    for (group, usage, text), scripts in having.items():
+        only = "" if len(scripts) == len(TRAINING) else f"{scripts[0]}: "
+        sections.setdefault(group, []).append((usage, f"{only}{text}"))
+    return _option_lines(sections)
+
+
+def tool_option_table() -> str:
+    """The options of the other scripts, but for those that say the same there as in the training scripts."""
+    known = {(_usage(action), _help(action)) for parser in TRAINING.values() for _, action in _actions(parser())}
+    sections = {}
+    for script, parser in TOOLS.items():
+        rows = [(_usage(action), _help(action)) for _, action in _actions(parser())]
+        sections[f"`{script}`"] = [row for row in rows if row not in known]
+    return _option_lines(sections)
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Action]]:
+    """The parser's options, each with the title of its group."""
+    return [(group.title, one) for group in parser._action_groups for one in group._group_actions if one.dest != "help"]
+
+
+def _option_lines(sections: dict[str, list[tuple[str, str]]]) -> str:
     lines = []
-    for title in dict.fromkeys(title for title, _, _ in scripts):
-        lines += [f"| {title} | |", "|---|---|"] if not lines else [f"| **{title}** | |"]
-        for (group, usage, text), having in scripts.items():
-            if group == title:
-                only = "" if len(having) == len(parsers) else f"{having[0]}: "
-                lines.append(f"| `{usage}` | {only}{text} |")
+    for title, rows in sections.items():
+        lines += [f"| **{title}** | |"] if lines else [f"| {title} | |", "|---|---|"]
+        lines += [f"| `{usage}` | {text} |" for usage, text in rows]
     return "\n".join(lines)
 
 
 def _usage(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return f"{action.metavar} …"
     if action.nargs == 0:
         return action.option_strings[0]
     value = action.metavar or "\\|".join(map(str, action.choices))
@@ -194,6 +219,52 @@ def predicting_table() -> str:
                 f"| {rates} | {p50:.2f} | {singles} | {share} | {equal} |"
             )
     return "\n".join([*lines, "", _hardware([part["environment"] for _, part in parts.values()])])
+
+
+def benchmark_table() -> str:
+    """The published benchmarks: each predictor behind each engine, and the ratios to the first predictor by the same engine."""
+    records_ = [json.loads(file.read_text()) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
+    lines = [
+        f"| predictor | engine | one text, p50 ms | texts/s, batches of {CHIEF_BATCH} | first answer, s "
+        "| memory above imports, MB | weights, MB | score | BERT's seconds / its, one text | in batches |",
+        f"|{'---|' * 10}",
+    ]
+    for record in records_:
+        for contestant in record["contestants"]:
+            lines.append(_contestant_line(record, contestant))
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in records_])])
+
+
+def _contestant_line(record: dict, contestant: dict) -> str:
+    def figure(scenario: str, batch: int) -> dict:
+        found = cell_figures(record, scenario)
+        return next(f for f in found if f["batch"] == batch and contestant_key(f) == contestant_key(contestant))
+
+    def ratio(batch: int) -> str:
+        for pair in record["pairs"]:
+            same_engine = pair["a"]["engine"] == pair["b"]["engine"] and pair["comparison"]
+            if same_engine and contestant_key(pair["b"]) == contestant_key(contestant) and pair["case"]["batch"] == batch:
+                found = pair["comparison"]
+                low, high = found["interval"]
+                sure = "" if found["verdict"] != "inconclusive" else ", inconclusive"
+                return f"{found['ratio']:.2f} ({low:.2f}–{high:.2f}{sure})"
+        return "–"
+
+    score = score_of(record, contestant)
+    starts = {name: statistics.median(start[name] for start in contestant["cold"]) for name in contestant["cold"][0]}
+    cells = [
+        contestant["predictor"],
+        contestant["engine"],
+        f"{1000 * figure('single', 1)['seconds_per_call']['p50']:.2f}",
+        f"{figure('offline', CHIEF_BATCH)['texts_per_second']['median']:,.0f}",
+        f"{starts['first_answer_seconds']:.2f}",
+        f"{starts['peak_above_import'] / 1e6:.0f}",
+        f"{contestant['weight_bytes'] / 1e6:.0f}",
+        "–" if score is None else f"{score[1]:.4f}",
+        ratio(1),
+        ratio(CHIEF_BATCH),
+    ]
+    return f"| {' | '.join(cells)} |"
 
 
 def _races() -> dict[str, dict]:

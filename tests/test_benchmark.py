@@ -34,6 +34,8 @@ def test_defaults():
         "devices": ["cpu"],
         "threads": sorted({1, ALL}),
         "scenarios": ["single", "offline", "cold", "paper"],
+        "lengths": ["natural", "fixed"],
+        "batches": [8, 32, 128],
         "texts": str(options.EMBEDDED_TEST),
         "text_column": "text",
         "label_column": "queue",
@@ -61,6 +63,8 @@ def test_defaults():
         (["--threads", "3"], {"threads": [3]}),
         (["--threads", "all,3"], {"threads": [ALL, 3]}),
         (["--scenarios", "cold,single"], {"scenarios": ["cold", "single"]}),
+        (["--lengths", "fixed"], {"lengths": ["fixed"]}),
+        (["--batches", "64,4,64"], {"batches": [4, 64]}),
         (
             ["--texts", "reviews_test.xlsx"],
             {"texts": "reviews_test.xlsx", "label_column": None, "output": Path("results/benchmark/reviews")},
@@ -79,6 +83,7 @@ def test_defaults():
                 "repeats": 2,
                 "seconds": 0.5,
                 "rows": 32,
+                "batches": [8, 32],
                 "threads": [ALL],
                 "output": Path("results/benchmark/messages-quick"),
             },
@@ -110,6 +115,8 @@ def test_what_is_given_is_kept_in_a_quick_look():
         (["a", "--devices", "cuda"], "--devices"),
         (["a", "--devices", "cpu,cpu"], "each at most once"),
         (["a", "--scenarios", "warm"], "--scenarios"),
+        (["a", "--lengths", "short"], "--lengths"),
+        (["a", "--batches", "0"], "--batches"),
         (["a", "--threads", "0"], "--threads"),
         (["a", "--threads", "some"], "--threads"),
         (["a", "--seconds", "0"], "--seconds"),
@@ -192,6 +199,8 @@ def test_cases():
     few = benchmark_plan.cases(parse("a", "--quick", "--scenarios", "offline"), texts)
     assert {case["batch"] for case in few} == {8, 32} and {case["scenario"] for case in few} == {"offline"}
     assert benchmark_plan.cases(parse("a", "--scenarios", "cold"), texts) == []
+    found = benchmark_plan.cases(parse("a", "--scenarios", "offline", "--lengths", "natural", "--batches", "100"), texts)
+    assert {(case["lengths"], case["batch"], case["texts"]) for case in found} == {("natural", 100, 300)}
 
 
 def test_operations_of_the_matrix_products():
@@ -251,6 +260,8 @@ def test_what_is_not_run_is_in_no_pair():
         contestant["not_run"] = "it is not installed" if contestant["engine"] == "keras" else None
     assert {c["engine"] for pair in made.pairs() for c in pair[:2]} == {"onnx"}
     assert {case["batch"] for _, _, case in made.pairs()} == {1, 32}
+    without = benchmark("--engines", "onnx", "--batches", "8,16", "--scenarios", "offline", "--threads", "1")
+    assert {case["batch"] for _, _, case in without.pairs()} == {16}
 
 
 def test_alone_there_is_no_pair():

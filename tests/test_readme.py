@@ -27,6 +27,14 @@ def test_an_option_of_one_script_says_whose_it_is():
         assert bool(one_only) == bool(re.search(r"\| (multiclass|multilabel): ", line)), line
 
 
+def test_every_option_of_the_other_scripts_stands_in_a_table():
+    tables = readme.option_table() + readme.tool_option_table()
+    for parser in readme.TOOLS.values():
+        for action in parser()._actions:
+            if action.dest != "help":
+                assert f"| `{readme._usage(action)}` |" in tables
+
+
 def test_files_that_it_names_are_there():
     for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
         assert (ROOT / target).is_file(), target
