@@ -17,10 +17,11 @@ from halfbert import engines, environment, manifest, storage
 from halfbert.errors import ArtefactError, InputError
 
 ROUNDING = 1e-4  # of a probability
-MOST_TEXTS = 2000
+MOST_TEXTS = 1000
 FASTEST_FIRST = ("onnx-int8", "onnx")
 PROVEN = ("onnx", "onnx-int8")
 KEY = "agreement"  # in halfbert.json
+HELD_OUT = "validation and test texts"  # of a training run
 EMBEDDED = environment.PROJECT / "data" / "messages_test.xlsx"
 
 
@@ -47,7 +48,7 @@ def compare(reference: np.ndarray, answers: np.ndarray, thresholds: list[float] 
 def prove(
     folder: Path,
     texts: list[str] | None = None,
-    texts_name: str = "validation rows",
+    texts_name: str = HELD_OUT,
     engine_names: tuple[str, ...] = PROVEN,
     reference: np.ndarray | None = None,
     most_texts: int = MOST_TEXTS,

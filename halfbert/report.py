@@ -141,9 +141,9 @@ def closing(run) -> str:
 
 def agreement_line(figures: dict[str, dict]) -> str:
     """How the engines' answers compare with Keras': `figures` as `agreement.prove` gives them."""
-    rows = next(iter(figures.values()))["rows"]
+    first = next(iter(figures.values()))
     shares = ", ".join(f"{engine} {found['equal_decisions']:.2%}" for engine, found in figures.items())
-    return f"engines that decide as Keras does, of {rows:,} validation rows: {shares}"
+    return f"engines that decide as Keras does, of {first['rows']:,} {first['texts']}: {shares}"
 
 
 def _unlearned(scores: dict) -> str | None:

@@ -135,7 +135,7 @@ def _probabilities(folder, texts, labels):
 # Engines.
 
 
-def test_engines_are_held_against_keras_on_the_validation_rows(quick, monkeypatch):
+def test_engines_are_held_against_keras_on_the_held_out_texts(quick, monkeypatch):
     """The answers at hand are compared, so that Keras need not load the predictor again."""
     from halfbert.engines import keras
 
@@ -143,10 +143,11 @@ def test_engines_are_held_against_keras_on_the_validation_rows(quick, monkeypatc
     record, output, said = quick("--lr", "0.003")
     found = json.loads((output / "halfbert.json").read_text())["agreement"]
     assert set(found) == {"onnx", "onnx-int8"}
+    rows = record["data"]["rows"]
     for figures in found.values():
-        assert (figures["rows"], figures["texts"]) == (record["data"]["rows"]["val"], "validation rows")
+        assert (figures["rows"], figures["texts"]) == (rows["val"] + rows["test"], "validation and test texts")
     assert found["onnx"]["equal_decisions"] == 1 and found["onnx"]["largest_difference"] < 1e-5
-    assert f"of {found['onnx']['rows']} validation rows: onnx 100.00%, onnx-int8 " in said
+    assert f"of {found['onnx']['rows']} validation and test texts: onnx 100.00%, onnx-int8 " in said
     assert halfbert.load(output, "onnx").engine == "onnx"
 
 
