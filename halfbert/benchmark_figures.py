@@ -90,6 +90,7 @@ def plane_points(record: dict) -> list[dict]:
                     **{name: figure[name] for name in (*WHO, "batch")},
                     "texts_per_second": figure["texts_per_second"]["median"],
                     "weight_bytes": contestant["weight_bytes"],
+                    "scored": scored,
                     "height": score[1] if scored else parameters,
                     "height_name": score[0] if scored else "parameters (M); there is no score",
                 }

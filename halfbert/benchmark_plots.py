@@ -18,9 +18,11 @@ LEAST_AREA, MOST_AREA = 40.0, 400.0  # of a point, in square points
 
 def draw(record: dict, folder: Path) -> list[str]:
     """Draw whatever the record has the samples for, and return the names of the files."""
+    offline = benchmark_figures.cell_figures(record, "offline")
+    several = len({figure["batch"] for figure in offline}) > 1  # one batch is no curve, and in the plane already
     figures = {
         "latency.png": (latencies, benchmark_figures.cell_figures(record, "single")),
-        "throughput.png": (throughput, benchmark_figures.cell_figures(record, "offline")),
+        "throughput.png": (throughput, offline if several else []),
         "speed_size_accuracy.png": (plane, benchmark_figures.plane_points(record)),
     }
     drawn = [name for name, (_, points) in figures.items() if points]
@@ -149,9 +151,8 @@ def plane(record: dict, points: list[dict], path: Path) -> None:
             axes.set(title=setting, xlabel=f"texts a second, batches of {points[0]['batch']} (log scale)")
         panels[0].set_ylabel(points[0]["height_name"])
         _legend_beside(panels[-1])
-        plots.title(
-            figure_, "Speed, size and score: up and right is better", "area: bytes of the weights as the engine holds them"
-        )
+        better = "Speed, size and score: up and right is better" if points[0]["scored"] else "Speed and size: right is faster"
+        plots.title(figure_, better, "area: bytes of the weights as the engine holds them")
 
 
 def _settings(figures: list[dict]) -> list[str]:

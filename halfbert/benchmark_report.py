@@ -113,10 +113,11 @@ def _not_run(record: dict) -> list[str]:
 
 
 def _sizes(record: dict) -> list[str]:
+    all_lengths = dict.fromkeys(figure["lengths"] for figure in record["figures"] if figure["scenario"] == "offline")
     rows = []
     for contestant in _ran(record):
         predictor, score = predictor_of(record, contestant["predictor"]), score_of(record, contestant)
-        shares = [_ceiling_share(record, contestant, lengths) for lengths in ("natural", "fixed")]
+        shares = [_ceiling_share(record, contestant, lengths) for lengths in all_lengths]
         rows.append(
             [
                 *_who(contestant),
@@ -129,7 +130,7 @@ def _sizes(record: dict) -> list[str]:
             ]
         )
     heads = ["predictor", "engine", "setting", "parameters", "weights, MB", "folder, MB", "score", "answers equal to keras"]
-    heads += ["share of ceiling, natural", f"share of ceiling, {record['protocol']['fixed_tokens']} tokens"]
+    heads += [f"share of ceiling, {_lengths(record, lengths)}" for lengths in all_lengths]
     ceilings = ", ".join(f"{rate:.0f} GFLOP/s with {threads} thread(s)" for threads, rate in record["ceilings"].items())
     return ["## Sizes and scores", "", *table(heads, rows), "", f"Ceiling: {ceilings or 'not measured'}."]
 

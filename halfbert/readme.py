@@ -223,16 +223,16 @@ def predicting_table() -> str:
 
 def benchmark_table() -> str:
     """The published benchmarks: each predictor behind each engine, and the ratios to the first predictor by the same engine."""
-    records_ = [json.loads(file.read_text()) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
+    benchmarks = [json.loads(file.read_text()) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
     lines = [
         f"| predictor | engine | one text, p50 ms | texts/s, batches of {CHIEF_BATCH} | first answer, s "
         "| memory above imports, MB | weights, MB | score | BERT's seconds / its, one text | in batches |",
         f"|{'---|' * 10}",
     ]
-    for record in records_:
+    for record in benchmarks:
         for contestant in record["contestants"]:
             lines.append(_contestant_line(record, contestant))
-    return "\n".join([*lines, "", _hardware([record["environment"] for record in records_])])
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in benchmarks])])
 
 
 def _contestant_line(record: dict, contestant: dict) -> str:
@@ -251,14 +251,16 @@ def _contestant_line(record: dict, contestant: dict) -> str:
         return "–"
 
     score = score_of(record, contestant)
-    starts = {name: statistics.median(start[name] for start in contestant["cold"]) for name in contestant["cold"][0]}
+    first_answer, memory = (
+        statistics.median(start[name] for start in contestant["cold"]) for name in ("first_answer_seconds", "peak_above_import")
+    )
     cells = [
         contestant["predictor"],
         contestant["engine"],
         f"{1000 * figure('single', 1)['seconds_per_call']['p50']:.2f}",
         f"{figure('offline', CHIEF_BATCH)['texts_per_second']['median']:,.0f}",
-        f"{starts['first_answer_seconds']:.2f}",
-        f"{starts['peak_above_import'] / 1e6:.0f}",
+        f"{first_answer:.2f}",
+        f"{memory / 1e6:.0f}",
         f"{contestant['weight_bytes'] / 1e6:.0f}",
         "–" if score is None else f"{score[1]:.4f}",
         ratio(1),

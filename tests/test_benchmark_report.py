@@ -389,6 +389,26 @@ def test_pictures(record, tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_one_batch_is_no_curve(record, tmp_path):
+    for c in record["contestants"]:
+        c["cases"] = [case_ for case_ in c["cases"] if case_["scenario"] == "single" or case_["batch"] == 32]
+    record["figures"] = benchmark_figures.figures(record)
+    assert benchmark_plots.draw(record, tmp_path) == ["latency.png", "speed_size_accuracy.png"]
+
+
+def test_shares_of_the_ceiling_are_told_of_the_lengths_that_were_timed(record):
+    timed = {case_["lengths"] for c in record["contestants"] for case_ in c["cases"] if case_["scenario"] == "offline"}
+    told = benchmark_report.markdown(record)
+    assert ("share of ceiling, natural" in told, "share of ceiling, 128 tokens" in told) == (
+        "natural" in timed,
+        "fixed" in timed,
+    )
+    for c in record["contestants"]:
+        c["cases"] = [case_ for case_ in c["cases"] if case_["lengths"] == "natural"]
+    record["figures"] = benchmark_figures.figures(record)
+    assert "share of ceiling, 128 tokens" not in benchmark_report.markdown(record)
+
+
 def test_no_picture_without_samples(record, tmp_path):
     for c in record["contestants"]:
         c["cases"] = [case_ for case_ in c["cases"] if case_["scenario"] == "single"]
