@@ -41,7 +41,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
 
         truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
         transformer = Transformer(checkpoint.folder, chosen.maxlen, data.labels, multilabel=task == "multilabel")
-        teacher.check_tokenizer(taught_by, checkpoint, transformer.get_tokenizer())
+        teacher.check_tokenizers(checkpoint, taught_by.predictor.folder, taught_by.name)
         with run.timed("teacher_seconds"):
             answers = teacher.answers(taught_by, data.train.texts + more_texts + data.test.texts, run.device)
         to_learn, to_test = answers.split(len(data.train) + len(more_texts))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert import baseline, benchmark_plan, checkpoints, environment, options, report, storage, tasks
+from halfbert import baseline, benchmark_plan, checkpoints, environment, options, report, storage, tasks, teacher
 from halfbert import comparison_figures as figures
 from halfbert.benchmark_run import Benchmark
 from halfbert.comparison_parts import Finished, Part, Work, code_sha256, run_child
@@ -17,7 +17,7 @@ from halfbert.run import reading
 
 RECORD = "comparison.json"
 SCHEMA_VERSION = 1
-STUDENT = "student"
+STUDENT, CONTROL = "student", "distilbert"
 SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
 CURVE = (0.25, 0.5)  # of the training rows
 PILOT_ROWS, PILOT_TEST_ROWS = 512, 256
@@ -72,14 +72,19 @@ class Comparison:
             say(f"  {note}")
         self.asked = asked
         self.truth = tasks.truth(self.task, self.data.test, self.data.labels).astype(bool)
+        # The student begins as DistilBERT does, whether that is a contestant or not.
+        models = [*self.options.contestants, *([CONTROL] if self.options.distill else [])]
         self.checkpoints = {
-            name: checkpoints.find(name, checkpoint or self.options.checkpoint)
-            for name, checkpoint in self.options.contestants.items()
-            if name in checkpoints.MODELS
+            name: checkpoints.find(name, self._weights(name)) for name in dict.fromkeys(models) if name in checkpoints.MODELS
         }
         for checkpoint in self.checkpoints.values():
             if checkpoint.note:
                 self.say(checkpoint.note)
+        if self.options.distill:
+            teacher.check_tokenizers(self.checkpoints[CONTROL], self.checkpoints["bert"].folder, "bert")
+
+    def _weights(self, model: str) -> str | None:
+        return self.options.contestants.get(model) or self.options.checkpoint
 
     @property
     def contestants(self) -> list[str]:
@@ -107,9 +112,8 @@ class Comparison:
             return self._student_part(name, seed, sizes, rows, test_rows)
         asked = self._asked(contestant, seed, *sizes)
         script = PROJECT / f"train_{self.task}.py"
-        weights = ["--checkpoint", self.options.contestants[contestant] or self.options.checkpoint or ""]
         command = [
-            *(str(script), "--model", contestant, *(weights if weights[1] else []), *self.options.training, *sizes),
+            *(str(script), *self._model(contestant), *self.options.training, *sizes),
             *("--seed", str(seed), *self._split_seed()),
         ]
         depends_on = self._depends_on(script, _without_places(vars(asked)), self.checkpoints[contestant].weights_sha256)
@@ -128,13 +132,19 @@ class Comparison:
         return Part(name, ["-m", "halfbert.baseline"], depends_on, {"do": "fit", **job})
 
     def _student_part(self, name: str, seed: int, sizes: list[str], rows: int | None, test_rows: int | None) -> Part:
-        teacher = self.work.finish(self.part("bert", seed, rows, test_rows))
+        taught_by = self.work.finish(self.part("bert", seed, rows, test_rows))
         script, asked = PROJECT / "distill.py", [*self.options.teaching, *sizes, "--seed", str(seed), *self._split_seed()]
-        command = [str(script), "--teacher", str(teacher.predictor), *asked, "--no-control"]
-        taught_by = _without_places(vars(self._asked("distilbert", seed, *sizes)))
-        return Part(name, command, self._depends_on(script, taught_by, teacher.part.identity))
+        command = [str(script), "--teacher", str(taught_by.predictor), *self._model(CONTROL), *asked, "--no-control"]
+        told = _without_places(vars(self._asked(CONTROL, seed, *sizes)))
+        weights = [taught_by.part.identity, self.checkpoints[CONTROL].weights_sha256]
+        return Part(name, command, self._depends_on(script, told, weights))
 
-    def _depends_on(self, script: Path, asked: dict, weights: str | None) -> dict:
+    def _model(self, model: str) -> list[str]:
+        """What a script is told of the weights that a contestant begins with."""
+        weights = self._weights(model)
+        return ["--model", model, *(["--checkpoint", weights] if weights else [])]
+
+    def _depends_on(self, script: Path, asked: dict, weights: str | list[str] | None) -> dict:
         return {
             "options": asked,
             "data": [{name: file[name] for name in ("role", "sha256")} for file in self.data.files],
@@ -297,6 +307,7 @@ class Comparison:
             "verdict": found,
             "contestants": [self._contestant(name, answers[name], speeds[name]) for name in self.contestants],
             "comparisons": comparisons,
+            "teaching": self._teaching(answers),
             "per_label": figures.per_label(truth, answers, labels),
             "lengths": figures.by_length(truth, answers, test.texts),
             "learning_curve": self._learning_curve(),
@@ -307,6 +318,12 @@ class Comparison:
                 "label_errors": suspected["found"] if suspected else [],
             },
         }
+
+    def _teaching(self, answers: figures.Answers) -> dict | None:
+        """The student against DistilBERT, which had the same beginning, rows, epochs and seeds, and no teacher."""
+        if not {STUDENT, CONTROL} <= set(answers):
+            return None
+        return figures.compare(self.task, self.truth, answers, STUDENT, CONTROL)
 
     def _shareable_options(self) -> dict:
         chosen = {name: value for name, value in vars(self.options).items() if name not in ("training", "teaching")}

@@ -62,7 +62,8 @@ def speed(record: dict, path: Path) -> None:
         names = [contestant["name"] for contestant in record["contestants"] if contestant["speeds"]]
         _names_of_colours(axes, names)
         axes.set(xscale="log", xlabel="texts a second", ylabel="macro F1")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        rates = [one["texts_per_second"] for _, one in points]
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(rates) < 50 * min(rates) else (1,)))
         axes.xaxis.set_major_formatter("{x:,g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(0.2)

@@ -23,7 +23,8 @@ WORST_LABELS = 15
 
 STYLE = """
 :root { color-scheme: light; }
-body { font: 1rem/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 46rem; margin: 0 auto; padding: 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; color: #222; background: #fff; max-width: 64rem; margin: 0 auto; padding: 1rem; }
+h1, p { max-width: 46rem; }
 h1 { font-size: 1.4rem; line-height: 1.25; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .verdict { border-left: .35rem solid #0072B2; background: #eef5fa; padding: .8rem 1rem; font-size: 1.1rem; }
 .scroll { overflow-x: auto; }
@@ -94,11 +95,12 @@ def _figures(record: dict, comparison: dict) -> str:
     seeds = "1 seed" if found["seeds"] == 1 else f"{found['seeds']} seeds"
     return (
         f"{_score_name(record)} {found['first']:.3f} against {NAMES[comparison['large']]}'s {found['second']:.3f} (difference "
-        f"{_span(found)}, paired bootstrap on {found['rows']:,} test rows, {seeds})"
+        f"{span(found)}, paired bootstrap on {found['rows']:,} test rows, {seeds})"
     )
 
 
-def _span(found: dict) -> str:
+def span(found: dict) -> str:
+    """A difference and its interval, in words."""
     return f"{signed(found['difference'])}, 95 % interval {signed(found['low'])} to {signed(found['high'])}"
 
 
@@ -109,7 +111,7 @@ def _other(record: dict, name: str, word: str) -> str:
         "too weak": "is too weak",
         "open": "may or may not do",
     }
-    return f"{_sentence(NAMES[name])} {says[word]} (difference {_span(found)})."
+    return f"{_sentence(NAMES[name])} {says[word]} (difference {span(found)})."
 
 
 def _gain(record: dict, small: str, large: str) -> str:
@@ -158,7 +160,8 @@ def signed(value: float, decimals: int = 3) -> str:
 
 def sections(record: dict) -> list[Section]:
     """All of the report below the verdict; pictures are those that `comparison_plots.draw` makes."""
-    found = [_quality(record), _differences(record), _speed(record), _labels(record), _lengths(record)]
+    found = [_quality(record), _differences(record), *_teaching(record)]
+    found += [_speed(record), _labels(record), _lengths(record)]
     return [*found, *_curve(record), *_suspects(record), _method(record)]
 
 
@@ -204,6 +207,23 @@ def _differences(record: dict) -> Section:
         "every label of it is."
     )
     return Section(f"Against {NAMES[record['verdict']['reference']]}", [words], [heads, *rows])
+
+
+def _teaching(record: dict) -> list[Section]:
+    found = record["teaching"]
+    if found is None:
+        return []
+    gains = [
+        f"{signed(difference['difference'])} in {SCORES[record['task']][key]} (95 % interval {signed(difference['low'])} to "
+        f"{signed(difference['high'])})"
+        for key, difference in found["differences"].items()
+    ]
+    sure = found["difference"]["low"] > 0
+    words = (
+        f"The student against DistilBERT, which had the same beginning, rows, epochs and seeds, and no teacher: "
+        f"{', '.join(gains)}. {'The teaching was worth it.' if sure else 'That the teaching is worth it is not sure here.'}"
+    )
+    return [Section("What the teacher was worth", [words])]
 
 
 def _kept(retained: dict) -> str:
@@ -268,19 +288,19 @@ def _labels(record: dict) -> Section:
 def _lengths(record: dict) -> Section:
     small, large = record["verdict"]["small"], record["verdict"]["reference"]
     names = [contestant["name"] for contestant in record["contestants"]]
-    heads = ["words a text", "test rows", *(f"{NAMES[name]}, right" for name in names), "difference"]
+    heads = ["words a text", "test rows", *(f"{NAMES[name]}, right" for name in names), "points"]
     table = [
         [
             "–".join(str(words) for words in dict.fromkeys(row["words"])),
             f"{row['rows']:,}",
             *(f"{row['right'][name]:.1%}" for name in names),
-            signed(row["right"][small] - row["right"][large]),
+            signed(100 * (row["right"][small] - row["right"][large]), 1),
         ]
         for row in record["lengths"]
     ]
     words = [
-        f"Difference is {NAMES[small]} less {NAMES[large]}. disagreements.csv lists every test row that the two answer "
-        f"differently ({record['disagreements']:,}), with its text."
+        f"Points are those of {NAMES[small]} less those of {NAMES[large]}. disagreements.csv lists every test row that the two "
+        f"answer differently ({record['disagreements']:,}), with its text."
     ]
     return Section(f"Where {NAMES[small]} loses: text lengths", words, [heads, *table], comparison_plots.LENGTHS)
 

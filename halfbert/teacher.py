@@ -171,12 +171,12 @@ def layers_to_keep(there: int, layers: Sequence[int] | None, keep: int | None) -
     return list(layers)
 
 
-def check_tokenizer(teacher: Teacher, checkpoint: checkpoints.Checkpoint, tokenizer) -> None:
-    """Raise InputError where the student's tokenizer is not the teacher's."""
-    mine, theirs = _vocabulary(tokenizer), _vocabulary(_tokenizer(teacher.predictor))
+def check_tokenizers(student: checkpoints.Checkpoint, teacher: Path, name: str) -> None:
+    """Raise InputError where the student's tokenizer is not that in the folder of the teacher, known as `name`."""
+    mine, theirs = _vocabulary(_tokenizer(student.folder)), _vocabulary(_tokenizer(teacher))
     if mine != theirs:
         raise InputError(
-            f"{checkpoint.name}: its tokenizer is not that of the teacher {teacher.name} ({mine} against {theirs}); "
+            f"{student.name}: its tokenizer is not that of the teacher {name} ({mine} against {theirs}); "
             f"take a student of the teacher's vocabulary"
         )
 
@@ -187,10 +187,10 @@ def _vocabulary(tokenizer) -> str:
     return f"{len(tokenizer.get_vocab()):,} words, {case}, SHA-256 {hashlib.sha256(words).hexdigest()[:12]}…"
 
 
-def _tokenizer(predictor: manifest.Predictor):
+def _tokenizer(folder: Path):
     import transformers
 
-    return transformers.AutoTokenizer.from_pretrained(predictor.folder, local_files_only=True)
+    return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -246,7 +246,7 @@ def _keep(part: dict[str, np.ndarray], file: Path) -> None:
 
 def _answering(predictor: manifest.Predictor, engine: str, device: str) -> Callable[[list[str]], dict[str, np.ndarray]]:
     """From texts to {"logits": float32, "states": float16}, half of whose bits are enough for a direction."""
-    weights, tokenizer = encoder.read(predictor.folder), _tokenizer(predictor)
+    weights, tokenizer = encoder.read(predictor.folder), _tokenizer(predictor.folder)
     states_of = _keras_states(predictor, device) if engine == "keras" else _onnx_states(predictor, weights, engine)
 
     def answer(texts: list[str]) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     write_csv(here / "held_out.csv", rows[120:])
     weights = f"tfidf,distilbert={tiny_distilbert},bert={tiny_bert}"
     arguments = ["--train", "things.csv", "--test", "held_out.csv", "--contestants", weights, "--epochs", "1", "--seeds", "1"]
-    arguments += ["--lr", "0.003", "--threads", "1"]
+    arguments += ["--lr", "0.003", "--threads", "1", "--distill"]
     monkeypatch.setattr(comparison, "SPEED_ENGINES", ("onnx",))  # the others start TensorFlow each time
 
     process = subprocess.Popen(
@@ -55,17 +55,17 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
         text=True,
         start_new_session=True,
     )
-    said = [line for line in iter(process.stdout.readline, "distilbert-seed0: running\n") if line]
+    said = [line for line in iter(process.stdout.readline, "student-seed0: running\n") if line]
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert said[-2:-1] == ["tfidf-seed0: running\n"]
+    assert [line for line in said if line.endswith(": running\n")] == ["tfidf-seed0: running\n", "bert-seed0: running\n"]
     assert not (here / "results/compare/things").exists()
 
     assert end_here(*arguments, script="compare") == 0
     out = capfd.readouterr().out
-    assert "tfidf-seed0: taken over, finished before" in out and "distilbert-seed0: running" in out
-    assert "bert-seed0 | epoch 1/1" in out and "load it" not in out
+    assert all(f"{name}-seed0: taken over, finished before" in out for name in ("tfidf", "bert"))
+    assert all(f"{name}-seed0 | epoch 1/1" in out for name in ("student", "distilbert")) and "load it" not in out
     folder = here / "results/compare/things"
     names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
     assert names <= {file.name for file in folder.iterdir()}
@@ -77,7 +77,7 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     assert "already there; --overwrite" in capfd.readouterr().err
     assert end_here(*arguments, "--overwrite", "--margin", "0.9", script="compare") == 0
     out = capfd.readouterr().out
-    assert out.count("taken over") == 3 and "running" not in out
+    assert out.count("taken over") == 5 and "running" not in out
     assert json.loads((folder / "comparison.json").read_text())["verdict"]["ship"] == "tfidf"
 
 
@@ -91,5 +91,6 @@ def check_record(here, record):
         engine = "scikit-learn" if contestant["name"] == "tfidf" else "onnx"
         assert [speed["engine"] for speed in contestant["speeds"]] == [engine] and contestant["best_engine"] == engine
         assert all(np.isfinite(value) and value > 0 for value in contestant["speeds"][0].values() if isinstance(value, float))
-    assert [c["small"] for c in record["comparisons"]] == ["tfidf", "distilbert"] and record["verdict"]["reference"] == "bert"
+    assert [c["small"] for c in record["comparisons"]] == ["tfidf", "student", "distilbert"]
+    assert record["teaching"]["small"] == "student" and record["verdict"]["reference"] == "bert"
     assert any("cleanlab" in note for note in record["notes"]) or record["label_errors"]

@@ -1,6 +1,7 @@
 """The verdict on made-up results, parts that are run once, their processes, time limits, and the TF-IDF baseline."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -166,6 +167,32 @@ def test_seeds_vary_and_the_split_stays(tmp_path, tiny_bert, tiny_distilbert):
     asked = [options.parse_training(parser, command[1:], "multiclass") for command in commands]
     assert [(one.seed, one.split_seed, one.checkpoint) for one in asked] == [(5, 5, str(tiny_bert)), (6, 5, str(tiny_bert))]
     assert made.part("tfidf", 6, None).job["reading"]["seed"] == 5
+
+
+def test_the_student_begins_as_distilbert_does(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
+    made = prepared(tmp_path, tiny_bert, tiny_distilbert, "--distill", "--epochs", "4", "--threads", "1")
+    assert made.contestants == ["tfidf", "student", "distilbert", "bert"]
+
+    def taught_by(identity):
+        bert = SimpleNamespace(predictor=tmp_path / "bert", part=SimpleNamespace(identity=identity))
+        monkeypatch.setattr(made.work, "finish", lambda part: bert if part.name == "bert-seed3" else None)
+        return made.part("student", 3, None)
+
+    command = taught_by("a").command
+    told = options.parse_distillation(options.distill_parser(), command[1:])
+    assert (told.teacher, told.model, told.checkpoint) == (str(tmp_path / "bert"), "distilbert", str(tiny_distilbert))
+    assert (told.epochs, told.seed, told.split_seed, told.threads, told.no_control) == (4, 3, 0, 1, True)
+    assert taught_by("a").identity == taught_by("a").identity != taught_by("b").identity
+
+
+def test_a_student_of_another_vocabulary_is_told_before_anything_is_fitted(tmp_path, tiny_bert, tiny_distilbert):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_distilbert, other)
+    words = (other / "vocab.txt").read_text().split("\n")
+    (other / "vocab.txt").write_text("\n".join([*words[:-2], words[-2] + "x", ""]))
+    prepared(tmp_path, tiny_bert, other)  # is none of DistilBERT's fault
+    with pytest.raises(InputError, match="its tokenizer is not that of the teacher bert"):
+        prepared(tmp_path, tiny_bert, other, "--distill")
 
 
 def test_a_multilabel_part_is_understood_by_its_script(tmp_path, tiny_bert, tiny_distilbert):

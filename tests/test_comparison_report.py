@@ -26,6 +26,7 @@ def speed(engine, rate):
 
 SPEEDS = {
     "tfidf": [{**speed("scikit-learn", 5000.0), "peak_above_import": None}],
+    "student": [speed("onnx", 190.0)],
     "distilbert": [speed("ktrain", 40.0), speed("onnx", 190.0)],
     "bert": [speed("onnx", 100.0), speed("ktrain", 20.0)],
 }
@@ -33,7 +34,8 @@ SPEEDS = {
 
 def made_up(accuracies, *arguments, seeds=1, suspected=None, curve=False):
     """The record of a comparison in which each contestant is right on the first so many rows (a share of them)."""
-    chosen = options.parse_compare(options.compare_parser(), ["--contestants", ",".join(accuracies), *arguments])
+    fitted = ",".join(set(accuracies) - {"student"})
+    chosen = options.parse_compare(options.compare_parser(), ["--contestants", fitted, *arguments])
     made = comparison.Comparison(chosen, StopRequest())
     made.asked = SimpleNamespace(device="cpu", precision="float32")
     truth = np.arange(ROWS) % 3
@@ -139,6 +141,17 @@ def test_figures_of_the_record():
     of_rows = sum(bucket["rows"] * bucket["right"]["bert"] for bucket in record["lengths"]) / ROWS
     assert of_rows == pytest.approx(0.9)
     assert [row["right"] for row in record["private"]["disagreements"]] == ["bert"] * 8
+
+
+@pytest.mark.parametrize(("share", "says"), [(0.95, "was worth it"), (0.901, "is not sure here")])
+def test_what_the_teacher_was_worth(tmp_path, share, says):
+    record = made_up({"student": share, "distilbert": 0.9, "bert": 0.95}, "--distill")
+    assert made_up({"distilbert": 0.9, "bert": 0.95})["teaching"] is None
+    assert record["teaching"]["difference"]["difference"] == pytest.approx(share - 0.9, abs=0.005)
+    comparison_report.write(record, tmp_path)
+    text = (tmp_path / "verdict.md").read_text(encoding="utf-8")
+    assert "## What the teacher was worth" in text and says in text
+    assert f"in macro F1 (95 % interval {comparison_report.signed(record['teaching']['difference']['low'])} to" in text
 
 
 def test_label_errors_bound_what_can_be_reached(report):
