@@ -426,7 +426,6 @@ def test_out_of_fold_answers_come_from_models_that_have_not_seen_the_text():
 
 
 def test_likely_label_errors(tmp_path):
-    pytest.importorskip("cleanlab")
     rows = example_rows(150)
     text, label = rows[40]
     rows[40] = (text, "tool" if label != "tool" else "food")
@@ -436,3 +435,13 @@ def test_likely_label_errors(tmp_path):
     found = comparison_parts.read_json(tmp_path / "found.json")
     assert found["rows"] == 150
     assert [(row["row"], row["given"], row["suggested"]) for row in found["found"]] == [(42, rows[40][1], label)]
+
+
+def test_likely_label_errors_of_many_labels(tmp_path):
+    rows = tagged_rows(600)
+    text, tags = rows[40]
+    rows[40] = (text, tuple(tag for tag in TAGS if (tag in tags) != (tag == TAGS[0])))
+    told = {"task": "multilabel", "columns": {"label_columns": list(TAGS)}, "c": 10.0}
+    reading = {"train": str(write_tags(tmp_path / "tags.csv", rows)), "text_column": "text"}
+    baseline.suspect(**told, reading=reading, file=str(tmp_path / "found.json"))
+    assert 42 in [row["row"] for row in comparison_parts.read_json(tmp_path / "found.json")["found"]]
