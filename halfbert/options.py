@@ -108,7 +108,7 @@ def compare_parser() -> argparse.ArgumentParser:
         default=dict.fromkeys(CONTESTANTS),
         help="tfidf, distilbert, bert; distilbert=NAME and bert=NAME take weights of their own (default: all three)",
     )
-    what.add_argument("--distill", action="store_true", help="a student as well, taught by that bert")
+    what.add_argument("--distill", action="store_true", help="a student as well: distilbert, taught by that bert")
     add_checkpoint_option(what)
     what.add_argument("--seeds", metavar="N", type=positive_integer, default=1, help="fits of each (default: %(default)s)")
     what.add_argument(

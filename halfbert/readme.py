@@ -11,12 +11,25 @@ import sys
 
 from halfbert import options, records, storage
 from halfbert.benchmark_figures import CHIEF_BATCH, cell_figures, contestant_key, score_of
+from halfbert.comparison_figures import SPEED_BATCH
+from halfbert.comparison_report import best_speed, span, verdict_line
 from halfbert.environment import PROJECT
+from halfbert.tables import plural
 
 README = PROJECT / "README.md"
 PUBLISHED = PROJECT / "results" / "published"
 TRAINING = {"multiclass": options.multiclass_parser, "multilabel": options.multilabel_parser}
 TOOLS = {"benchmark.py": options.benchmark_parser, "compare.py": options.compare_parser, "distill.py": options.distill_parser}
+CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
+# The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
+PAPER, THESIS = "[Sanh et al. 2019](https://arxiv.org/abs/1910.01108)", "Bueno 2022"
+PUBLISHED_PAIRS = (
+    ("GLUE, nine tasks", PAPER, 0.770, 0.795, "mean score", 668 / 410),
+    ("IMDB, 25,000 rows", PAPER, 0.9282, 0.9346, "accuracy", None),
+    ("news headlines, 422,000 rows", THESIS, 0.9636, 0.9642, "accuracy", 124.7 / 63.6),
+    ("toxic comments, all rows", THESIS, 0.9395, 0.9395, "hamming score", 62.4 / 31.6),
+)
+CHIEF_SCORE = {"multiclass": "accuracy", "multilabel": "micro_f1"}  # beside macro F1
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 NAMES = {
     "messages": "messages (embedded)",
@@ -51,6 +64,9 @@ def fresh(readme: str) -> str:
         "ceiling": ceiling_table,
         "predicting": predicting_table,
         "benchmark": benchmark_table,
+        "verdict": verdict,
+        "compare": compare_table,
+        "distill": distill_table,
     }
     return PART.sub(lambda match: f"{match[1]}{makers[match[2]]()}\n{match[3]}", readme)
 
@@ -269,6 +285,79 @@ def _contestant_line(record: dict, contestant: dict) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def compare_table() -> str:
+    """The published comparisons: each contestant on each table, and what is left of BERT's score and seconds."""
+    found = {file.parent.name: json.loads(file.read_text()) for file in (PUBLISHED / "compare").glob("*/comparison.json")}
+    lines = [
+        "| table: rows trained / tested | contestant | macro F1 (95 % interval) | accuracy; with many labels micro F1 "
+        f"| of BERT's macro F1 | gain by the teacher (95 % interval) | texts/s, batches of {SPEED_BATCH} | × BERT "
+        "| weights, MB | fit, minutes | epochs | seeds |",
+        f"|{'---|' * 12}",
+    ]
+    for name, record in sorted(found.items(), key=lambda item: list(NAMES).index(item[0])):
+        for contestant in record["contestants"]:
+            where = f"results/published/compare/{name}/verdict.md"
+            lines.append(f"| [{NAMES[name]}]({where}): {_compared_line(record, contestant)}")
+    for data, source, small, large, score, faster in PUBLISHED_PAIRS:
+        cells = [f"{data} ({source})", "DistilBERT, full size", "–", f"{small} of {large} ({score})", f"{small / large:.1%}"]
+        speed = "–" if faster is None else f"{faster:.2f}"
+        lines.append(f"| {' | '.join([*cells, '–', '–', speed, '–', '–', '–', '–'])} |")
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in found.values()])])
+
+
+def verdict() -> str:
+    """The verdict of a published comparison, as it is given."""
+    return f"> {verdict_line(json.loads((PUBLISHED / 'compare' / 'banking77' / 'comparison.json').read_text()))}"
+
+
+def _compared_line(record: dict, contestant: dict) -> str:
+    bert, name = record["contestants"][-1], contestant["name"]
+    chief, second = contestant["scores"]["macro_f1"], contestant["scores"][CHIEF_SCORE[record["task"]]]
+    rates = [best_speed(one)["texts_per_second"] for one in (contestant, bert)]
+    taught = record["teaching"] if name == "student" else None
+    cells = [
+        f"{contestant['rows']:,} / {record['data']['rows']['test']:,}",
+        CONTESTANTS[name],
+        f"{chief['score']:.4f} ({chief['low']:.3f}–{chief['high']:.3f})",
+        f"{second['score']:.4f}",
+        f"{chief['score'] / bert['scores']['macro_f1']['score']:.1%}",
+        span(taught["difference"]) if taught else "–",
+        f"{rates[0]:,.0f}",
+        f"{rates[0] / rates[1]:.2f}",
+        f"{best_speed(contestant)['weight_bytes'] / 1e6:.0f}",
+        f"{statistics.mean(contestant['fit_seconds']) / 60:.1f}",
+        "–" if name == "tfidf" else str(record["options"]["epochs"]),
+        str(len(contestant["fit_seconds"])),
+    ]
+    return " | ".join(cells) + " |"
+
+
+def distill_table() -> str:
+    """The published distillations with texts without labels: teacher, student and control on the same test rows."""
+    lines = [
+        "| table | labelled rows: train / val | texts without labels | seed | epochs | teacher | student | control "
+        "| student less control (95 % interval) | student's fit, minutes |",
+        f"|{'---|' * 10}",
+    ]
+    found = published("distill")
+    for record in found:
+        told, rows = record["distillation"], record["data"]["rows"]
+        worth = told["worth"]["accuracy"]
+        accuracies = (told["teacher"]["test"]["accuracy"], worth["first"], worth["second"])
+        cells = [
+            f"[{NAMES[_table(record)]}](results/published/distill/{record['name']}/report.txt)",
+            f"{rows['train']:,} / {rows['val']:,}",
+            f"{told['unlabelled']['used']:,}",
+            str(record["options"]["seed"]),
+            str(len(record["epochs"])),
+            *(f"{accuracy:.4f}" for accuracy in accuracies),
+            span(worth),
+            f"{record['timing']['fit_seconds'] / 60:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in found])])
+
+
 def _races() -> dict[str, dict]:
     return json.loads((PUBLISHED / "race.json").read_text())["races"]
 
@@ -276,7 +365,7 @@ def _races() -> dict[str, dict]:
 def _hardware(environments: list[dict]) -> str:
     """One sentence on the machine, the threads and the versions that all the figures share."""
     described = {
-        f"{e['threads']} threads of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
+        f"{plural(e['threads'], 'thread')} of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
         f"TensorFlow {e['versions']['tensorflow']}, Python {e['versions']['python']}"
         for e in environments
     }
