@@ -66,7 +66,7 @@ def verdict_line(record: dict) -> str:
     else:
         rows = found["rows_to_tell"]
         more = (
-            f"About {rows:,} test rows would tell, if the difference stays"
+            f"About {float(f'{rows:.2g}'):,.0f} test rows would tell, if the difference stays"
             if rows
             else "No number of rows that is to be had would tell"
         )
