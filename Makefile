@@ -43,10 +43,10 @@ lint: setup-dev
 	$(BIN)/ruff format --check .
 
 docs: setup
-	$(BIN)/python -m halfbert.readme --write
+	$(BIN)/python -m tools.docs --write
 
 race: setup
-	$(BIN)/python tests/race.py --peers $(PEERS) --data $(DATA) --peer-python $(PEER_PYTHON)
+	$(BIN)/python tools/race.py --peers $(PEERS) --data $(DATA) --peer-python $(PEER_PYTHON)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -8,8 +8,13 @@ import contextlib
 import sys
 from pathlib import Path
 
-from halfbert import benchmark_base, benchmark_plan, benchmark_report, benchmark_run, console, options, storage
-from halfbert.console import say
+from halfbert.benchmark import base as benchmark_base
+from halfbert.benchmark import course as benchmark_run
+from halfbert.benchmark import plan as benchmark_plan
+from halfbert.benchmark import report as benchmark_report
+from halfbert.cli import options
+from halfbert.system import console, storage
+from halfbert.system.console import say
 
 
 def main(argv: list[str], stop: console.StopRequest) -> None:
@@ -46,7 +51,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
 
 def report(record: dict, output: Path) -> None:
     """Write tables and pictures into the folder `output`, and the record beside it, as `output`.json."""
-    from halfbert import benchmark_plots
+    from halfbert.benchmark import plots as benchmark_plots
 
     storage.remove_leftovers(output)
     with storage.whole_folder(output) as folder:

@@ -6,8 +6,10 @@ python compare.py --task multilabel --train toxic.csv --text-column text --label
 
 import sys
 
-from halfbert import comparison_report, console, options, storage
-from halfbert.comparison import Comparison
+from halfbert.cli import options
+from halfbert.comparison import report as comparison_report
+from halfbert.comparison.course import Comparison
+from halfbert.system import console, storage
 
 
 def main(argv: list[str], stop: console.StopRequest) -> None:

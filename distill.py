@@ -8,8 +8,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from halfbert import console, environment, options, tasks, teacher
-from halfbert.run import TrainingRun
+from halfbert.cli import options
+from halfbert.distillation import teacher
+from halfbert.system import console, tensorflow_setup
+from halfbert.training import tasks
+from halfbert.training.run import TrainingRun
 
 
 def main(argv: list[str], stop: console.StopRequest) -> None:
@@ -17,7 +20,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
     parser = options.distill_parser()
     chosen = options.parse_distillation(parser, argv)
     if chosen.objective == "mlm":
-        from halfbert import masked_language
+        from halfbert.distillation import pretraining as masked_language
 
         masked_language.distil(chosen, stop)
         return
@@ -35,9 +38,12 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         import numpy as np
         import tensorflow as tf
 
-        from halfbert import batching, distillation, probe, training
-        from halfbert.classifier import probabilities_of
-        from halfbert.preprocessing import Transformer, ktrain
+        from halfbert.distillation import losses as distillation
+        from halfbert.models import batching
+        from halfbert.models.ktrain_data import Transformer, ktrain
+        from halfbert.predictor.classifier import probabilities_of
+        from halfbert.training import fit as training
+        from halfbert.training import head as probe
 
         truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
         transformer = Transformer(checkpoint.folder, chosen.maxlen, data.labels, multilabel=task == "multilabel")
@@ -54,7 +60,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         def begin(objective: training.Objective | None = None):
             """The same beginning for the student and its control: weights, head and chance."""
             tf.keras.utils.set_random_seed(chosen.seed)
-            with environment.strategy(run.device).scope():
+            with tensorflow_setup.strategy(run.device).scope():
                 model = transformer.get_classifier()
             loss = training.SigmoidCrossentropy() if task == "multilabel" else None
             training.compile_model(model, run.device, chosen.weight_decay, loss, objective)

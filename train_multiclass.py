@@ -6,8 +6,11 @@ python train_multiclass.py --model bert --train reviews.xlsx --text-column Revie
 
 import sys
 
-from halfbert import console, environment, options, records, tables
-from halfbert.run import TrainingRun
+from halfbert.cli import options
+from halfbert.data import tables
+from halfbert.output import record as records
+from halfbert.system import console, tensorflow_setup
+from halfbert.training.run import TrainingRun
 
 TASK = "multiclass"
 
@@ -22,8 +25,10 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         # TensorFlow is loaded and set up by now, so what uses it can be imported.
         import numpy as np
 
-        from halfbert import metrics, probe, training
-        from halfbert.preprocessing import Transformer, ktrain
+        from halfbert.models.ktrain_data import Transformer, ktrain
+        from halfbert.scoring import multiclass as metrics
+        from halfbert.training import fit as training
+        from halfbert.training import head as probe
 
         numbers = {label: number for number, label in enumerate(data.labels)}
         truth = {part: np.array([numbers[label] for label in rows.labels]) for part, rows in data.parts()}
@@ -38,7 +43,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
             run.preprocessed(train, val, transformer.maxlen)
 
-            with environment.strategy(run.device).scope():
+            with tensorflow_setup.strategy(run.device).scope():
                 model = transformer.get_classifier()
             training.compile_model(model, run.device, chosen.weight_decay)
             if run.head == "probed":

@@ -6,8 +6,11 @@ python train_multilabel.py --model bert --train comments.csv --text-column text 
 
 import sys
 
-from halfbert import console, environment, multilabel_tables, options, records
-from halfbert.run import TrainingRun
+from halfbert.cli import options
+from halfbert.data import multilabel as multilabel_tables
+from halfbert.output import record as records
+from halfbert.system import console, tensorflow_setup
+from halfbert.training.run import TrainingRun
 
 TASK = "multilabel"
 
@@ -28,9 +31,10 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         # TensorFlow is loaded and set up by now, so what uses it can be imported.
         import numpy as np
 
-        from halfbert import multilabel_metrics as metrics
-        from halfbert import probe, training
-        from halfbert.preprocessing import Transformer, ktrain
+        from halfbert.models.ktrain_data import Transformer, ktrain
+        from halfbert.scoring import multilabel as metrics
+        from halfbert.training import fit as training
+        from halfbert.training import head as probe
 
         truth = {
             part: np.array([[label in labels for label in data.labels] for labels in rows.labels], int)
@@ -46,7 +50,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
             run.preprocessed(train, val, transformer.maxlen)
 
-            with environment.strategy(run.device).scope():
+            with tensorflow_setup.strategy(run.device).scope():
                 model = transformer.get_classifier()
             loss = training.SigmoidCrossentropy(training.balancing_weights(truth["train"]) if chosen.balance else None)
             training.compile_model(model, run.device, chosen.weight_decay, loss)

@@ -3,7 +3,7 @@
 
 def __getattr__(name: str):
     if name == "load":  # imported when it is asked for: importing the package costs nothing
-        from halfbert.classifier import load
+        from halfbert.predictor.classifier import load
 
         return load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

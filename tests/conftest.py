@@ -1,37 +1,24 @@
-"""What the tests share: tiny real checkpoints, a small table, a blocked network, scripts run in processes of their own."""
+"""Fixtures that the tests share: tiny checkpoints, a small table, finished runs, a blocked network."""
 
-import contextlib
-import csv
-import importlib
-import io
 import json
-import os
-import random
-import re
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
-WIDTH, LAYERS, HEADS = 32, 2, 4
-LABELS = ("animal", "food", "tool")
-# Of the multi-label tables, in the order of their columns, which is not the alphabet's; one would be run as a formula.
-TAGS = ("food", "+tool", "animal")
-WORDS = {
-    "animal": ["cat", "dog", "horse", "mouse", "bird", "wolf"],
-    "food": ["bread", "cheese", "soup", "apple", "rice", "cake"],
-    "tool": ["hammer", "saw", "drill", "wrench", "file", "axe"],
-}
-COMMON = ["the", "a", "old", "new", "big", "small", "is", "was", "here", "there", "my", "your", "and", "very", "##s", "!", "."]
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-VOCABULARY = [*SPECIAL, *COMMON, *(word for words in WORDS.values() for word in words)]
+from support import (
+    LABELS,
+    TAGS,
+    example_rows,
+    record_of,
+    tagged_rows,
+    train_here,
+    watch_multilabel,
+    write_checkpoint,
+    write_csv,
+    write_tags,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,80 +32,6 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
-
-
-def write_checkpoint(folder: Path, model: str, seed: int = 0, layers: int = LAYERS) -> Path:
-    """Write a real checkpoint of `model`'s architecture with random weights, as the hub would hold it."""
-    from safetensors.numpy import save_file
-
-    folder.mkdir(parents=True)
-    generator = np.random.default_rng(seed)
-    tensors = {
-        name: np.ones(shape, np.float32)
-        if name.endswith(("LayerNorm.weight", "layer_norm.weight"))
-        else generator.normal(0, 0.3, shape).astype(np.float32)
-        for name, shape in _shapes(model, layers).items()
-    }
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(_config(model, layers)))
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
-    tokenizer_class = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}[model]
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class, "do_lower_case": True}))
-    return folder
-
-
-def _config(model: str, layers: int) -> dict:
-    common = {"model_type": model, "vocab_size": len(VOCABULARY), "max_position_embeddings": 512, "pad_token_id": 0}
-    if model == "bert":
-        return {
-            **common,
-            "architectures": ["BertModel"],
-            "hidden_size": WIDTH,
-            "num_hidden_layers": layers,
-            "num_attention_heads": HEADS,
-            "intermediate_size": 2 * WIDTH,
-            "hidden_act": "gelu",
-            "type_vocab_size": 2,
-            "hidden_dropout_prob": 0.1,
-            "attention_probs_dropout_prob": 0.1,
-            "layer_norm_eps": 1e-12,
-        }
-    return {
-        **common,
-        "architectures": ["DistilBertModel"],
-        "dim": WIDTH,
-        "n_layers": layers,
-        "n_heads": HEADS,
-        "hidden_dim": 2 * WIDTH,
-        "activation": "gelu",
-        "dropout": 0.1,
-        "attention_dropout": 0.1,
-        "sinusoidal_pos_embds": False,
-    }
-
-
-def _shapes(model: str, layers: int) -> dict[str, tuple]:
-    shapes = {"embeddings.word_embeddings.weight": (len(VOCABULARY), WIDTH)}
-    shapes["embeddings.position_embeddings.weight"] = (512, WIDTH)
-    dense = {"in": (2 * WIDTH, WIDTH), "out": (WIDTH, 2 * WIDTH), "square": (WIDTH, WIDTH)}
-    if model == "bert":
-        shapes["embeddings.token_type_embeddings.weight"] = (2, WIDTH)
-        shapes.update({"pooler.dense.weight": dense["square"], "pooler.dense.bias": (WIDTH,)})
-        layer = {f"attention.self.{part}": "square" for part in ("query", "key", "value")}
-        layer.update({"attention.output.dense": "square", "intermediate.dense": "in", "output.dense": "out"})
-        norms, prefix, stem = ("attention.output.LayerNorm", "output.LayerNorm"), "", "encoder.layer"
-    else:
-        layer = {f"attention.{part}_lin": "square" for part in ("q", "k", "v", "out")}
-        layer.update({"ffn.lin1": "in", "ffn.lin2": "out"})
-        norms, prefix, stem = ("sa_layer_norm", "output_layer_norm"), "distilbert.", "transformer.layer"
-    shapes.update({"embeddings.LayerNorm.weight": (WIDTH,), "embeddings.LayerNorm.bias": (WIDTH,)})
-    for number in range(layers):
-        for name, kind in layer.items():
-            shapes[f"{stem}.{number}.{name}.weight"] = dense[kind]
-            shapes[f"{stem}.{number}.{name}.bias"] = (dense[kind][0],)
-        for name in norms:
-            shapes[f"{stem}.{number}.{name}.weight"] = shapes[f"{stem}.{number}.{name}.bias"] = (WIDTH,)
-    return {prefix + name: shape for name, shape in shapes.items()}
 
 
 @pytest.fixture(scope="session")
@@ -136,9 +49,9 @@ def tiny_distilbert(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tensorflow_ready() -> str:
     """TensorFlow loaded into this process as a script loads it, on the CPU; modules that use it can be imported after it."""
-    from halfbert import environment
+    from halfbert.system import tensorflow_setup
 
-    return environment.prepare(device="cpu")
+    return tensorflow_setup.prepare(device="cpu")
 
 
 @pytest.fixture(scope="session", params=["bert", "distilbert"])
@@ -147,63 +60,10 @@ def tiny_checkpoint(request) -> Path:
     return request.getfixturevalue(f"tiny_{request.param}")
 
 
-def example_rows(rows: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Texts of 3 to 14 words with their label: the words of a label appear in its texts only. No two texts are equal."""
-    generator = random.Random(seed)
-    found: dict[str, str] = {}
-    while len(found) < rows:
-        label = LABELS[len(found) % len(LABELS)]
-        words = generator.choices(COMMON[:14], k=generator.randint(2, 12)) + generator.choices(WORDS[label], k=2)
-        generator.shuffle(words)
-        found.setdefault(" ".join(words), label)
-    return list(found.items())
-
-
-def tagged_rows(rows: int, seed: int = 0, apart: bool = False) -> list[tuple[str, tuple[str, ...]]]:
-    """Texts with the TAGS that apply, none or many (`apart`: one at most): words of a tag appear in its texts only."""
-    generator = random.Random(seed)
-    found: dict[str, tuple[str, ...]] = {}
-    while len(found) < rows:
-        tags = tuple(tag for tag in TAGS if generator.random() < 0.4)[: 1 if apart else None]
-        words = generator.choices(COMMON[:14], k=generator.randint(2, 8))
-        words += [word for tag in tags for word in generator.choices(WORDS[tag.strip("+")], k=2)]
-        generator.shuffle(words)
-        found.setdefault(" ".join(words), tags)
-    return list(found.items())
-
-
-def write_tags(path: Path, rows: list[tuple[str, tuple[str, ...]]]) -> Path:
-    """Write texts and their tags as a csv file with a column of 0 and 1 for each of TAGS."""
-    return write_csv(path, [(text, *(int(tag in tags) for tag in TAGS)) for text, tags in rows], ("text", *TAGS))
-
-
-def write_csv(path: Path, rows: list[tuple], header: tuple[str, ...] = ("text", "label")) -> Path:
-    """Write rows, of text and label unless the header says otherwise, as a csv file."""
-    with open(path, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(header)
-        writer.writerows(rows)
-    return path
-
-
 @pytest.fixture
 def table(tmp_path) -> Path:
     """A csv file of 120 texts of three labels."""
     return write_csv(tmp_path / "things.csv", example_rows(120))
-
-
-def write_workbook(path: Path, sheets: dict[str, list[tuple]]) -> Path:
-    """Write a workbook with a sheet of each name and rows; the first row is the header."""
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, rows in sheets.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
-    return path
 
 
 @pytest.fixture
@@ -213,129 +73,6 @@ def here(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-def script_environment(**changes: str) -> dict[str, str]:
-    """The environment for a script in a process of its own: no hub, no display, and a cache of the tests' own kept."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("TF_", "HF_"))}
-    return {**environment, "HF_HUB_OFFLINE": "1", **changes}
-
-
-def run_script(*arguments: str | Path, cwd: Path, script: str = "train_multiclass.py", **changes: str):
-    """Run a script of the project in a process of its own; returns its CompletedProcess with text output."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / script), *map(str, arguments)],
-        cwd=cwd,
-        env=script_environment(**changes),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-def train_here(*arguments: str | Path, script: str = "train_multiclass") -> str:
-    """Run a training script in this process, which is quicker once TensorFlow is loaded; returns its standard output."""
-    from halfbert.console import StopRequest
-
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
-        importlib.import_module(script).main([str(argument) for argument in arguments], StopRequest())
-    return said.getvalue()
-
-
-def end_here(*arguments: str | Path, script: str = "train_multiclass") -> int:
-    """Run a training script in this process as its last line does: the exit code; failures are a line on standard error."""
-    from halfbert import console
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    try:
-        return console.run(importlib.import_module(script).main, [str(argument) for argument in arguments])
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
-
-
-def record_of(folder: Path) -> dict:
-    """The record in a results folder."""
-    return json.loads((folder / "record.json").read_text(encoding="utf-8"))
-
-
-def epochs_of(record: dict) -> list[dict]:
-    """What a record says of each epoch, without the seconds, which no two runs have in common."""
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in record["epochs"]]
-
-
-def weights_of(folder: Path) -> dict[str, np.ndarray]:
-    """Every weight of a predictor folder, by name."""
-    import h5py
-
-    found = {}
-
-    def take(name, item):
-        if isinstance(item, h5py.Dataset):
-            # Keras numbers the models of a process.
-            found[re.sub(r"(for_sequence_classification)_\d+", r"\1", name)] = item[()]
-
-    with h5py.File(folder / "tf_model.h5") as file:
-        file.visititems(take)
-    assert found
-    return found
-
-
-def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
-    """Whether weights by name are the same to the bit."""
-    assert one.keys() == other.keys()
-    return all(np.array_equal(one[name], other[name]) for name in one)
-
-
-PLAIN_KTRAIN = """
-import json, os, sys
-reached = []
-def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
-        reached.append(str(arguments))
-        raise OSError("no network here")
-sys.addaudithook(watch)
-assert "HF_HUB_OFFLINE" not in os.environ and "PYTHONPATH" not in os.environ
-try:
-    import halfbert
-except ImportError:
-    pass
-else:
-    sys.exit("the project is importable")
-os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain
-texts = json.load(open("texts.json", encoding="utf-8"))
-found = {}
-for folder in sys.argv[1:]:
-    predictor = ktrain.load_predictor(folder)
-    found[folder] = {
-        "labels": predictor.get_classes(),
-        "answers": predictor.predict(texts),
-        "probabilities": predictor.predict_proba(texts).tolist(),
-        "one": predictor.predict(texts[0]),
-    }
-assert not reached, reached
-json.dump(found, open("answers.json", "w"), default=float)
-"""
-
-
-def plain_ktrain(elsewhere: Path, texts: list[str], *folders: str) -> dict[str, dict]:
-    """What the predictor folders in `elsewhere` answer in a new process: nothing of the project importable, no network."""
-    (elsewhere / "texts.json").write_text(json.dumps(texts))
-    (elsewhere / "plain.py").write_text(PLAIN_KTRAIN)
-    kept_out = ("TF_", "HF_", "PYTHON", "TRANSFORMERS_", "HALFBERT_")
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(kept_out)}
-    done = subprocess.run(
-        [sys.executable, "-I", "plain.py", *folders],
-        cwd=elsewhere,
-        env={**environment, "HF_HOME": str(elsewhere / "empty cache")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads((elsewhere / "answers.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -356,21 +93,6 @@ def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
     run.record = record_of(run.results)
     run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
     return run
-
-
-def watch_multilabel(monkeypatch) -> SimpleNamespace:
-    """Filled by each run of train_multilabel.py in this process: the run, the truth of each part, test probabilities."""
-    from halfbert import records
-
-    seen = SimpleNamespace()
-    draw = records.draw_multilabel
-
-    def watched(run, truth, probabilities, folder):
-        seen.run, seen.truth, seen.probabilities = run, truth, probabilities
-        draw(run, truth, probabilities, folder)
-
-    monkeypatch.setattr(records, "draw_multilabel", watched)
-    return seen
 
 
 @pytest.fixture(scope="session")

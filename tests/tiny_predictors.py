@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from conftest import LABELS, write_checkpoint
+from support import LABELS, write_checkpoint
 
 TASKS = ("multiclass", "multilabel")
 MAXLEN = 24
@@ -32,11 +32,12 @@ _made: dict[tuple, Path] = {}
 
 def make(kind: str, task: str, folder: Path, layers: int = 2) -> Path:
     """Write the predictor of a checkpoint with random weights and a head that tells TEXTS apart."""
-    from halfbert import environment
+    from halfbert.system import tensorflow_setup
 
-    environment.prepare("cpu")
-    from halfbert import predictors, training
-    from halfbert.preprocessing import Transformer, ktrain
+    tensorflow_setup.prepare("cpu")
+    from halfbert.models.ktrain_data import Transformer, ktrain
+    from halfbert.predictor import writing as predictors
+    from halfbert.training import fit as training
 
     checkpoint = write_checkpoint(folder.with_name(f"{folder.name}-checkpoint"), kind, layers=layers)
     transformer = Transformer(checkpoint, maxlen=MAXLEN, class_names=list(LABELS), multilabel=task == "multilabel")
@@ -86,7 +87,7 @@ def change_manifest(folder: Path, **changes) -> None:
 
 def sign(folder: Path) -> None:
     """Have the manifest name the files as they are now, as somebody would who altered them on purpose."""
-    from halfbert.storage import sha256
+    from halfbert.system.storage import sha256
 
     files = json.loads((folder / MANIFEST).read_text())["files"]
     change_manifest(folder, files={name: sha256(folder / name) for name in files if (folder / name).is_file()})

@@ -1,0 +1,78 @@
+"""Predictors of BERT-base's and DistilBERT-base's size with random weights: `python -m halfbert.benchmark.base MODEL FOLDER`.
+
+What a network computes takes as long whatever its weights are, so that the full sizes can be timed with no hub at hand. The
+sizes are transformers' defaults for the two configurations, which are those of the published base models; the vocabulary is
+that of the packaged checkpoint, which is bert-base-uncased's.
+"""
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from halfbert.models import checkpoints
+from halfbert.system import machine, tensorflow_setup
+from halfbert.system.errors import ResourceError
+from halfbert.system.machine import PROJECT
+
+NAMES = {"bert": "bert-base (random weights)", "distilbert": "distilbert-base (random weights)"}
+LABELS = ["first", "second"]
+MAXLEN = 512
+ROOM_BYTES = 1_500_000_000  # weights of both, and the engines' files made from them
+
+
+@contextlib.contextmanager
+def folders() -> Iterator[list[Path]]:
+    """The two predictors, in a temporary folder that goes when the block ends. Raises ResourceError where one fails."""
+    with tempfile.TemporaryDirectory(prefix="halfbert-base-") as room:
+        if shutil.disk_usage(room).free < ROOM_BYTES:
+            raise ResourceError(
+                f"--base writes {ROOM_BYTES / 1e9:.1f} GB to {room} for a while, and there is less room; set TMPDIR"
+            )
+        for model, name in NAMES.items():
+            command = [sys.executable, "-m", "halfbert.benchmark.base", model, str(Path(room) / name)]
+            done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
+                raise ResourceError(f"--base: {name} could not be made: {said[-1]}")
+        yield [Path(room) / name for name in NAMES.values()]
+
+
+def make(model: str, folder: Path, **sizes: int) -> None:
+    """Write a predictor of random weights into a new folder; `sizes` stand in for the base configuration's."""
+    tensorflow_setup.prepare(device="cpu")
+    import transformers
+
+    from halfbert.models.ktrain_data import Transformer, ktrain
+    from halfbert.predictor import writing as predictors
+
+    tokenizer = checkpoints.mini("bert").folder
+    transformer = Transformer(tokenizer, maxlen=MAXLEN, class_names=LABELS)
+    kind = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}[model]
+    config = kind(**sizes, id2label=dict(enumerate(LABELS)), problem_type="single_label_classification")
+    transformer.config, transformer.name, transformer.use_token_type_ids = config, model, model == "bert"
+    network = transformer.model_type.from_config(config)
+    network(network.dummy_inputs)  # builds the weights
+    folder.mkdir(parents=True)
+    ktrain.get_predictor(network, transformer.for_predictor()).save(str(folder))
+    manifest = {
+        "task": "multiclass",
+        "labels": LABELS,
+        "thresholds": None,
+        "maxlen": MAXLEN,
+        "model": model,
+        "checkpoint": {"name": "random weights", "weights_sha256": "", "note": "for timing only"},
+        "versions": machine.versions(),
+        "data": {"files": [], "split_seed": 0},
+        "best_epoch": None,
+        "test": None,
+        "stopped": None,
+    }
+    predictors.finish(folder, manifest, f"# {folder.name}\n\nRandom weights, for timing only.\n")
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,181 @@
+"""Read one sheet of an Excel workbook as rows of cell values, without trusting what the file says about itself.
+
+Format: ECMA-376 part 1 (SpreadsheetML). Knows openpyxl, and nothing of what the columns mean.
+"""
+
+import contextlib
+import warnings
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from halfbert.system.errors import InputError
+
+OLE2_SIGNATURE = b"\xd0\xcf\x11\xe0"
+ZIP_SIGNATURE = b"PK\x03\x04"
+
+MAX_MEMBERS = 10_000
+MAX_UNPACKED_BYTES = 2 * 2**30
+MAX_RATIO = 200
+RATIO_MATTERS_FROM_BYTES = 10 * 2**20
+LAST_ROW = 1_048_576  # of any sheet; a row that claims a higher number is not waited for
+
+
+class Sheet(NamedTuple):
+    """The cells of one sheet. `formulas` holds (row number from 1, column index from 0) of formulas read as text."""
+
+    rows: list[list]
+    formulas: set[tuple[int, int]]
+    name: str
+    others: list[str]
+
+
+def read_sheet(path: Path, sheet: str | None = None) -> Sheet:
+    """Read the sheet of that name (default: the first) from row 1 on; empty rows are empty lists.
+
+    A formula gives the value stored for it. Where none is stored, or an error, it gives the formula itself: a text that
+    begins with "=" is kept that way by a workbook, and pandas answers NaN for it.
+
+    Raises InputError when the file is not a workbook, is encrypted, broken or unpacks to too much, or lacks the sheet.
+    """
+    _check_signature(path)
+    with _told_as_broken(path):
+        _check_unpacked_size(path)
+        rows, formulas, name, names = _read_formulas(path, sheet)
+        if formulas:
+            _put_stored_values(path, name, rows, formulas)
+    return Sheet(rows, formulas, name, [other for other in names if other != name])
+
+
+def _check_signature(path: Path) -> None:
+    """Raise InputError, naming the format found, unless the file begins as a zip archive does."""
+    with path.open("rb") as stream:
+        start = stream.read(4096)
+    if start.startswith(ZIP_SIGNATURE):
+        return
+    if start.startswith(OLE2_SIGNATURE):
+        raise InputError(f"{path}: {describe_ole2(path)}")
+    if b"\0" not in start:
+        raise InputError(f"{path}: is plain text and not an Excel workbook; give it the ending .csv or .tsv")
+    raise InputError(f"{path}: is not an Excel workbook, whatever its name says")
+
+
+def describe_ole2(path: Path) -> str:
+    """Say which of the two kinds of Excel file an OLE2 container is (MS-OFFCRYPTO 2.3, MS-XLS 2.1)."""
+    if "EncryptedPackage".encode("utf-16-le") in path.read_bytes():
+        return "is an encrypted Excel workbook; open it with its password and save it without one"
+    return "is a legacy Excel workbook (.xls); save it as .xlsx"
+
+
+@contextlib.contextmanager
+def _told_as_broken(path: Path) -> Iterator[None]:
+    """Turn whatever zipfile and openpyxl raise for a broken or hostile part into one InputError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl warns of styles and validation rules, which no table needs
+            yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        if _came_from_entities(error):
+            raise InputError(f"{path}: holds XML entities, which no spreadsheet program writes; not opened") from error
+        raise InputError(f"{path}: is not a whole Excel workbook ({first_line(error)})") from error
+
+
+def _came_from_entities(error: BaseException | None) -> bool:
+    while error is not None:
+        if type(error).__module__.startswith("defusedxml"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, for a message that is one line."""
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _check_unpacked_size(path: Path) -> None:
+    """Look at the zip directory alone. zipfile reads no more of a member than the directory says, so it cannot lie."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if len(members) > MAX_MEMBERS:
+        raise InputError(f"{path}: is packed from {len(members):,} files, more than the {MAX_MEMBERS:,} accepted")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise InputError(
+            f"{path}: unpacks to {unpacked / 2**30:,.1f} GiB, more than the {MAX_UNPACKED_BYTES / 2**30:g} GiB accepted"
+        )
+    for member in members:
+        packed = max(member.compress_size, 1)
+        if member.file_size > RATIO_MATTERS_FROM_BYTES and member.file_size > MAX_RATIO * packed:
+            raise InputError(
+                f"{path}: {member.filename} unpacks to {member.file_size // packed:,} times its size, more than the "
+                f"{MAX_RATIO} accepted"
+            )
+
+
+@contextlib.contextmanager
+def _open(path: Path, *, data_only: bool) -> Iterator:
+    from openpyxl import load_workbook
+
+    with contextlib.closing(load_workbook(path, read_only=True, data_only=data_only, keep_links=False)) as book:
+        yield book
+
+
+def _rows_of(worksheet) -> Iterator[tuple]:
+    # A made-up dimension (A1:XFD1048576) would make every row 16,384 cells wide.
+    worksheet.reset_dimensions()
+    return worksheet.iter_rows(max_row=LAST_ROW)
+
+
+def _read_formulas(path: Path, sheet: str | None) -> tuple[list[list], set[tuple[int, int]], str, list[str]]:
+    rows, formulas = [], set()
+    with _open(path, data_only=False) as book:
+        worksheets = {worksheet.title: worksheet for worksheet in book.worksheets if hasattr(worksheet, "iter_rows")}
+        name = _choose(path, list(worksheets), sheet)
+        for number, cells in enumerate(_rows_of(worksheets[name]), start=1):
+            rows.append([_value(cell) for cell in cells])
+            formulas.update((number, column) for column, cell in enumerate(cells) if cell.data_type == "f")
+    return rows, formulas, name, list(worksheets)
+
+
+def _choose(path: Path, names: list[str], sheet: str | None) -> str:
+    if not names:
+        raise InputError(f"{path}: has no sheet of cells")
+    if sheet is None:
+        return names[0]
+    if sheet not in names:
+        raise InputError(f"{path}: has no sheet {sheet!r}; its sheets are {', '.join(map(repr, names))}")
+    return sheet
+
+
+def _value(cell):
+    """The value of a cell; None for an empty one and for an error such as #N/A."""
+    from openpyxl.utils.escape import unescape
+
+    if cell.data_type == "e":
+        return None
+    if cell.data_type == "f":
+        return getattr(cell.value, "text", cell.value)  # an array formula is an object with a text
+    if isinstance(cell.value, str) and "_x" in cell.value:
+        return unescape(cell.value)  # _x000D_ is how a sheet writes a carriage return (ST_Xstring, 22.9.2.19)
+    return cell.value
+
+
+def _put_stored_values(path: Path, name: str, rows: list[list], formulas: set[tuple[int, int]]) -> None:
+    """Replace each formula that has a stored value by it, and strike it off `formulas`."""
+    columns_of_row = {}
+    for number, column in formulas:
+        columns_of_row.setdefault(number, []).append(column)
+    with _open(path, data_only=True) as book:
+        for number, cells in enumerate(_rows_of(book[name]), start=1):
+            for column in columns_of_row.get(number, ()):
+                cell = cells[column]
+                # The type "str" with no value is a formula whose stored value is the empty text.
+                if cell.data_type == "e" or (cell.value is None and cell.data_type != "str"):
+                    continue
+                rows[number - 1][column] = _value(cell)
+                formulas.discard((number, column))

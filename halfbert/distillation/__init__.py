@@ -1,0 +1,1 @@
+"""A smaller model taught by a larger one."""

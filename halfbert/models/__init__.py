@@ -1,0 +1,1 @@
+"""Checkpoints, their weights, forward passes and batches."""

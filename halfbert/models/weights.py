@@ -1,0 +1,249 @@
+"""The weights of a saved predictor under canonical names, read without TensorFlow.
+
+Every engine that is not Keras is fed from `read`, and so is the export in Hugging Face's own layout.
+
+Canonical names, with h hidden units, f feed-forward units (kernels are (in, out), as in TensorFlow):
+
+- `words` (vocabulary, h), `positions` (longest text, h), `token_types` (types, h; BERT only), `embedding_norm`;
+- of each layer n, `layers.n.` and: `query`, `key`, `value`, `attention_output` (h, h); `attention_norm`;
+  `intermediate` (h, f); `output` (f, h); `output_norm`;
+- `pooler` (h, h): BERT's pooler, DistilBERT's pre-classifier; `classifier` (h, labels).
+
+A dense part is `.kernel` and `.bias`, a normalisation `.scale` and `.shift`.
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from halfbert.models import checkpoints
+from halfbert.system import storage
+from halfbert.system.errors import ArtefactError
+
+WEIGHTS = "tf_model.h5"
+DISTILBERT_EPSILON = 1e-12  # fixed in transformers' DistilBERT, and BERT's default
+
+# Canonical name of a layer's part, and its name in transformers' BERT; DistilBERT's follows from it.
+_LAYER_PARTS = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "intermediate": "intermediate.dense",
+    "output": "output.dense",
+    "output_norm": "output.LayerNorm",
+}
+_EMBEDDINGS = {
+    "words": "embeddings.word_embeddings",
+    "positions": "embeddings.position_embeddings",
+    "token_types": "embeddings.token_type_embeddings",
+    "embedding_norm": "embeddings.LayerNorm",
+}
+# Last part of a name: canonical, in tf_model.h5, in PyTorch (whose kernels are (out, in)).
+_LEAVES = {"kernel": ("kernel", "weight"), "bias": ("bias", "bias"), "scale": ("gamma", "weight"), "shift": ("beta", "bias")}
+_TABLES = {"words": "weight", "positions": "embeddings", "token_types": "embeddings"}
+
+# What config.json calls the sizes.
+_SIZES = {
+    "bert": {
+        "hidden": "hidden_size",
+        "layers": "num_hidden_layers",
+        "heads": "num_attention_heads",
+        "feed_forward": "intermediate_size",
+        "token_types": "type_vocab_size",
+    },
+    "distilbert": {"hidden": "dim", "layers": "n_layers", "heads": "n_heads", "feed_forward": "hidden_dim"},
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A sequence classifier's weights, (canonical name: float32 array), and what its `config.json` says of them."""
+
+    kind: str  # bert or distilbert
+    weights: dict[str, np.ndarray]
+    layers: int
+    heads: int
+    epsilon: float  # of the layer normalisations
+    activation: str  # of the feed-forward part, by transformers' name
+    folder: Path
+    config: dict
+
+    def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """(kernel, bias) of a dense part, (scale, shift) of a normalisation."""
+        ends = ("scale", "shift") if name.endswith("norm") else ("kernel", "bias")
+        return self.weights[f"{name}.{ends[0]}"], self.weights[f"{name}.{ends[1]}"]
+
+    @property
+    def embedded_positions(self) -> np.ndarray:
+        """(longest text, h): what stands beside the words; a single text's token type (0) is the same everywhere."""
+        positions = self.weights["positions"]
+        return positions + self.weights["token_types"][0] if "token_types" in self.weights else positions
+
+
+def read(folder: Path) -> Encoder:
+    """Read a predictor's `tf_model.h5`, as transformers' TensorFlow classes save BERT and DistilBERT classifiers.
+
+    Raises ArtefactError where config or weights are missing, damaged, of another form than the config says, not finite, or
+    lead outside the file.
+    """
+    config = read_config(folder)
+    kind, sizes = config["model_type"], _sizes(folder, config)
+    weights = _read_weights(folder / WEIGHTS, kind, _shapes(config, sizes), sizes["layers"])
+    return Encoder(
+        kind=kind,
+        weights=weights,
+        layers=sizes["layers"],
+        heads=sizes["heads"],
+        epsilon=config.get("layer_norm_eps", DISTILBERT_EPSILON) if kind == "bert" else DISTILBERT_EPSILON,
+        activation=config.get("hidden_act" if kind == "bert" else "activation"),
+        folder=folder,
+        config=config,
+    )
+
+
+def read_config(folder: Path) -> dict:
+    """A predictor's `config.json`; raises ArtefactError where it is none of BERT or DistilBERT with its labels."""
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(config, dict) or config.get("model_type") not in checkpoints.MODELS:
+        raise ArtefactError(f"{file}: not the configuration of a BERT or DistilBERT")
+    if not isinstance(config.get("id2label"), dict):
+        raise ArtefactError(f"{file}: names no labels (id2label)")
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise ArtefactError(f"{file}: positions are {config['position_embedding_type']}; only absolute ones are known here")
+    return config
+
+
+def export_safetensors(encoder: Encoder, folder: Path) -> None:
+    """Write the classifier as PyTorch's transformers reads it: `model.safetensors`, `config.json` and tokenizer files."""
+    from safetensors.numpy import save_file
+
+    tensors = {}
+    for name, value in encoder.weights.items():
+        module, leaf = _module(encoder.kind, name)
+        kernel = leaf == "kernel"
+        tensors[f"{module}.{_LEAVES.get(leaf, (leaf, 'weight'))[1]}"] = np.ascontiguousarray(value.T if kernel else value)
+    with storage.whole_folder(folder) as staging:
+        save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
+        storage.write_json(encoder.config, staging / "config.json")
+        for name in checkpoints.TOKENIZER_FILES:
+            if (encoder.folder / name).is_file():
+                shutil.copyfile(encoder.folder / name, staging / name)
+
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# What has to be there
+
+
+def _sizes(folder: Path, config: dict) -> dict[str, int]:
+    names = {**_SIZES[config["model_type"]], "vocabulary": "vocab_size", "positions": "max_position_embeddings"}
+    sizes = {size: config.get(name) for size, name in names.items()}
+    for size, name in names.items():
+        if type(sizes[size]) is not int or sizes[size] < 1:
+            raise ArtefactError(f"{folder / 'config.json'}: {name} is {sizes[size]!r}; expected a whole number from 1")
+    if sizes["hidden"] % sizes["heads"]:
+        raise ArtefactError(f"{folder / 'config.json'}: {sizes['hidden']} units do not part into {sizes['heads']} heads")
+    return sizes
+
+
+def _shapes(config: dict, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor by canonical name."""
+    hidden, inner = sizes["hidden"], sizes["feed_forward"]
+    shapes = {name: (sizes[size], hidden) for name, size in (("words", "vocabulary"), ("positions", "positions"))}
+    if "token_types" in sizes:
+        shapes["token_types"] = (sizes["token_types"], hidden)
+    kernels = {part: (hidden, hidden) for part in ("query", "key", "value", "attention_output")}
+    kernels |= {"intermediate": (hidden, inner), "output": (inner, hidden)}
+    kernels = {f"layers.{number}.{part}": shape for number in range(sizes["layers"]) for part, shape in kernels.items()}
+    kernels |= {"pooler": (hidden, hidden), "classifier": (hidden, len(config["id2label"]))}
+    norms = [f"layers.{number}.{part}" for number in range(sizes["layers"]) for part in ("attention_norm", "output_norm")]
+    for name, shape in kernels.items():
+        shapes |= {f"{name}.kernel": shape, f"{name}.bias": shape[1:]}
+    for name in ("embedding_norm", *norms):
+        shapes |= {f"{name}.scale": (hidden,), f"{name}.shift": (hidden,)}
+    return shapes
+
+
+def _module(kind: str, name: str) -> tuple[str, str]:
+    """A tensor's module by transformers' PyTorch name, and the last part of its canonical name."""
+    if name in _TABLES:
+        return f"{kind}.{_EMBEDDINGS[name]}", name
+    part, leaf = name.rsplit(".", 1)
+    if part == "classifier":
+        return part, leaf
+    if part == "pooler":
+        return ("bert.pooler.dense" if kind == "bert" else "pre_classifier"), leaf
+    if part in _EMBEDDINGS:
+        return f"{kind}.{_EMBEDDINGS[part]}", leaf
+    _, number, part = part.split(".")
+    module = _LAYER_PARTS[part]
+    if kind == "bert":
+        return f"bert.encoder.layer.{number}.{module}", leaf
+    return f"distilbert.transformer.layer.{number}.{checkpoints.DISTILBERT_LAYER_NAMES[module]}", leaf
+
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# tf_model.h5
+
+
+def _read_weights(file: Path, kind: str, shapes: dict[str, tuple[int, ...]], layers: int) -> dict[str, np.ndarray]:
+    import h5py
+
+    try:
+        if sum(4 * math.prod(shape) for shape in shapes.values()) > file.stat().st_size:
+            raise ArtefactError(f"{file}: smaller than the weights that config.json tells of")
+        with h5py.File(file) as tensors:
+            found = len(_follow(tensors, [kind, None, kind, "encoder" if kind == "bert" else "transformer"], file))
+            if found != layers:
+                raise ArtefactError(f"{file}: {found} layers; config.json tells of {layers}")
+            return {name: _tensor(_follow(tensors, _steps(kind, name), file), name, shape) for name, shape in shapes.items()}
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
+        raise ArtefactError(f"{file}: cannot be read ({error})") from error
+
+
+def _steps(kind: str, name: str) -> list[str | None]:
+    """The way to a tensor in Keras' file: layer, model (None: Keras numbers its name), and the variable's own name."""
+    module, leaf = _module(kind, name)
+    parts = module.replace(".", "/").replace("/layer/", "/layer_._").split("/")
+    return [parts[0], None, *parts, f"{_TABLES.get(leaf) or _LEAVES[leaf][0]}:0"]
+
+
+def _follow(group, steps: Sequence[str | None], file: Path):
+    """What stands at the end of the way, taken over hard links only: others can lead to other files."""
+    import h5py
+
+    way = ""
+    for step in steps:
+        names = list(group) if isinstance(group, h5py.Group) else []
+        name = names[0] if step is None and len(names) == 1 else step
+        way = f"{way}/{name or '*'}"
+        if name not in names:
+            raise ArtefactError(f"{file}: {way} is missing; not the weights of config.json")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ArtefactError(f"{file}: {way} is a link, which weights have no need of; not read")
+        group = group[name]
+    return group
+
+
+def _tensor(dataset, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    file = dataset.file.filename
+    if getattr(dataset, "shape", None) != shape or dataset.dtype != np.float32:
+        found = f"{getattr(dataset, 'shape', 'a group')} {getattr(dataset, 'dtype', '')}".strip()
+        raise ArtefactError(f"{file}: {name} is {found}; config.json and labels ask for {shape} float32")
+    # Other storage can stand for more than the file holds, or lie in another file.
+    if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() != dataset.nbytes:
+        raise ArtefactError(f"{file}: {name} is not stored as plain values of this file; not read")
+    values = dataset[()]
+    if not np.isfinite(values).all():
+        raise ArtefactError(f"{file}: {name} holds NaN or infinite values")
+    return values

@@ -1,0 +1,287 @@
+"""Pictures of a run in which a text bears any number of labels, drawn as those in plots.py are.
+
+Most have a small panel for each label, all with the same axes, rather than one panel with a line for each: 28 lines cannot
+be told apart. matplotlib and scikit-learn are imported when the first picture is drawn.
+"""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from halfbert.output.plots import (
+    BLUE,
+    GREY,
+    INK,
+    SMALLEST_PRINT,
+    VERMILLION,
+    counted,
+    picture,
+    shaded_cells,
+    shaded_matrix,
+    shortened,
+    text_inches,
+    title,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+MOST_PANELS = 48  # of more labels, only those that most rows bear are drawn
+WIDTH = 12.0  # inches, of a picture of many panels
+NARROWEST = 6.4  # inches, for the title
+WIDEST_PANEL = 3.8  # inches
+PANEL_PRINT = 8  # points
+HEADING_PRINT = 10.5  # points
+LINE = {"color": BLUE, "linewidth": 1.4}
+DASHED = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1, "zorder": 1}
+DOT = {"color": VERMILLION, "marker": "o", "zorder": 3, "clip_on": False}
+MOST_LABELS_FULLY_NUMBERED = 20  # in a co-occurrence matrix
+SHARES_NUMBERED = 60  # in a matrix of more labels than that; more where several are equal
+
+
+def roc_and_precision_recall(
+    truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str], path: Path
+) -> None:
+    """Draws each label's ROC curve and precision-recall curve, and where its chosen threshold lies on them.
+
+    Args:
+        truth: 0 and 1, shape (rows, labels).
+        probabilities: floats from 0 to 1, shape (rows, labels).
+        thresholds: shape (labels,).
+        labels: the names, in column order.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: there are no rows, or the shapes do not fit together.
+        ResourceError: the picture cannot be written.
+    """
+    from halfbert.scoring.multilabel import ranking_scores
+
+    _check(truth, labels, probabilities.shape[1], len(thresholds))
+    shown = _most_borne(truth.sum(axis=0))
+    columns = math.ceil(math.sqrt(len(shown) / 2))  # twice as high as wide: two blocks stand side by side
+    side = min((WIDTH / 2 - 0.8) / columns, WIDEST_PANEL)
+    height = math.ceil(len(shown) / columns) * (side + 0.3) + 1.4
+    areas, precisions = ranking_scores(truth > 0, probabilities)
+    with picture(path, 2 * (columns * side + 0.8), height) as figure:
+        left, right = figure.subfigures(1, 2)
+        for block, draw, scores in [(left, _draw_roc, areas), (right, _draw_precision_recall, precisions)]:
+            for label, axes in zip(shown, _panels(block, len(shown), columns), strict=True):
+                _name(axes, labels[label], side, scores[label])
+                draw(axes, truth[:, label] > 0, probabilities[:, label], thresholds[label])
+        _head(left, "false positive rate", "true positive rate", "ROC (number: area under the curve)")
+        _head(right, "recall", "precision", "Precision and recall (number: average precision)")
+        title(
+            figure,
+            f"Ranking: mean ROC AUC {_mean(areas)}, mean average precision {_mean(precisions)}",
+            f"dot: the chosen threshold; dashed: by chance; {_of_what(*truth.shape)}",
+        )
+
+
+def f1_against_threshold(
+    truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str], path: Path
+) -> None:
+    """Draws the F1 that each label would have at every threshold, and at the chosen one.
+
+    Args:
+        truth: 0 and 1, shape (rows, labels).
+        probabilities: floats from 0 to 1, shape (rows, labels).
+        thresholds: shape (labels,).
+        labels: the names, in column order.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: there are no rows, or the shapes do not fit together.
+        ResourceError: the picture cannot be written.
+    """
+    from halfbert.scoring.multilabel import f1_curve, scores_per_label
+
+    _check(truth, labels, probabilities.shape[1], len(thresholds))
+    shown = _most_borne(truth.sum(axis=0))
+    columns, side = _landscape(len(shown))
+    height = math.ceil(len(shown) / columns) * (0.8 * side + 0.3) + 1.2
+    chosen, at_half = (scores_per_label(truth > 0, probabilities >= at)["f1"] for at in (thresholds, 0.5))
+    with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
+        for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
+            _name(axes, labels[label], side, chosen[label])
+            cuts, f1 = f1_curve(truth[:, label], probabilities[:, label])
+            # Between two probabilities the upper one's answers are given, above the highest none.
+            axes.plot([0, *cuts, 1], [f1[0], *f1, 0], drawstyle="steps-pre", **LINE)
+            axes.axvline(0.5, **DASHED)
+            axes.plot(thresholds[label], chosen[label], **DOT)
+        _head(figure, "threshold", "F1")
+        title(
+            figure,
+            f"F1 against threshold: macro F1 {chosen.mean():.3f} at the chosen thresholds, {at_half.mean():.3f} at 0.5",
+            f"dot and number: F1 at the chosen threshold; dashed: 0.5; {_of_what(*truth.shape)}",
+        )
+
+
+def confusion_grid(confusions: list[list[list[int]]], labels: list[str], path: Path) -> None:
+    """Draws what was answered for each label, as shares of the rows that truly bear it and of those that do not.
+
+    Args:
+        confusions: counts, shape (labels, 2, 2): [[true negatives, false positives], [false negatives, true positives]].
+        labels: the names, in the same order.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: the counts do not fit the labels, or a label counts no rows.
+        ResourceError: the picture cannot be written.
+    """
+    counts = np.asarray(confusions)
+    if counts.shape != (len(labels), 2, 2) or not counts.any(axis=(1, 2)).all():
+        raise ValueError(f"expected 2 by 2 counts above 0 of {len(labels)} labels, found shape {counts.shape}")
+    support = counts.sum(axis=2, keepdims=True)
+    shares = np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
+    shown = _most_borne(support[:, 1, 0])
+    columns, side = _landscape(len(shown), widest=2.6)
+    height = math.ceil(len(shown) / columns) * (side + 0.2) + 1.2
+    found, missed, invented = counts[:, 1, 1].sum(), counts[:, 1, 0].sum(), counts[:, 0, 1].sum()
+    with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
+        for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
+            shaded_cells(axes, shares[label], side / 2)
+            axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
+            axes.set_xticks([0, 1], ["no", "yes"])
+            axes.set_yticks([0, 1], ["no", "yes"])
+            _name(axes, labels[label], side)
+            _write_counts(axes, counts[label], shares[label], side / 2)
+        _head(figure, "answered", "true")
+        title(
+            figure,
+            f"Confusion by label: {found:,} of {counted(int(found + missed), 'label')} found, {invented:,} invented",
+            f"shade: share of the line's two counts; {_of_what(int(counts[0].sum()), len(labels))}",
+        )
+
+
+def cooccurrence(truth: np.ndarray, labels: list[str], path: Path) -> None:
+    """Draws, of the rows that bear each label, the share that bears each other one too.
+
+    Args:
+        truth: 0 and 1, shape (rows, labels).
+        labels: the names, in column order.
+        path: the PNG to write.
+
+    Raises:
+        ValueError: there are no rows, or the names do not fit them.
+        ResourceError: the picture cannot be written.
+    """
+    _check(truth, labels)
+    true = (truth > 0).astype(int)
+    both = true.T @ true
+    support = both.diagonal()[:, None]
+    shares = np.divide(both, support, out=np.full(both.shape, np.nan), where=support > 0)
+    np.fill_diagonal(shares, np.nan)  # that every row has its own label tells nothing
+    names = [shortened(label) for label in labels]
+    row_names = [f"{name} ({rows:,})" for name, rows in zip(names, support[:, 0], strict=True)]
+    several = int((true.sum(axis=1) > 1).sum())
+    with shaded_matrix(path, shares, row_names, names, "share of the label's rows") as (figure, axes, cell):
+        axes.set(xlabel="other label on the same rows", ylabel="label (its rows)")
+        numbered = _write_shares(axes, shares, cell)
+        title(figure, f"Co-occurrence: {several:,} of {counted(len(true), 'row')} with several labels", numbered)
+
+
+def _check(truth: np.ndarray, labels: list[str], *columns: int) -> None:
+    if truth.ndim != 2 or not len(truth) or {truth.shape[1], *columns} != {len(labels)}:
+        raise ValueError(f"expected rows of {len(labels)} labels, found shape {truth.shape} and {columns}")
+
+
+def _most_borne(support: np.ndarray) -> np.ndarray:
+    """The labels that get a panel, in their own order."""
+    return np.sort(np.argsort(-support, kind="stable")[:MOST_PANELS])
+
+
+def _of_what(rows: int, labels: int) -> str:
+    left_out = f"; the {MOST_PANELS} commonest of {labels:,} labels" if labels > MOST_PANELS else ""
+    return f"{counted(rows, 'row')}{left_out}"
+
+
+def _landscape(panels: int, widest: float = WIDEST_PANEL) -> tuple[int, float]:
+    """Columns of a grid that is wider than high, and the width of a panel in inches."""
+    columns = math.ceil(panels / max(1, round(math.sqrt(panels / 1.75))))
+    return columns, min((WIDTH - 0.8) / columns, widest)
+
+
+def _panels(figure: "FigureBase", number: int, columns: int) -> Iterator["Axes"]:
+    """Axes from 0 to 1 in a grid; only the outer ones carry numbers."""
+    rows = math.ceil(number / columns)
+    for index in range(number):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.tick_params(labelsize=PANEL_PRINT, labelleft=index % columns == 0, labelbottom=index + columns >= number)
+        yield axes
+
+
+def _name(axes: "Axes", label: str, width: float, score: float | None = None) -> None:
+    """The label above its panel, as much of it as fits, and its score."""
+    number = "" if score is None else f"{score:.2f}"
+    letters = int(width / text_inches("x", PANEL_PRINT)) - len(number) - 1
+    axes.set_title(shortened(label, letters), fontsize=PANEL_PRINT)
+    axes.set_title(number, loc="right", fontsize=PANEL_PRINT, color=GREY)
+
+
+def _head(figure: "FigureBase", x: str, y: str, heading: str = "") -> None:
+    figure.supxlabel(x, fontsize=HEADING_PRINT)
+    figure.supylabel(y, fontsize=HEADING_PRINT)
+    if heading:
+        figure.suptitle(heading, fontsize=HEADING_PRINT)
+
+
+def _mean(scores: list[float | None]) -> str:
+    known = [score for score in scores if score is not None]
+    return f"{np.mean(known):.3f}" if known else "unknown"
+
+
+def _draw_roc(axes: "Axes", true: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
+    from sklearn.metrics import roc_curve
+
+    axes.plot([0, 1], [0, 1], **DASHED)
+    if true.all() or not true.any():
+        return
+    false_positive_rate, true_positive_rate, _ = roc_curve(true, probabilities)
+    axes.plot(false_positive_rate, true_positive_rate, **LINE)
+    answers = probabilities >= threshold
+    axes.plot(answers[~true].mean(), answers[true].mean(), **DOT)
+
+
+def _draw_precision_recall(axes: "Axes", true: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
+    from sklearn.metrics import precision_recall_curve
+
+    axes.axhline(true.mean(), **DASHED)
+    if true.all() or not true.any():
+        return
+    precision, recall, _ = precision_recall_curve(true, probabilities)
+    axes.plot(recall, precision, drawstyle="steps-post", **LINE)
+    answers = probabilities >= threshold
+    if answers.any():  # without answers there is no precision
+        axes.plot(answers[true].mean(), true[answers].mean(), **DOT)
+
+
+def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: float) -> None:
+    size = min(10, 72 * cell * 0.85 / (0.62 * len(f"{counts.max():,}")))
+    for row, column in np.ndindex(2, 2):
+        colour = "white" if shares[row, column] > 0.3 else INK
+        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=size, color=colour)
+
+
+def _write_shares(axes: "Axes", shares: np.ndarray, cell: float) -> str:
+    """Writes percentages into cells, and says which where not into all."""
+    size = min(9, 72 * cell * 0.85 / (0.62 * len("100")))
+    known = np.sort(shares[~np.isnan(shares)])
+    if size < SMALLEST_PRINT or not len(known):
+        return ""
+    # Below 5 % there is hardly anything to see, and a whole percentage can be said in the title.
+    few = len(shares) <= MOST_LABELS_FULLY_NUMBERED
+    least = 0 if few else max(math.ceil(100 * known[-SHARES_NUMBERED:][0]), 5) / 100
+    for row, column in np.argwhere(shares >= least):
+        share = shares[row, column]
+        shown = "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+        colour = "white" if share > 0.3 else INK if share else GREY
+        axes.text(column, row, shown, ha="center", va="center", fontsize=size, color=colour)
+    return f"numbers: percent, of {least:.0%} and more" if least else "numbers: percent"

@@ -1,0 +1,256 @@
+"""Lines and tables for people: the console, report.txt, the model card."""
+
+from halfbert.data.tables import Data
+from halfbert.scoring import intervals as statistics
+
+SCORE_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "weighted_f1": "weighted F1",
+    "log_loss": "log loss (nats)",
+    "expected_calibration_error": "expected calibration error",
+}
+RANKING_NAMES = {
+    "mean_roc_auc": "mean ROC AUC",
+    "mean_average_precision": "mean average precision",
+    "label_ranking_average_precision": "label-ranking average precision",
+    "log_loss": "log loss (nats)",
+}
+ANSWER_NAMES = {
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "samples_f1": "samples F1",
+    "hamming_loss": "hamming loss",
+    "hamming_score": "hamming score",
+    "exact_match": "exact match",
+}
+LONGEST_CONSOLE_TABLE = 12
+COMPARED_NAMES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1"}
+
+
+def data_line(data: Data) -> str:
+    """What was read: rows of each part, labels."""
+    names = {"val": "validation"}
+    parts = ", ".join(f"{len(rows):,} {names.get(part, part)}" for part, rows in data.parts())
+    files = ", ".join(file["name"] for file in data.files)
+    return f"{files}: {parts} rows, {len(data.labels)} labels ({_some(data.labels)})"
+
+
+def training_line(run, parameters: int) -> str:
+    """What is trained, from which weights, how."""
+    rows = len(run.encoded.full_lengths)
+    return (
+        f"training {run.options.model} ({parameters / 1e6:.1f} M parameters) from {run.checkpoint.name} on the {run.device}: "
+        f"{rows:,} rows, {run.epochs} epochs, batches of {run.options.batch_size}, {run.head} head, one-cycle to {run.rate:.2g}"
+    )
+
+
+def scores_table(record: dict) -> str:
+    """The scores of the test rows, those of answering without looking beside them, and a line per label."""
+    test = record["test"]
+    if test is None:
+        return f"No test: the run ended early ({record['stopped']}).\n"
+    lines = _multilabel_scores(test) if record["task"] == "multilabel" else _multiclass_scores(test)
+    return (
+        "\n".join(
+            [
+                f"{record['data']['rows']['test']:,} test rows",
+                "",
+                *lines,
+                "",
+                *distillation_lines(record),
+                *_per_label(test["per_label"]),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _multiclass_scores(test: dict) -> list[str]:
+    always = test["commonest_label"]
+    lines = [f"{'':30}{'model':>10}  always {always['label']!r}"]
+    for key, name in SCORE_NAMES.items():
+        baseline = f"{always[key]:>10.4f}" if key in always else ""
+        lines.append(f"{name:30}{test[key]:>10.4f}{baseline}")
+    return lines
+
+
+def _multilabel_scores(test: dict) -> list[str]:
+    lines = [f"{'':34}{'at 0.5':>14}{'at thresholds':>15}{'no label ever':>15}"]
+    for key, name in ANSWER_NAMES.items():
+        lines.append(f"{name:34}{test['at_half'][key]:>14.4f}{test['at_thresholds'][key]:>15.4f}{test['no_label'][key]:>15.4f}")
+    lines.append("")
+    for key, name in RANKING_NAMES.items():
+        of_labels = f"  over {test['labels_scored']} labels" if key.startswith("mean") else ""
+        lines.append(f"{name:34}{_score(test[key]):>14}{of_labels}")
+    return lines
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+PER_LABEL = {  # heading of each column that a task's table has
+    "threshold": "threshold",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "f1_at_half": "F1 at 0.5",
+    "roc_auc": "ROC AUC",
+    "average_precision": "av. prec.",
+}
+
+
+def _per_label(rows: list[dict]) -> list[str]:
+    width = max(len("label"), *(len(row["label"]) for row in rows)) + 2
+    columns = [key for key in PER_LABEL if key in rows[0]]
+    lines = [f"{'label':{width}}{''.join(f'{PER_LABEL[key]:>11}' for key in columns)}{'rows':>8}"]
+    for row in rows:
+        scores = "".join(f"{_score(row[key]):>11}" for key in columns)
+        lines.append(f"{row['label']:{width}}{scores}{row['support']:>8,}")
+    return lines
+
+
+def card_scores(test: dict) -> dict[str, float]:
+    """The scores that manifest and card name, by key: of many labels those at the chosen thresholds."""
+    return {key: value for key, value in {**test, **test.get("at_thresholds", {})}.items() if isinstance(value, float)}
+
+
+def closing(run) -> str:
+    """The last lines of a run: scores, where everything was put, how to load it."""
+    lines = []
+    if run.scores is not None:
+        table = scores_table(run.record).splitlines()
+        per_label = len(run.data.labels) + 2
+        lines += ["", *(table if len(run.data.labels) <= LONGEST_CONSOLE_TABLE else table[:-per_label]), ""]
+        unlearned = _unlearned(run.scores)
+        if unlearned:
+            lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
+    fit, rows = run.timing["fit_seconds"], run.record["timing"]["fit_rows_per_second"]
+    lines += [
+        f"epoch {run.best.best_epoch} of {len(run.best.rows)} kept; fitted in {fit:.0f} s ({rows:.0f} rows/s)",
+        f"predictor: {run.options.output}   record, tables and plots: {run.options.results}",
+        "load it:",
+        *(f"    {line}" for line in loading_lines(run.options.output.as_posix())),
+    ]
+    return "\n".join(lines)
+
+
+def agreement_line(figures: dict[str, dict]) -> str:
+    """How the engines' answers compare with Keras': `figures` as `agreement.prove` gives them."""
+    first = next(iter(figures.values()))
+    shares = ", ".join(f"{engine} {found['equal_decisions']:.2%}" for engine, found in figures.items())
+    return f"engines that decide as Keras does, of {first['rows']:,} {first['texts']}: {shares}"
+
+
+def _unlearned(scores: dict) -> str | None:
+    """What a model that learned nothing is no better than; None if it learned something."""
+    if "no_label" in scores:
+        return None if (scores["mean_roc_auc"] or 0) > 0.5 else "chance (mean ROC AUC 0.5)"
+    always = scores["commonest_label"]
+    return None if scores["macro_f1"] > always["macro_f1"] else f"always answering {always['label']!r}"
+
+
+def distillation_lines(record: dict) -> list[str]:
+    """Of a taught student: how much of its teacher's scores it retains, and what the teacher was worth."""
+    found = record.get("distillation")
+    if not found or not found["teacher"]["test"]:
+        return []
+    teacher, test = found["teacher"], card_scores(record["test"])
+    retained = ", ".join(
+        f"{COMPARED_NAMES[name]} {teacher['test'][name]:.4f}" + _retained(test[name], teacher["test"][name])
+        for name in statistics.COMPARED[record["task"]]
+    )
+    also = f" (also on {found['unlabelled']['used']:,} texts without labels)" if found["unlabelled"] else ""
+    lines = [f"the teacher, {teacher['name']}{also}: {retained}"]
+    for name, worth in (found["worth"] or {}).items():
+        lines.append(
+            f"without the teacher: {COMPARED_NAMES[name]} {worth['second']:.4f}; it was worth {worth['difference']:+.4f} "
+            f"({worth['level']:.0%} interval {worth['low']:+.4f} to {worth['high']:+.4f}, paired bootstrap over "
+            f"{worth['rows']:,} test rows)"
+        )
+    return [*lines, ""]
+
+
+def _retained(score: float, of: float) -> str:
+    return f", of which the student keeps {score / of:.1%}" if of else ""
+
+
+def loading_lines(folder: str) -> list[str]:
+    """The lines of Python that load a predictor with plain ktrain."""
+    return [
+        'import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain',
+        f'predictor = ktrain.load_predictor("{folder}"); predictor.predict("a text")',
+    ]
+
+
+def card(manifest: dict, run) -> str:
+    """The model card: what the predictor is, what it was trained on, how well it does, how to load it, its limits."""
+    checkpoint, test = manifest["checkpoint"], manifest["test"]
+    files = ", ".join(
+        f"`{file['name']}` ({file['rows']:,} rows, SHA-256 `{file['sha256'][:12]}…`)" for file in manifest["data"]["files"]
+    )
+    parts = {part: len(rows) for part, rows in run.data.parts()}
+    multilabel = manifest["task"] == "multilabel"
+    answers = "any number" if multilabel else "one"
+    labels = ", ".join(f"`{label}`" for label in manifest["labels"])
+    if multilabel:
+        labels = ", ".join(
+            f"`{label}` from {threshold:.3f}"
+            for label, threshold in zip(manifest["labels"], manifest["thresholds"], strict=True)
+        )
+    lines = [
+        f"# {run.options.output.name}",
+        "",
+        f"A ktrain predictor: {answers} of {len(manifest['labels'])} labels for a text, by {manifest['model']}, fine-tuned "
+        f"from {checkpoint['name']} (SHA-256 of its weights `{checkpoint['weights_sha256'][:12]}…`).",
+        "",
+    ]
+    if checkpoint["note"]:
+        lines += [f"Note: {checkpoint['note']}.", ""]
+    lines += [
+        f"- Labels{', each answered from the probability beside it' if multilabel else ''}: {labels}",
+        f"- Texts are cut at {manifest['maxlen']} tokens.",
+        f"- Data: {files}; {parts['train']:,} rows trained, {parts['val']:,} chose the epoch ({manifest['best_epoch']} of "
+        f"{len(run.best.rows)}), {parts['test']:,} tested; seed {manifest['data']['split_seed']}.",
+        "",
+    ]
+    if manifest["stopped"]:
+        lines += [f"The run ended early ({manifest['stopped']}); it was not tested.", ""]
+    else:
+        names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
+        rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]
+        lines += ["| on the test rows | |", "|---|---|", *rows, ""]
+        taught = {"task": run.task, "test": run.scores, "distillation": run.distillation}
+        lines += [line and f"- {line}" for line in distillation_lines(taught)]
+    loading = [
+        "import os",
+        "",
+        'os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow is imported',
+        "import numpy as np",
+        "",
+        "np.Inf = np.inf  # ktrain 0.41.4 uses a name that numpy 2 dropped",
+        "import ktrain",
+        "",
+        f'predictor = ktrain.load_predictor("{run.options.output.name}")',
+        'predictor.predict("a text")',
+    ]
+    lines += ["```python", *loading, "```", ""]
+    limits = (
+        "Scores hold for texts like those of the test rows; probabilities are those of the network, not calibrated further."
+    )
+    return "\n".join(
+        [
+            *lines,
+            limits,
+            "The pickle in this folder (`tf_model.preproc`) is run on loading: load only what you trust.",
+            "",
+        ]
+    )
+
+
+def _some(labels: list[str], most: int = 8) -> str:
+    return ", ".join(labels[:most]) + (", …" if len(labels) > most else "")

@@ -1,0 +1,1 @@
+"""A saved predictor: its folder, and answers from it behind any engine."""

@@ -1,0 +1,110 @@
+"""ONNX Runtime, float32: a graph written from the weights (`halfbert.models.onnx_graph`), on the CPU, or on a GPU if asked for.
+
+The graph is made on first use and kept in the predictor's folder, as `engines/onnx/graph.onnx`, with a note beside it of what
+it was made from; where that has changed, or the graph has, it is made anew.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from halfbert.models import weights as encoder
+from halfbert.predictor import engines
+from halfbert.predictor.manifest import Predictor
+from halfbert.system import machine, storage
+from halfbert.system.errors import ArtefactError, ResourceError
+
+PACKAGE = "onnxruntime"
+INSTALL = "pip install onnx onnxruntime"
+LEAST_EQUAL, LARGEST_DIFFERENCE = 1.0, 1e-4
+GRAPH, NOTE = "graph.onnx", "made_from.json"
+VERSION = 1  # of what onnx_graph writes
+
+
+def recipe(predictor: Predictor) -> str:
+    """What decides the answers beside weights and configuration."""
+    return f"graph {VERSION}, float32"
+
+
+def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
+    """Load the graph, making it first where it is not there; device auto is the CPU."""
+    engines.require("onnx")
+    return load_graph(predictor, "onnx", recipe(predictor), None, device, threads)
+
+
+def load_graph(
+    predictor: Predictor, name: str, recipe: str, kernel_bits: int | None, device: str, threads: int | None
+) -> engines.Loaded:
+    """Load the graph called `name`, made by `onnx_graph.write(encoder, kernel_bits)`.
+
+    Raises ResourceError where a GPU is asked for and ONNX Runtime has none.
+    """
+    import onnxruntime
+
+    providers = ["CPUExecutionProvider"]
+    if device == "gpu":
+        providers.insert(0, "CUDAExecutionProvider")
+        if providers[0] not in onnxruntime.get_available_providers():
+            raise ResourceError(_no_gpu(name))
+    file = predictor.folder / "engines" / name / GRAPH
+    made_from = {"weights": predictor.weights_sha256, "config": predictor.files["config.json"], "recipe": recipe}
+    graph = str(file) if _is_current(file, made_from) else _make(predictor, file, made_from, kernel_bits)
+    try:
+        session = open_session(graph, threads, providers)
+    except Exception as error:  # ONNX Runtime's own kinds, which are no subclasses of anything narrower
+        raise ArtefactError(f"{file}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error})") from error
+    if session.get_providers()[0] != providers[0]:  # it goes on with the CPU where CUDA fails to start
+        raise ResourceError(_no_gpu(name))
+    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, logits=_logits(session))
+
+
+def open_session(graph: str | bytes, threads: int | None, providers: Sequence[str] = ("CPUExecutionProvider",)):
+    """ONNX Runtime's session over a graph, a file or the graph itself."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or machine.available_cpus()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=list(providers))
+
+
+def _no_gpu(name: str) -> str:
+    return f"engine {name} on a GPU: ONNX Runtime has none here (with CUDA: pip install onnxruntime-gpu; else device='cpu')"
+
+
+def _logits(session) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def logits(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+
+    return logits
+
+
+def _is_current(file: Path, made_from: dict) -> bool:
+    """Whether a graph is there, made from this, and unaltered since."""
+    try:
+        note = json.loads((file.parent / NOTE).read_text(encoding="utf-8"))
+        return note == {**made_from, "sha256": storage.sha256(file)}
+    except (OSError, ValueError):
+        return False
+
+
+def _make(predictor: Predictor, file: Path, made_from: dict, kernel_bits: int | None) -> str | bytes:
+    """Make a graph and keep it with its note; gives the file, or the graph itself where the folder cannot be written."""
+    try:
+        from halfbert.models import onnx_graph
+    except ImportError as error:
+        raise ResourceError(f"{file}: not made yet, and making it needs a package more ({error}; {INSTALL})") from error
+
+    graph = onnx_graph.write(encoder.read(predictor.folder), kernel_bits)
+    try:
+        with storage.whole_folder(file.parent) as folder:
+            (folder / GRAPH).write_bytes(graph)
+            storage.write_json({**made_from, "sha256": storage.sha256(folder / GRAPH)}, folder / NOTE)
+    except OSError as error:
+        warnings.warn(f"{file} cannot be kept ({error.strerror}); it is made again each time", stacklevel=2)
+        return graph
+    return str(file)

@@ -1,0 +1,44 @@
+"""Saving a ktrain predictor so that a crash cannot leave half of one, with its manifest and its card.
+
+A predictor folder loads with plain `ktrain.load_predictor`: nothing of this project has to be importable, the folder may be
+moved, the checkpoint it came from may be gone. Beside ktrain's files stand `halfbert.json` (the manifest) and `README.md`
+(the model card).
+
+Import after `tensorflow_setup.prepare`.
+"""
+
+from pathlib import Path
+
+from halfbert.models.ktrain_data import Transformer, ktrain
+from halfbert.predictor.manifest import FORMAT_VERSION, MANIFEST
+from halfbert.system import storage
+
+BYTES_PER_PARAMETER = 4
+OTHER_BYTES = 4_000_000  # tokenizer, pickle, what HDF5 adds
+
+
+def check_room(model, folder: Path) -> None:
+    """Raise OSError or ResourceError where the disk cannot take the model's predictor; call it right before saving one.
+
+    HDF5, which Keras writes weights with, takes the whole process down when the disk fills up under it.
+    """
+    storage.check_room(folder, model.count_params() * BYTES_PER_PARAMETER + OTHER_BYTES)
+
+
+def finish(folder: Path, manifest: dict, card: str) -> None:
+    """Add card and manifest to a written predictor; the manifest, last of all, names the SHA-256 of every other file."""
+    (folder / "README.md").write_text(card, encoding="utf-8")
+    files = {
+        file.relative_to(folder).as_posix(): storage.sha256(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
+    }
+    storage.write_json({"format_version": FORMAT_VERSION, **manifest, "files": files}, folder / MANIFEST)
+
+
+def keep_epoch(model, transformer: Transformer, folder: Path, epoch: int) -> None:
+    """Write the predictor of one epoch as `epochs/<number>` of a predictor folder that is being made."""
+    target = folder / "epochs" / f"{epoch:02d}"
+    target.mkdir(parents=True)
+    check_room(model, target)
+    ktrain.get_predictor(model, transformer.for_predictor()).save(str(target))

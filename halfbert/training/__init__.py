@@ -1,0 +1,1 @@
+"""Fine-tuning, from checked rows to a saved predictor."""

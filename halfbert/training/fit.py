@@ -1,0 +1,348 @@
+"""Fine-tuning with ktrain's learner: compile, one-cycle, the best epoch, the guard against NaN, the rate finder.
+
+Import after `tensorflow_setup.prepare`.
+"""
+
+import functools
+import math
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from halfbert.models import batching
+from halfbert.models import keras_forward as training_graph
+from halfbert.models.ktrain_data import TransformerDataset, ktrain
+from halfbert.output.plots import readable
+from halfbert.system import console
+from halfbert.training.optimizer import Adam
+
+TOKENS_PER_PREDICTED_BATCH = 4096
+FINDER_STEPS = 100
+LEAST_FALL = 0.999  # of the first loss: a curve whose lowest loss lies above it shows no rate to train with
+PATIENCE = 1  # epochs without improvement after which --early-stopping stops
+
+
+class Diverged(Exception):
+    """The loss of a batch or of validation was NaN or infinite."""
+
+
+# From a model, features, targets, (rows,) weights of the rows or None to the parts of a batch's loss; "loss" is minimised.
+Objective = Callable[[object, dict, tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
+
+
+def compile_model(
+    model,
+    device: str,
+    weight_decay: float = 0.0,
+    loss: tf.keras.losses.Loss | None = None,
+    objective: Objective | None = None,
+    optimizer: Adam | None = None,
+) -> None:
+    """Compile a transformers model for ktrain's learner; `loss` is the softmax cross-entropy unless given.
+
+    The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
+    Keras; on a CPU the forward pass inside it is that of `training_graph`. What it minimises is `loss`, or the `objective`.
+    """
+    if device == "cpu" and training_graph.supports(model):
+        model.halfbert_forward = training_graph.forward(model)
+    else:
+        model.halfbert_forward = lambda features, training: tf.cast(model(features, training=training).logits, tf.float32)
+    model.halfbert_objective = objective or _compiled_loss
+
+    @tf.autograph.experimental.do_not_convert
+    def train_step(data):
+        features, targets, weights = tf.keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            parts = model.halfbert_objective(model, features, targets, weights)
+            loss = parts["loss"]
+            scaled = model.optimizer.get_scaled_loss(loss) if hasattr(model.optimizer, "get_scaled_loss") else loss
+        gradients = tape.gradient(scaled, model.trainable_variables)
+        if scaled is not loss:  # mixed_float16: Keras wraps the optimizer, so that small gradients do not vanish
+            gradients = model.optimizer.get_unscaled_gradients(gradients)
+        model.optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return parts
+
+    model.train_step = train_step
+    with model.distribute_strategy.scope():
+        loss = loss or tf.keras.losses.CategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer=optimizer or Adam(weight_decay=weight_decay), loss=loss, metrics=[])
+        _create_variables(model)
+
+
+def _compiled_loss(model, features: dict, labels: tf.Tensor, weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    return {"loss": model.compiled_loss(labels, model.halfbert_forward(features, training=True), weights)}
+
+
+def states_and_logits(model, device: str) -> Callable:
+    """From (features, training) to (rows, hidden) first-token states, which the head reads, and (rows, labels) logits."""
+    if device == "cpu" and training_graph.supports(model):
+        return training_graph.states_and_logits(model)
+
+    def stock(features: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        answers = model(features, training=training, output_hidden_states=True)
+        return tf.cast(answers.hidden_states[-1][:, 0], tf.float32), tf.cast(answers.logits, tf.float32)
+
+    return stock
+
+
+class SigmoidCrossentropy(tf.keras.losses.Loss):
+    """Mean over the labels of a text of the binary cross-entropy of each (nats), from logits.
+
+    `positive_weights`, (labels,) or None, weighs the part of a label that the text has. Keras' own `class_weight` would take
+    the first label of each text for its class.
+    """
+
+    def __init__(self, positive_weights: np.ndarray | None = None):
+        super().__init__(name="sigmoid_crossentropy")
+        self.positive_weights = 1.0 if positive_weights is None else positive_weights.astype(np.float32)
+
+    def call(self, truth, logits):
+        """(rows,) losses of (rows, labels) 0/1 truth and logits."""
+        # Not tf.nn.weighted_cross_entropy_with_logits, whose gradient is wrong where a logit is exactly 0.
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
+        return tf.reduce_mean(losses * (1.0 + (self.positive_weights - 1.0) * truth), axis=-1)
+
+
+def balancing_weights(truth: np.ndarray) -> np.ndarray:
+    """(labels,) weights by which the rows that have a label count as much as those that lack it; truth (rows, labels) 0/1."""
+    having = truth.sum(axis=0)
+    return (len(truth) - having) / having
+
+
+def _create_variables(model) -> None:
+    """Create the variables of loss and optimizer now: a step that creates some is traced twice, which takes seconds."""
+    if tf.distribute.has_strategy():
+        return  # they cannot be touched outside a step there
+    nothing = tf.zeros([1, model.config.num_labels])
+    model.compiled_loss(nothing, nothing)
+    model.compiled_loss.reset_state()
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps it
+    optimizer._create_all_weights(model.trainable_variables)
+
+
+def get_learner(model, train_data: TransformerDataset, batch_size: int):
+    """ktrain's `get_learner`, without the copy of all weights that it leaves in the temporary folder."""
+    with _scratch():
+        return ktrain.get_learner(model, train_data=train_data, batch_size=batch_size)
+
+
+class _scratch:  # noqa: N801  (a context manager that reads like one)
+    """While it is entered, temporary files go to a folder that is removed afterwards: ktrain never removes its own."""
+
+    def __enter__(self):
+        self.before = tempfile.tempdir
+        # On Windows ktrain's open handles keep a file or two; they are then left to the system.
+        self.folder = tempfile.TemporaryDirectory(prefix="halfbert-", ignore_cleanup_errors=True)
+        tempfile.tempdir = self.folder.name
+
+    def __exit__(self, *_):
+        tempfile.tempdir = self.before
+        self.folder.cleanup()
+
+
+def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
+    """(rows, labels) float32 answers in the order of `data`: batches by length, a progress bar where it takes long."""
+    if data.fixed_length is not None:
+        return model.predict(data.to_tfdataset(train=False), verbose=0).logits[: data.nsamples()].astype(np.float32)
+    encoded = data.encoded
+    step = _predict_step(model)
+    batches = batching.batches_in_order_of_length(encoded.lengths, TOKENS_PER_PREDICTED_BATCH)
+    answers = np.empty((len(encoded.lengths), model.config.num_labels), np.float32)
+    for rows in console.progress(batches, len(batches), label):
+        ids, mask = encoded.padded(rows)
+        features = {"input_ids": tf.constant(ids), "attention_mask": tf.constant(mask)}
+        if data.use_token_type_ids:
+            features["token_type_ids"] = tf.zeros_like(features["input_ids"])
+        answers[rows] = step(features).numpy()
+    return answers
+
+
+def first_token_states(
+    model, data: TransformerDataset, rows: np.ndarray, device: str, label: str = "probing the encoder"
+) -> np.ndarray:
+    """(rows, hidden) float32: the encoder's last state of the first token of the given rows' texts, which the head reads."""
+    name = f"halfbert_states_step_{device}"
+    if not hasattr(model, name):
+        setattr(model, name, _states_step(model, device))  # traced once a model
+    step, lengths = getattr(model, name), data.encoded.lengths[rows]
+    found = np.empty((len(rows), _hidden_size(model.config)), np.float32)
+    batches = batching.batches_in_order_of_length(lengths, TOKENS_PER_PREDICTED_BATCH)
+    for batch in console.progress(batches, len(batches), label):
+        ids, mask = data.encoded.padded(rows[batch])
+        found[batch] = step(tf.constant(ids), tf.constant(mask)).numpy()
+    return found
+
+
+def _states_step(model, device: str) -> Callable:
+    """From (B, L) int32 ids and mask to (B, hidden) first-token states, as one graph for all shapes."""
+    encoder = model.bert if model.config.model_type == "bert" else model.distilbert
+    shape = tf.TensorSpec([None, None], tf.int32)
+
+    @functools.partial(tf.function, input_signature=[shape, shape])
+    @tf.autograph.experimental.do_not_convert
+    def states(input_ids, attention_mask):
+        if device == "cpu" and training_graph.supports(model):
+            return training_graph.first_token_states(training_graph.describe(model), input_ids, attention_mask, False)
+        return tf.cast(encoder(input_ids, attention_mask=attention_mask, training=False)[0][:, 0], tf.float32)
+
+    return states
+
+
+def _hidden_size(config) -> int:
+    return config.hidden_size if config.model_type == "bert" else config.dim
+
+
+def _predict_step(model) -> Callable:
+    """The model's forward pass as one graph for all shapes; traced once a model."""
+    if not hasattr(model, "halfbert_predict_step"):
+        shapes = {name: tf.TensorSpec([None, None], tf.int32) for name in _feature_names(model)}
+        step = tf.function(lambda features: model.halfbert_forward(features, training=False), input_signature=[shapes])
+        model.halfbert_predict_step = step
+    return model.halfbert_predict_step
+
+
+def _feature_names(model) -> list[str]:
+    token_types = ["token_type_ids"] if model.config.model_type == "bert" else []
+    return ["input_ids", "attention_mask", *token_types]
+
+
+def class_weights(truth: np.ndarray, how: str | None) -> dict[int, float] | None:
+    """Keras' `class_weight` for (rows,) label numbers: None, or each class by the inverse of its share ("balanced")."""
+    if how is None:
+        return None
+    counts = np.bincount(truth)
+    return {number: len(truth) / (len(counts) * count) for number, count in enumerate(counts)}
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """(rows, labels) probabilities, computed in float64."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+class BestEpoch(tf.keras.callbacks.Callback):
+    """After each epoch: one pass over validation, the best weights kept, a line on the console. Between batches: guards.
+
+    Parameters
+    ----------
+    validation: encoded validation texts.
+    score: from their (rows, labels) logits to a dict with "val_loss" and the scores to be recorded.
+    chosen_by: key of the score that decides which epoch is best; the larger is better, the lower val_loss breaks a tie. With
+        None the lowest val_loss decides.
+    stop: set by a signal; training then ends at the next batch.
+    keep: called with the epoch's number after each epoch, for --keep-epochs.
+    """
+
+    def __init__(
+        self,
+        validation: TransformerDataset,
+        score: Callable[[np.ndarray], dict],
+        chosen_by: str | None,
+        epochs: int,
+        stop: console.StopRequest,
+        early_stopping: bool = False,
+        keep: Callable[[int], None] | None = None,
+    ):
+        super().__init__()
+        self.validation, self.score, self.chosen_by, self.epochs = validation, score, chosen_by, epochs
+        self.stop, self.early_stopping, self.keep = stop, early_stopping, keep
+        self.rows: list[dict] = []
+        self.best_epoch: int | None = None
+        self.best_weights: list[np.ndarray] | None = None
+        self.best_logits: np.ndarray | None = None  # (validation rows, labels)
+        self.step_ends: list[list[float]] = []  # perf_counter after each batch, by epoch
+        self.learning_rates: list[float] = []  # of each step
+        self.momenta: list[float] = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.perf_counter()
+        self.losses = []
+        self.step_ends.append([])
+        steps = self.params["steps"]
+        self.progress = console.progress(range(steps), steps, f"epoch {epoch + 1}/{self.epochs}")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.learning_rates.append(float(self.model.optimizer.lr.numpy()))
+        self.momenta.append(float(self.model.optimizer.beta_1.numpy()))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step_ends[-1].append(time.perf_counter())
+        loss = float(logs["loss"])  # of this batch alone
+        if not math.isfinite(loss):
+            raise Diverged(f"the training loss became {loss} at batch {batch + 1}")
+        self.losses.append({name: float(value) for name, value in logs.items()})
+        next(self.progress, None)
+        if self.stop.signal_number is not None:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        next(self.progress, None)
+        if len(self.losses) < self.params["steps"]:
+            return  # an epoch that was cut short by a signal is none
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            raise Diverged(f"weights became NaN or infinite in epoch {epoch + 1}")  # a loss need not show it
+        logits = self.validate()
+        scores = self.score(logits)
+        means = {f"train_{name}": float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
+        row = {"epoch": epoch + 1, **means, **scores}
+        if not math.isfinite(scores["val_loss"]):
+            raise Diverged(f"the validation loss became {scores['val_loss']} after epoch {epoch + 1}")
+        self.rows.append(row)
+        if self._is_best(row):
+            self.best_epoch, self.best_weights, self.best_logits = epoch + 1, self.model.get_weights(), logits
+        if self.keep:
+            self.keep(epoch + 1)
+        row["seconds"] = time.perf_counter() - self.started
+        self._say(row)
+        if self.early_stopping and epoch + 1 - self.best_epoch >= PATIENCE:
+            self.model.stop_training = True
+
+    def validate(self) -> np.ndarray:
+        """The answers to the validation texts, as `score` takes them."""
+        return predict_logits(self.model, self.validation, "validation")
+
+    def _is_best(self, row: dict) -> bool:
+        if self.best_epoch is None:
+            return True
+        best = self.rows[self.best_epoch - 1]
+        if self.chosen_by is None:
+            return row["val_loss"] < best["val_loss"]
+        return (row[self.chosen_by], -row["val_loss"]) > (best[self.chosen_by], -best["val_loss"])
+
+    def _say(self, row: dict) -> None:
+        scores = ", ".join(f"{readable(key[4:])} {row[key]:.3f}" for key in row if key.startswith("val_"))
+        mark = "  (best so far)" if row["epoch"] == self.best_epoch else ""
+        console.say(
+            f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
+            f"{row['seconds']:.0f} s{mark}"
+        )
+
+
+def find_learning_rate(learner, model, device: str, weight_decay: float) -> dict:
+    """ktrain's learning-rate finder: {"rates", "losses", "suggestion"}; the model's weights are put back.
+
+    The suggestion is ktrain's, the middle of the longest stretch in which the loss falls; None where it hardly falls at all.
+    """
+    before = model.get_weights()
+    data, batch_size = learner.train_data, learner.batch_size
+    data.batch_size = min(batch_size, data.nsamples())  # ktrain takes rows // batch_size steps an epoch
+    with _scratch(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ktrain's, of a curve too short for another estimate, which nothing here reads
+        learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(data), verbose=0)
+    data.batch_size = batch_size
+    model.set_weights(before)
+    # Compiled anew: the finder's moments would be a false start.
+    compile_model(model, device, weight_decay, model.loss, model.halfbert_objective)
+    rates, losses = ([float(value) for value in values] for values in (learner.lr_finder.lrs, learner.lr_finder.losses))
+    fell = min(losses) < LEAST_FALL * losses[0]
+    return {"rates": rates, "losses": losses, "suggestion": float(learner.lr_estimate()[2]) if fell else None}
+
+
+def _finder_epochs(data: TransformerDataset) -> int:
+    """Epochs that give the finder some hundred batches: ktrain's own default runs a small table to a thousand and more."""
+    return math.ceil(FINDER_STEPS / max(1, data.nsamples() // data.batch_size))

@@ -1,0 +1,617 @@
+"""benchmark.py: what is timed, options, failures, and a tiny benchmark through its real arguments."""
+
+import itertools
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import example_rows, write_csv
+
+import benchmark as script
+from halfbert.benchmark import base as benchmark_base
+from halfbert.benchmark import course as benchmark_run
+from halfbert.benchmark import plan as benchmark_plan
+from halfbert.benchmark import process as benchmark_process
+from halfbert.cli import options
+from halfbert.system import console
+from halfbert.system.errors import InputError, ResourceError
+from halfbert.system.machine import available_cpus
+
+ALL = available_cpus()
+
+
+def parse(*arguments):
+    return options.parse_benchmark(options.benchmark_parser(), [str(argument) for argument in arguments])
+
+
+# Options.
+
+
+def test_defaults():
+    found = vars(parse("predictors/a"))
+    assert found == {
+        "predictors": [Path("predictors/a")],
+        "base": False,
+        "engines": ["ktrain", "keras", "onnx", "onnx-int8"],
+        "devices": ["cpu"],
+        "threads": sorted({1, ALL}),
+        "scenarios": ["single", "offline", "cold", "paper"],
+        "lengths": ["natural", "fixed"],
+        "batches": [8, 32, 128],
+        "texts": str(options.EMBEDDED_TEST),
+        "text_column": "text",
+        "label_column": "queue",
+        "sheet": None,
+        "encoding": None,
+        "drop_missing": False,
+        "rows": 256,
+        "repeats": 10,
+        "seconds": 5.0,
+        "quick": False,
+        "prepare": False,
+        "allow_disagreement": False,
+        "output": Path("results/benchmark/messages"),
+        "overwrite": False,
+        "debug": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        (["--base"], {"base": True}),
+        (["--engines", "onnx, keras"], {"engines": ["onnx", "keras"]}),
+        (["--devices", "cpu,gpu"], {"devices": ["cpu", "gpu"]}),
+        (["--threads", "3"], {"threads": [3]}),
+        (["--threads", "all,3"], {"threads": [ALL, 3]}),
+        (["--scenarios", "cold,single"], {"scenarios": ["cold", "single"]}),
+        (["--lengths", "fixed"], {"lengths": ["fixed"]}),
+        (["--batches", "64,4,64"], {"batches": [4, 64]}),
+        (
+            ["--texts", "reviews_test.xlsx"],
+            {"texts": "reviews_test.xlsx", "label_column": None, "output": Path("results/benchmark/reviews")},
+        ),
+        (["--text-column", "Reviews"], {"text_column": "Reviews"}),
+        (["--sheet", "2"], {"sheet": "2"}),
+        (["--encoding", "cp1252"], {"encoding": "cp1252"}),
+        (["--drop-missing"], {"drop_missing": True}),
+        (["--rows", "7"], {"rows": 7}),
+        (["--repeats", "3"], {"repeats": 3}),
+        (["--seconds", "0.1"], {"seconds": 0.1}),
+        (
+            ["--quick"],
+            {
+                "quick": True,
+                "repeats": 2,
+                "seconds": 0.5,
+                "rows": 32,
+                "batches": [8, 32],
+                "threads": [ALL],
+                "output": Path("results/benchmark/messages-quick"),
+            },
+        ),
+        (["--prepare"], {"prepare": True}),
+        (["--allow-disagreement"], {"allow_disagreement": True}),
+        (["--output", "x/y"], {"output": Path("x/y")}),
+        (["--overwrite"], {"overwrite": True}),
+        (["--debug"], {"debug": True}),
+    ],
+)
+def test_every_option_is_taken(arguments, changed):
+    assert vars(parse("predictors/a", *arguments)) == {**vars(parse("predictors/a")), **changed}
+
+
+def test_a_label_column_of_ones_own_table():
+    assert parse("a", "--texts", "b.csv", "--label-column", "truth").label_column == "truth"
+
+
+def test_what_is_given_is_kept_in_a_quick_look():
+    found = parse("a", "--quick", "--repeats", 4, "--seconds", 2, "--rows", 9, "--threads", "1")
+    assert (found.repeats, found.seconds, found.rows, found.threads) == (4, 2.0, 9, [1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "at least one predictor"),
+        (["a", "--devices", "cuda"], "--devices"),
+        (["a", "--devices", "cpu,cpu"], "each at most once"),
+        (["a", "--scenarios", "warm"], "--scenarios"),
+        (["a", "--lengths", "short"], "--lengths"),
+        (["a", "--batches", "0"], "--batches"),
+        (["a", "--threads", "0"], "--threads"),
+        (["a", "--threads", "some"], "--threads"),
+        (["a", "--seconds", "0"], "--seconds"),
+        (["a", "--repeats", "0"], "--repeats"),
+        (["a", "--engines", "onnx,"], "--engines"),
+        (["a", "--label-column", "b"], "--texts"),
+        (["a", "--base", "--prepare"], "--prepare"),
+    ],
+)
+def test_options_that_are_refused(arguments, said):
+    with pytest.raises(InputError, match=said) as caught:
+        parse(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_option_is_explained_in_the_help():
+    for action in options.benchmark_parser()._actions:
+        assert action.help, action.dest
+
+
+# What is timed.
+
+
+@pytest.fixture
+def table(tmp_path):
+    return write_csv(tmp_path / "things.csv", example_rows(40))
+
+
+def test_texts_are_drawn_the_same_way_each_time(table):
+    chosen = parse("a", "--texts", table, "--label-column", "label", "--rows", 12)
+    first, second = benchmark_plan.read_texts(chosen), benchmark_plan.read_texts(chosen)
+    assert first == second
+    known = dict(example_rows(40))
+    assert len(set(first["natural"])) == 12 and first["rows"] == 40 and first["used"] == 12
+    assert [known[text] for text in first["natural"]] == first["labels"]
+    assert first["natural"] != list(known)[:12]
+    assert first["name"] == "things.csv" and len(first["sha256"]) == 64
+
+
+def test_texts_of_fixed_length_have_words_enough(table):
+    texts = benchmark_plan.read_texts(parse("a", "--texts", table, "--rows", 12))
+    assert len(texts["fixed"]) == 12 and texts["labels"] is None
+    assert all(len(text.split()) >= 128 for text in texts["fixed"])
+    assert len(set(texts["fixed"])) > 1
+    assert set(texts["fixed"][0].split()) <= {word for text in texts["natural"] for word in text.split()}
+
+
+def test_texts_that_are_missing(tmp_path, capsys):
+    file = write_csv(tmp_path / "holes.csv", [("a b", "x"), ("", "y"), ("c d", "")])
+    without_label = write_csv(tmp_path / "hole.csv", [("a b", "x"), ("c d", "")])
+    with pytest.raises(InputError, match="column 'text' is empty or blank in 1 line: line 3"):
+        benchmark_plan.read_texts(parse("a", "--texts", file))
+    with pytest.raises(InputError, match="'label'"):
+        benchmark_plan.read_texts(parse("a", "--texts", without_label, "--label-column", "label"))
+    kept = benchmark_plan.read_texts(parse("a", "--texts", file, "--drop-missing"))
+    assert sorted(kept["natural"]) == ["a b", "c d"]
+    assert "dropped" in capsys.readouterr().out
+    with pytest.raises(InputError, match="no column 'body'"):
+        benchmark_plan.read_texts(parse("a", "--texts", file, "--text-column", "body"))
+
+
+def test_the_embedded_texts_have_their_queues():
+    texts = benchmark_plan.read_texts(parse("a"))
+    assert texts["name"] == "halfbert/data/messages_test.xlsx" and texts["rows"] == 232
+    assert "delivery" in texts["labels"] and len(texts["labels"]) == 232
+
+
+def test_cases():
+    texts = {"natural": ["a"] * 232, "fixed": ["b"] * 100}
+    found = benchmark_plan.cases(parse("a"), texts)
+    kinds = [(case["scenario"], case["lengths"], case["part"], case["batch"]) for case in found]
+    both = list(itertools.product(("natural", "fixed"), ("end to end", "model")))
+    assert {kind[1:3] for kind in kinds if kind[0] == "single"} == set(both)
+    assert {kind[1:] for kind in kinds if kind[0] == "offline"} == {(*kind, b) for kind in both for b in (8, 32, 128)}
+    assert len(kinds) == len(set(kinds)) == 4 + 12 + 1
+    for case in found:
+        # Every batch is full, and all of them see the same texts; one at a time, each text comes once.
+        natural, fixed = (256, 128) if case["scenario"] == "offline" else (232, 100)
+        assert case["texts"] == (natural if case["lengths"] == "natural" else fixed)
+    few = benchmark_plan.cases(parse("a", "--quick", "--scenarios", "offline"), texts)
+    assert {case["batch"] for case in few} == {8, 32} and {case["scenario"] for case in few} == {"offline"}
+    assert benchmark_plan.cases(parse("a", "--scenarios", "cold"), texts) == []
+    found = benchmark_plan.cases(parse("a", "--scenarios", "offline", "--lengths", "natural", "--batches", "100"), texts)
+    assert {(case["lengths"], case["batch"], case["texts"]) for case in found} == {("natural", 100, 300)}
+
+
+def test_operations_of_the_matrix_products():
+    """By hand: one layer of 2 units and 3 feed-forward units, one label, texts of 1 and 2 tokens."""
+    sizes = {"hidden": 2, "feed_forward": 3, "layers": 1, "labels": 1}
+
+    def by_hand(tokens):
+        projections = 4 * tokens * 2 * 2  # query, key, value, output
+        attention = 2 * tokens * tokens * 2  # scores, and the weighted sum of the values
+        feed_forward = 2 * tokens * 2 * 3
+        return 2 * (projections + attention + feed_forward + 2 * 2 + 2 * 1)
+
+    assert benchmark_plan.gflop(sizes, [1, 2]) == pytest.approx((by_hand(1) + by_hand(2)) / 1e9)
+
+
+def predictor(name, **changes):
+    made = {"name": name, "task": "multiclass", "labels": ["x", "y"], "random_weights": False}
+    return {**made, **changes}
+
+
+def test_contestants():
+    chosen = parse("a", "--engines", "keras,onnx", "--devices", "cpu,gpu", "--threads", "1,2")
+    found = benchmark_plan.contestants(chosen, [predictor("p"), predictor("q")])
+    settings = {(c["predictor"], c["engine"], c["setting"]) for c in found}
+    expected = itertools.product(("p", "q"), ("keras", "onnx"), ("cpu, 1 thread", "cpu, 2 threads", "gpu"))
+    assert settings == set(expected) and len(found) == len(settings)
+
+
+def test_two_predictors_of_one_name():
+    with pytest.raises(InputError, match="called 'p'"):
+        benchmark_plan.check_names([predictor("p"), predictor("q"), predictor("p")])
+
+
+def benchmark(*arguments, predictors=("p", "q")):
+    texts = {"natural": ["a b", "c", "d e f"], "fixed": ["g"], "labels": None, "name": "t", "sha256": "", "rows": 3, "used": 3}
+    return benchmark_run.Benchmark(
+        parse("a", *arguments), texts, [predictor(name) for name in predictors], console.StopRequest()
+    )
+
+
+def test_pairs():
+    """Each engine against the predictor's first, each predictor against the first, and every A against itself."""
+    found = benchmark("--engines", "ktrain,keras,onnx", "--threads", "1,2", "--scenarios", "single").pairs()
+    names = {((a["predictor"], a["engine"]), (b["predictor"], b["engine"])) for a, b, _ in found}
+    against_others = {(("p", "ktrain"), ("p", e)) for e in ("keras", "onnx")}
+    against_others |= {(("q", "ktrain"), ("q", e)) for e in ("keras", "onnx")}
+    against_others |= {(("p", e), ("q", e)) for e in ("ktrain", "keras", "onnx")}
+    against_itself = {(a, a) for a, _ in against_others}
+    assert names == against_others | against_itself and len(found) == len(names)
+    assert {a["threads"] for a, _, _ in found} == {2} == {b["threads"] for _, b, _ in found}
+    assert {case["batch"] for _, _, case in found} == {1}
+
+
+def test_what_is_not_run_is_in_no_pair():
+    made = benchmark("--engines", "keras,onnx", "--threads", "1")
+    for contestant in made.contestants:
+        contestant["not_run"] = "it is not installed" if contestant["engine"] == "keras" else None
+    assert {c["engine"] for pair in made.pairs() for c in pair[:2]} == {"onnx"}
+    assert {case["batch"] for _, _, case in made.pairs()} == {1, 32}
+    without = benchmark("--engines", "onnx", "--batches", "8,16", "--scenarios", "offline", "--threads", "1")
+    assert {case["batch"] for _, _, case in without.pairs()} == {16}
+
+
+def test_alone_there_is_no_pair():
+    assert benchmark("--engines", "onnx", "--threads", "1", predictors=("p",)).pairs() == []
+
+
+def test_the_plan_says_how_long_it_takes():
+    line = benchmark("--engines", "onnx", "--threads", "1", "--repeats", 10, predictors=("p",)).plan_line()
+    assert line.startswith("1 contestants, 10 repeats of 5 s for each of 17 cases, and 0 pairs: about 14 minutes")
+
+
+# The course, with processes that only pretend.
+
+
+class Pretender:
+    """Stands in for a Worker: knows how long a text takes each engine, or what it fails with."""
+
+    milliseconds = {"keras": 4.0, "onnx": 2.0, "torch": 2.0}
+    started = []
+
+    def __init__(self, job, threads):
+        self.engine = job["engine"]
+        Pretender.started.append(self.engine)
+        if job["engine"] == "ktrain":
+            raise ResourceError("ktrain is not installed: pip install ktrain")
+        self.first_answer_seconds = 1.5
+        self.ready = {
+            "weight_bytes": 1000,
+            "model_alone": self.engine != "torch",
+            "seconds": {"import_seconds": 1.0, "load_seconds": 0.25},
+        }
+        self.random = np.random.default_rng(len(Pretender.started))
+
+    def ask(self, command):
+        if command["do"] == "texts":
+            return {kind: [len(text.split()) for text in command[kind]] for kind in ("natural", "fixed")}
+        if command["do"] == "answers":
+            return {"answers": ["x", "y", "x"] if self.engine == "keras" else ["x", "y", "y"]}
+        if command["do"] == "warm":
+            return {"seconds": [1.0]}
+        if command["do"] == "memory":
+            return {"resident_after_import": 1, "peak_above_import": 2, "gpu_peak": None}
+        calls = -(-command["case"]["texts"] // command["case"]["batch"])
+        typical = self.milliseconds[self.engine] / 1000 * command["case"]["batch"]
+        seconds = (typical * np.exp(self.random.normal(0, 0.02, calls))).tolist()
+        return {"seconds": seconds, "cpu_seconds": sum(seconds), "wall_seconds": sum(seconds)}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    monkeypatch.setattr(benchmark_run, "Worker", Pretender)
+    monkeypatch.setattr(benchmark_run.timing, "FOREIGN_LIMIT", 1.0)  # nothing disturbs what only pretends
+    monkeypatch.setattr(Pretender, "started", [])
+    sizes = {"hidden": 2, "feed_forward": 3, "layers": 1, "labels": 2}
+
+    def make(*arguments, labels=None, **changes):
+        made = benchmark(*arguments, "--threads", "1")
+        made.texts["labels"] = labels
+        for entry in made.predictors:
+            entry.update(folder=Path(entry["name"]), sizes=sizes, parameters=10, folder_bytes=20, score=None, model="bert")
+            entry.update({"maxlen": 64, "positions": 512, **changes})
+        return made
+
+    return make
+
+
+def test_a_missing_runtime_is_noted_and_the_others_run(pretended, capsys):
+    made = pretended("--engines", "ktrain,keras,onnx", labels=["x", "y", "y"])
+    made.try_all()
+    assert {c["engine"]: c["not_run"] for c in made.contestants} == {
+        "ktrain": "ktrain is not installed: pip install ktrain",
+        "keras": None,
+        "onnx": None,
+    }
+    assert "pip install ktrain" in capsys.readouterr().out
+    by_engine = {c["engine"]: c for c in made.running}
+    assert (by_engine["keras"]["equal_answers"], by_engine["onnx"]["equal_answers"]) == (1.0, pytest.approx(2 / 3))
+    assert (by_engine["keras"]["accuracy"], by_engine["onnx"]["accuracy"]) == (pytest.approx(2 / 3), 1.0)
+
+
+def test_accuracy_only_where_the_labels_are_the_predictor_s(pretended):
+    made = pretended("--engines", "onnx", labels=["x", "y", "z"])
+    made.try_all()
+    assert {(c["accuracy"], c["equal_answers"]) for c in made.running} == {(None, None)}
+    made = pretended("--engines", "onnx", labels=["x", "y", "y"], random_weights=True)
+    made.try_all()
+    assert {c["accuracy"] for c in made.running} == {None}
+
+
+def test_a_device_that_no_engine_runs_on(pretended):
+    with pytest.raises(ResourceError, match="no engine runs on the cpu: ktrain is not installed"):
+        pretended("--engines", "ktrain").try_all()
+
+
+def test_a_signal_ends_the_timing_and_what_was_measured_stays(pretended, monkeypatch):
+    made = pretended("--engines", "keras,onnx", "--repeats", 3, "--scenarios", "single")
+    made.try_all()
+    made.stop.gently = True
+    close = Pretender.close
+
+    def signalled(self):
+        if len(Pretender.started) == 4 + 6:  # after four tries, in the sixth turn
+            made.stop._handle(signal.SIGTERM, None)
+        close(self)
+
+    monkeypatch.setattr(Pretender, "close", signalled)
+    made.measure_alone()
+    record = made.record(made.measure_pairs())
+    assert [len(c["cases"][0]["blocks"]) for c in record["contestants"]] == [1, 1, 2, 2]
+    assert record["stopped"] == "SIGTERM" and not any(p["comparison"] for p in record["pairs"])
+    assert len(Pretender.started) == 4 + 6
+
+
+def test_a_contestant_that_fails_later_keeps_what_it_did(pretended, monkeypatch, capsys):
+    made = pretended("--engines", "keras,onnx", "--repeats", 2, "--scenarios", "single,cold")
+    made.try_all()
+    ask, asked = Pretender.ask, []
+
+    def full(self, command):
+        if self.engine == "onnx" and command["do"] == "block":
+            asked.append(command)
+            if len(asked) == 4:
+                raise ResourceError("out of memory")
+        return ask(self, command)
+
+    monkeypatch.setattr(Pretender, "ask", full)
+    made.measure_alone()
+    failed = next(c for c in made.contestants if c["not_run"])
+    assert (failed["not_run"], failed["engine"]) == ("out of memory", "onnx")
+    assert [len(case["blocks"]) for case in failed["cases"]] == [1, 1, 1, 0] and len(asked) > 4
+    assert "out of memory" in capsys.readouterr().out
+    assert all(p["comparison"] for p in made.measure_pairs() if p["a"] != p["b"])
+
+
+def test_what_was_never_compared_is_compared_first(pretended, monkeypatch):
+    proven = []
+    monkeypatch.setattr(benchmark_run, "prove", lambda predictor, texts, names: proven.append((predictor["name"], names)))
+    monkeypatch.setattr(benchmark_run.engines, "installed", lambda name: name != "torch")
+    engines = ("--engines", "ktrain,keras,onnx,onnx-int8,torch")
+    made = pretended(*engines, agreement={})
+    made.predictors[1]["agreement"] = {"onnx": {}}
+    made.prove_missing()
+    assert proven == [("p", ["onnx", "onnx-int8"]), ("q", ["onnx-int8"])]
+    proven.clear()
+    pretended(*engines, "--allow-disagreement", agreement={}).prove_missing()
+    pretended(*engines, agreement={}, random_weights=True).prove_missing()
+    assert proven == []
+
+
+def test_a_whole_course(pretended):
+    made = pretended("--engines", "keras,onnx,torch", "--repeats", 3)
+    made.try_all()
+    Pretender.started.clear()
+    made.measure_alone()
+    first, second, third = (Pretender.started[start : start + 6] for start in (0, 6, 12))
+    assert first == third == second[::-1] and len(Pretender.started) == 18  # a fresh process each, and turns that turn round
+    Pretender.started.clear()
+    pairs = made.measure_pairs()
+    assert len(Pretender.started) == 2 * 3 * len({(json.dumps(p["a"]), json.dumps(p["b"])) for p in pairs})
+    record = json.loads(json.dumps(made.record(pairs)))
+    for contestant in record["contestants"]:
+        assert [start["repeat"] for start in contestant["cold"]] == [0, 1, 2]
+        kinds = {(case["lengths"], case["part"]) for case in contestant["cases"]}
+        if contestant["engine"] == "torch":  # pretends to take texts alone, and to cut them below the fixed length
+            assert kinds == {("natural", "end to end")}
+        else:
+            assert len(contestant["cases"]) == 17 and len(kinds) == 4
+        for case in contestant["cases"]:
+            assert [block["repeat"] for block in case["blocks"]] == [0, 1, 2]
+            assert sum(len(block["warm_up_seconds"]) for block in case["blocks"]) == 3
+    assert len(record["figures"]) == 2 * (17 + 17 + 5)
+    verdicts = {
+        (p["a"]["engine"], p["b"]["engine"], p["a"]["predictor"] == p["b"]["predictor"]): p["comparison"]["verdict"]
+        for p in record["pairs"]
+        if p["comparison"]
+    }
+    assert verdicts["keras", "onnx", True] == "B takes less time"
+    assert verdicts["onnx", "onnx", False] == "inconclusive"  # two predictors that are equally fast
+    assert record["texts"]["tokens"]["p"]["histogram"] == {"1": 1, "2": 1, "3": 1}
+    assert not any({"folder", "token_lengths"} & set(entry) for entry in record["predictors"])
+
+
+# Real processes.
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory, tensorflow_ready):
+    """A BERT and a DistilBERT of two narrow layers and random weights, as --base makes them in full size."""
+    folder = tmp_path_factory.mktemp("tiny")
+    common = {"vocab_size": 30522, "max_position_embeddings": 512}
+    bert = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    distilbert = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    for model, sizes in (("bert", bert), ("distilbert", distilbert)):
+        benchmark_base.make(model, folder / f"tiny-{model}", **common, **sizes)
+    return folder
+
+
+@pytest.fixture
+def small(tmp_path, tiny):
+    """Copies of the tiny predictors, to be written into."""
+    return shutil.copytree(tiny, tmp_path / "predictors")
+
+
+def end(*arguments):
+    """benchmark.py in this process as its last line runs it: the exit code."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = [signal.getsignal(number) for number in numbers]
+    try:
+        return console.run(script.main, [str(argument) for argument in arguments])
+    finally:
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+
+
+@pytest.mark.slow
+def test_a_tiny_benchmark(small, tmp_path, table, capfd):
+    """Both predictors behind onnx, each repeat in its own processes: record, tables and pictures stand where promised."""
+    output = tmp_path / "results" / "benchmark" / "things"
+    quick = ("--quick", "--repeats", "1", "--seconds", "0.02", "--rows", "8", "--threads", "1")
+    code = end(
+        small / "tiny-bert",
+        small / "tiny-distilbert",
+        *("--engines", "onnx", "--allow-disagreement", "--texts", table, *quick, "--output", output),
+    )
+    said = capfd.readouterr()
+    assert (code, said.err) == (0, "")
+    assert "quick look" in said.out and str(output) in said.out
+    assert {path.name for path in output.iterdir()} == {
+        "report.md",
+        "report.xlsx",
+        "latency.png",
+        "throughput.png",
+        "speed_size_accuracy.png",
+    }
+    assert {path.name for path in output.parent.iterdir()} == {"things", "things.json"}
+    record = json.loads((output.parent / "things.json").read_text(encoding="utf-8"))
+    assert record["schema_version"] == 1 and record["quick"] is True and record["environment"]["command"]
+    assert record["environment"]["versions"]["onnxruntime"] and record["environment"]["hardware"]["cpus"]
+    assert record["ceilings"]["1"] > 0.1
+    for name, model in (("tiny-bert", "bert"), ("tiny-distilbert", "distilbert")):
+        found = next(p for p in record["predictors"] if p["name"] == name)
+        assert found["model"] == model and 900_000 < found["parameters"] < 1_100_000 and found["folder_bytes"] > 3_600_000
+        assert sum(record["texts"]["tokens"][name]["histogram"].values()) == 8
+    for contestant in record["contestants"]:
+        assert contestant["not_run"] is None and contestant["weight_bytes"] > 3_500_000
+        (start,) = contestant["cold"]
+        assert start["first_answer_seconds"] > start["import_seconds"] + start["load_seconds"] > 0
+        assert start["gpu_peak"] is None and (start["peak_above_import"] is None or start["peak_above_import"] > 1_000_000)
+        # One text, batches of 8 and 32; natural and fixed; end to end and the model alone; and the paper's pass.
+        assert len(contestant["cases"]) == 2 * 2 * 3 + 1
+        for case in contestant["cases"]:
+            (block,) = case["blocks"]
+            calls = case["texts"] // case["batch"]
+            assert len(block["seconds"]) % calls == 0 and min(block["seconds"]) > 0 and block["warm_up_seconds"]
+            if case["scenario"] == "paper":
+                assert len(block["seconds"]) == calls == 8
+            else:
+                assert sum(block["seconds"]) > 0.01
+            if case["lengths"] == "fixed":  # all of one length, so of one shape
+                assert len(block["warm_up_seconds"]) == 1
+    assert {(p["a"]["predictor"], p["b"]["predictor"]) for p in record["pairs"]} == {
+        ("tiny-bert", "tiny-bert"),
+        ("tiny-bert", "tiny-distilbert"),
+    }
+    assert all(p["comparison"]["interval"] for p in record["pairs"] if p["a"] != p["b"])
+    report = (output / "report.md").read_text(encoding="utf-8")
+    for heading in ("One text at a time", "Many texts", "Cold start", "One pass", "Pairs", "Published"):
+        assert f"## {heading}" in report
+
+    again = (small / "tiny-bert", "--texts", table, "--output", output)
+    assert end(*again) == 2
+    assert "--overwrite" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_prepare_proves_and_a_benchmark_does_so_by_itself(small, tmp_path, table, capfd):
+    """--prepare writes graphs and figures; without it, what lacks figures is compared before it is timed."""
+    folder = small / "tiny-bert"
+    assert end(folder, "--prepare", "--engines", "onnx,onnx-int8", "--texts", table) == 0
+    said = capfd.readouterr().out
+    found = json.loads((folder / "halfbert.json").read_text())["agreement"]
+    assert set(found) == {"onnx", "onnx-int8"} and found["onnx"]["rows"] == 40 and found["onnx"]["equal_decisions"] == 1.0
+    assert "onnx: 100.00% of 40 decisions equal to keras" in said
+    assert (folder / "engines" / "onnx" / "graph.onnx").is_file()
+    figure = {**found["onnx"], "equal_decisions": 0.5}
+    manifest = json.loads((folder / "halfbert.json").read_text())
+    (folder / "halfbert.json").write_text(json.dumps({**manifest, "agreement": {"onnx": figure}}))
+    quick = ("--quick", "--repeats", "1", "--seconds", "0.01", "--rows", "8", "--threads", "1", "--scenarios", "cold")
+    where = ("--texts", table, "--output", tmp_path / "results" / "x")
+    assert end(folder, "--engines", "onnx", *quick, *where) == 3  # what was compared and refused is not compared anew
+    said = capfd.readouterr()
+    assert "50.00%" in said.err and "comparing" not in said.out
+
+
+def test_the_worker_makes_texts_of_exactly_so_many_tokens(tiny):
+    from halfbert import load
+    from halfbert.benchmark.worker import _of_length
+
+    user = load(tiny / "tiny-bert", "onnx", "cpu", 1, allow_disagreement=True)
+    text = " ".join(["unbelievably", "hyperparameterised", "cat", "naïve", "日本"] * 40)
+    for tokens in (5, 17, 128):
+        made = _of_length(user, text, tokens)
+        assert user.encode([made]).full_lengths.tolist() == [tokens]
+    assert made.startswith("unbelievably hyperparameterised cat")
+
+
+def test_full_size_is_what_was_published(tensorflow_ready):
+    """110 and 66 million parameters, of which the classifier's few are not counted there."""
+    import transformers
+
+    bert, distilbert = transformers.BertConfig(), transformers.DistilBertConfig()
+    assert (bert.hidden_size, bert.num_hidden_layers, bert.intermediate_size, bert.vocab_size) == (768, 12, 3072, 30522)
+    assert (distilbert.dim, distilbert.n_layers, distilbert.hidden_dim, distilbert.vocab_size) == (768, 6, 3072, 30522)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["predictors/none"], 2, "predictors/none: no such folder"),
+        (["{tiny}/tiny-bert", "--engines", "tflite"], 2, "engine 'tflite': not known"),
+        (["{tiny}/tiny-bert", "{tiny}/tiny-bert"], 2, "two predictors are called 'tiny-bert'"),
+        (["{tiny}/tiny-bert", "--devices", "gpu", "--engines", "onnx-int8", "--allow-disagreement"], 4, "on the gpu"),
+        (["{tiny}/tiny-bert", "--texts", "none.csv"], 2, "none.csv: no such file"),
+        (["{tiny}"], 3, "halfbert.json is missing"),
+    ],
+)
+def test_failures(arguments, code, said, tiny, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    quick = ("--quick", "--rows", "8", "--threads", "1")
+    assert end(*(argument.format(tiny=tiny) for argument in arguments), *quick) == code
+    error = capfd.readouterr().err
+    assert said in error and error.count("\n") == 1 and error.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_altered_predictor(small, tmp_path, capfd):
+    with open(small / "tiny-bert" / "tf_model.h5", "ab") as stream:
+        stream.write(b"x")
+    assert end(small / "tiny-bert", "--output", tmp_path / "x") == 3
+    assert "tf_model.h5" in capfd.readouterr().err
+
+
+def test_a_worker_that_dies_says_why():
+    with pytest.raises(ResourceError, match="the timed process ended with 1: TypeError"):
+        benchmark_process.Worker({}, 1)

@@ -1,0 +1,96 @@
+"""compare.py through its real arguments: killed, gone on with, and what it leaves behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from support import ROOT, end_here, example_rows, script_environment, write_csv
+
+from halfbert.comparison import course as comparison
+
+
+def test_help_needs_no_tensorflow():
+    code = "import sys, compare\ntry: compare.main(['--help'], None)\nexcept SystemExit: print('tensorflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.endswith("False\n") and "--learning-curve" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--text-column", "Reviews"], "has no column 'Reviews'"),
+        (["--contestants", "bert"], "give two at least"),
+        (["--work", "results/compare"], "lies in it"),
+        (["--contestants", "bert=nowhere/at-all,tfidf"], "nowhere/at-all"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_fitted(here, capfd, arguments, says):
+    table = write_csv(here / "things.csv", example_rows(60))
+    assert end_here("--train", table, *arguments, script="compare") in (2, 4)
+    out, err = capfd.readouterr()
+    assert says in err and err.count("\n") == 1 and "running" not in out
+    assert not (here / "results").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny_bert, tiny_distilbert):
+    # Made-up labels on every fourth test row, so that nobody is right everywhere.
+    rows = [(text, "tool" if n >= 120 and n % 4 == 0 else label) for n, (text, label) in enumerate(example_rows(160))]
+    write_csv(here / "things.csv", rows[:120])
+    write_csv(here / "held_out.csv", rows[120:])
+    weights = f"tfidf,distilbert={tiny_distilbert},bert={tiny_bert}"
+    arguments = ["--train", "things.csv", "--test", "held_out.csv", "--contestants", weights, "--epochs", "1", "--seeds", "1"]
+    arguments += ["--lr", "0.003", "--threads", "1", "--distill"]
+    monkeypatch.setattr(comparison, "SPEED_ENGINES", ("onnx",))  # the others start TensorFlow each time
+
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "compare.py"), *arguments],
+        cwd=here,
+        env=script_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    said = [line for line in iter(process.stdout.readline, "student-seed0: running\n") if line]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert [line for line in said if line.endswith(": running\n")] == ["tfidf-seed0: running\n", "bert-seed0: running\n"]
+    assert not (here / "results/compare/things").exists()
+
+    assert end_here(*arguments, script="compare") == 0
+    out = capfd.readouterr().out
+    assert all(f"{name}-seed0: taken over, finished before" in out for name in ("tfidf", "bert"))
+    assert all(f"{name}-seed0 | epoch 1/1" in out for name in ("student", "distilbert")) and "load it" not in out
+    folder = here / "results/compare/things"
+    names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
+    assert names <= {file.name for file in folder.iterdir()}
+    record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    check_record(here, record)
+    assert str(here) not in (folder / "comparison.json").read_text() + (folder / "report.html").read_text()
+
+    assert end_here(*arguments, script="compare") == 2  # a finished report is not replaced unasked
+    assert "already there; --overwrite" in capfd.readouterr().err
+    assert end_here(*arguments, "--overwrite", "--margin", "0.9", script="compare") == 0
+    out = capfd.readouterr().out
+    assert out.count("taken over") == 5 and "running" not in out
+    assert json.loads((folder / "comparison.json").read_text())["verdict"]["ship"] == "tfidf"
+
+
+def check_record(here, record):
+    """The contestants' own records say the same, and every speed was measured."""
+    for contestant in record["contestants"]:
+        (part,) = contestant["parts"]
+        own = json.loads((here / "predictors/compare/things/results" / part / "record.json").read_text())
+        for key in ("macro_f1", "accuracy"):
+            assert contestant["scores"][key]["score"] == pytest.approx(own["test"][key])
+        engine = "scikit-learn" if contestant["name"] == "tfidf" else "onnx"
+        assert [speed["engine"] for speed in contestant["speeds"]] == [engine] and contestant["best_engine"] == engine
+        assert all(np.isfinite(value) and value > 0 for value in contestant["speeds"][0].values() if isinstance(value, float))
+    assert [c["small"] for c in record["comparisons"]] == ["tfidf", "student", "distilbert"]
+    assert record["teaching"]["small"] == "student" and record["verdict"]["reference"] == "bert"
+    assert any("cleanlab" in note for note in record["notes"]) or record["label_errors"]

@@ -1,0 +1,337 @@
+"""distill.py through its real arguments: whole runs of both tasks, what teaches, the control, what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tiny_predictors
+from support import (
+    LABELS,
+    VOCABULARY,
+    WIDTH,
+    end_here,
+    example_rows,
+    record_of,
+    run_script,
+    train_here,
+    weights_of,
+    write_checkpoint,
+    write_csv,
+)
+
+TRAINED_ON = {"files": [{"role": "train", "name": "x.csv", "sha256": "0" * 64, "rows": 9}], "split_seed": 3}
+
+
+@pytest.fixture(scope="session")
+def trained_teacher(tmp_path_factory, tiny_bert, tensorflow_ready):
+    """A tiny BERT that has learnt what an example's label is, not to be changed, and the table it learnt from."""
+    folder = tmp_path_factory.mktemp("teacher")
+    table = write_csv(folder / "things.csv", example_rows(300))
+    where = ("--output", folder / "bert-things", "--results", folder / "results")
+    how = ("--epochs", "12", "--lr", "0.004", "--head", "random", "--seed", "0")
+    train_here("--model", "bert", "--checkpoint", tiny_bert, "--train", table, *where, *how)
+    assert record_of(folder / "results")["test"]["accuracy"] > 0.7
+    return folder / "bert-things", table
+
+
+@pytest.fixture
+def distil(here, monkeypatch):
+    """Run distill.py here; returns the record, the student's folder and what was said."""
+    monkeypatch.setenv("HALFBERT_CACHE", str(here.parent / "cache"))
+
+    def run(folder, *arguments, task="multiclass"):
+        said = train_here("--teacher", folder, *arguments, "--output", "student", script="distill")
+        return record_of(here / "results" / task / "student"), here / "student", said
+
+    return run
+
+
+@pytest.fixture
+def random_teacher(tmp_path, tensorflow_ready):
+    """Make a copy of the tiny BERT predictor with random weights for a task, as if trained on another table."""
+
+    def make(task="multiclass", kind="bert"):
+        folder = tiny_predictors.copy(kind, task, tmp_path / f"{kind}-{task}")
+        tiny_predictors.change_manifest(folder, data=TRAINED_ON, checkpoint={"name": "tiny"}, threshold_rule="gmean")
+        return folder
+
+    return make
+
+
+# Whole runs.
+
+
+def test_a_whole_run_with_its_record(trained_teacher, distil, here):
+    """Teacher, loss parts, unlabelled texts, control and worth stand in the record; the student is a predictor like others."""
+    folder, table = trained_teacher
+    test_texts = [text for text, _ in example_rows(40, seed=8)]
+    test = write_csv(here / "test.csv", [*zip(test_texts, LABELS * 13 + LABELS[:1], strict=True)])
+    unlabelled = [*(text for text, _ in example_rows(60, seed=9)), "the old cat", "The  old cat", *test_texts[:5]]
+    more = write_csv(here / "more.csv", [(text,) for text in unlabelled], ("text",))
+    how = ("--train", table, "--test", test, "--unlabelled", more, "--epochs", "2", "--lr", "0.003")
+    record, student, said = distil(folder, *how)
+
+    found = record["distillation"]
+    told = json.loads((folder / "halfbert.json").read_text())
+    assert found["teacher"]["name"] == "bert-things" and found["teacher"]["engine"] in ("onnx", "onnx-int8")
+    assert found["teacher"]["weights_sha256"] == told["files"]["tf_model.h5"]
+    assert found["layers"] == [0] and found["temperature"] == 2.0
+    assert found["weights"] == {"soft": 5.0, "supervised": 2.0, "cosine": 1.0}
+    in_train = {text for text, _ in example_rows(300)}
+    used = {text for text in unlabelled if text not in in_train and text not in test_texts} - {"The  old cat"}
+    assert found["unlabelled"]["rows"] == 67 and found["unlabelled"]["used"] == len(used)
+    assert found["unlabelled"]["leaks_dropped"] == 5 and "5 dropped that stand in the validation or test rows" in said
+    for row in record["epochs"]:
+        parts = [row[f"train_{part}"] for part in ("soft", "supervised", "cosine")]
+        assert row["train_loss"] == pytest.approx(5 * parts[0] + 2 * parts[1] + parts[2], rel=1e-4)
+    assert [row["epoch"] for row in found["control"]["epochs"]] == [1, 2]
+    for score in ("accuracy", "macro_f1"):
+        worth = found["worth"][score]
+        assert worth["first"] == pytest.approx(record["test"][score])
+        assert worth["second"] == pytest.approx(found["control"]["test"][score])
+        assert worth["low"] <= worth["difference"] <= worth["high"] and worth["rows"] == 40
+    assert f"the teacher, bert-things (also on {len(used)} texts without labels): accuracy" in said
+    assert "the teacher, bert-things" in (student / "README.md").read_text() and "paired bootstrap over 40 test rows" in said
+    assert record["options"]["maxlen"] == told["maxlen"] and record["timing"]["teacher_seconds"] > 0
+    manifest = json.loads((student / "halfbert.json").read_text())
+    assert manifest["teacher"]["name"] == "bert-things" and manifest["labels"] == list(LABELS)
+
+    import halfbert
+
+    texts = ["the old cat", "a drill"]
+    answers = halfbert.load(student, "keras").predict_proba(texts)
+    np.testing.assert_allclose(answers, halfbert.load(student, "ktrain").predict_proba(texts), atol=1e-5)
+
+
+def test_the_student_of_many_labels(random_teacher, distil, here):
+    """Its labels, thresholds' rule and task are the teacher's; the order of the table's columns is of no matter."""
+    folder = random_teacher("multilabel")
+    rows = [(text, *(int(label == other) for other in reversed(LABELS))) for text, label in example_rows(80)]
+    table = write_csv(here / "tags.csv", rows, ("text", *reversed(LABELS)))
+    record, student, said = distil(folder, "--train", table, "--epochs", "1", task="multilabel")
+    assert record["task"] == "multilabel" and record["data"]["labels"] == list(LABELS)
+    assert record["options"]["threshold"] == "gmean" and record["options"]["split_seed"] == 3
+    manifest = json.loads((student / "halfbert.json").read_text())
+    assert manifest["threshold_rule"] == "gmean" and len(manifest["thresholds"]) == 3
+    assert set(record["distillation"]["worth"]) == {"micro_f1", "macro_f1"} and "micro F1" in said
+    assert record["epochs"][0]["train_soft"] > 0
+
+
+# What teaches.
+
+
+def test_the_student_learns_from_the_teacher_on_unlabelled_rows_alone(trained_teacher, distil, here):
+    """The labels are wrong and weigh nothing: what the student answers right, the teacher has taught it."""
+    folder, _ = trained_teacher
+    table = write_csv(here / "wrong.csv", [(text, LABELS[number % 3]) for number, (text, _) in enumerate(example_rows(61)[1:])])
+    test = write_csv(here / "test.csv", example_rows(150, seed=8))
+    more = write_csv(here / "more.csv", [(text,) for text, _ in example_rows(600, seed=9)], ("text",))
+    how = ("--train", table, "--test", test, "--unlabelled", more, "--layers", "0,1", "--weight-supervised", "0")
+    record, _, _ = distil(folder, *how, "--epochs", "4", "--lr", "0.003", "--head", "random")
+    assert "train_supervised" not in record["epochs"][0]
+    worth = record["distillation"]["worth"]["accuracy"]
+    assert worth["first"] > 0.7 and worth["low"] > 0.1
+
+
+def test_the_control_is_the_same_student_without_the_teacher(trained_teacher, distil, here, tmp_path):
+    """Its epochs are those of a training run on the teacher's DistilBERT form."""
+    folder, table = trained_teacher
+    how = ("--train", table, "--epochs", "2", "--lr", "0.003", "--rows", "60")
+    record, _, _ = distil(folder, *how, "--keep", "2")
+    from halfbert.models import checkpoints
+    from halfbert.models import weights as encoder
+
+    encoder.export_safetensors(encoder.read(folder), tmp_path / "bert")
+    checkpoints.distilbert_form(tmp_path / "bert", tmp_path / "form", [0, 1])
+    maxlen = ("--maxlen", str(record["options"]["maxlen"]))
+    train_here("--model", "distilbert", "--checkpoint", tmp_path / "form", *how, *maxlen, "--output", "plain")
+    plain = record_of(here / "results" / "multiclass" / "plain")
+    for mine, theirs in zip(record["distillation"]["control"]["epochs"], plain["epochs"], strict=True):
+        assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
+    assert record["distillation"]["control"]["test"]["accuracy"] == pytest.approx(plain["test"]["accuracy"], abs=0.04)
+
+
+def test_no_control_and_a_student_of_ones_own(trained_teacher, distil, tiny_distilbert):
+    folder, table = trained_teacher
+    how = ("--train", table, "--rows", "30", "--epochs", "1", "--no-control", "--temperature", "1", "--weight-cosine", "0")
+    record, student, said = distil(folder, *how, "--checkpoint", tiny_distilbert)
+    found = record["distillation"]
+    assert found["control"] is None and found["worth"] is None and "without the teacher" not in said
+    assert found["layers"] is None and found["temperature"] == 1.0 and "train_cosine" not in record["epochs"][0]
+    assert record["checkpoint"]["name"] == tiny_distilbert.name and record["model"] == "distilbert"
+    assert "the student keeps" in said and weights_of(student)
+
+
+def test_a_signal_in_the_control_costs_the_control_alone(trained_teacher, distil, here, monkeypatch):
+    from halfbert.system.console import Stopped
+    from halfbert.training import fit as training
+
+    folder, table = trained_teacher
+    begin, epochs = training.BestEpoch.on_epoch_begin, []
+
+    def interrupted(self, epoch, logs=None):
+        epochs.append(epoch)
+        if len(epochs) == 2:
+            self.stop._handle(15, None)
+        begin(self, epoch, logs)
+
+    monkeypatch.setattr(training.BestEpoch, "on_epoch_begin", interrupted)
+    with pytest.raises(Stopped):
+        distil(folder, "--train", table, "--rows", "30", "--epochs", "1")
+    record = record_of(here / "results" / "multiclass" / "student")
+    assert record["test"] and record["stopped"] is None and record["distillation"]["control"] is None
+    assert (here / "student" / "halfbert.json").is_file()
+
+
+# What is refused.
+
+
+def refused(capsys, *arguments) -> tuple[int, str]:
+    code = end_here(*arguments, "--output", "student", script="distill")
+    return code, capsys.readouterr().err
+
+
+def test_what_does_not_fit_the_teacher_is_named(random_teacher, trained_teacher, here, capsys, tiny_bert, tmp_path):
+    folder = random_teacher()
+    table = write_csv(here / "things.csv", example_rows(60))
+    assert refused(capsys, "--teacher", tiny_bert, "--train", table)[0] == 3
+    assert refused(capsys, "--teacher", "nowhere", "--train", table)[0] == 2
+    other = write_csv(here / "other.csv", [(text, label.replace("tool", "robot")) for text, label in example_rows(60)])
+    code, line = refused(capsys, "--teacher", folder, "--train", other)
+    assert code == 2 and 'lacks "tool"' in line and 'has besides "robot"' in line
+    own = write_checkpoint(tmp_path / "own", "distilbert")
+    (own / "vocab.txt").write_text("\n".join([*VOCABULARY[:-1], "spade"]) + "\n")
+    code, line = refused(capsys, "--teacher", folder, "--train", table, "--checkpoint", own)
+    assert code == 2 and "its tokenizer is not that of the teacher" in line
+    code, line = refused(capsys, "--teacher", random_teacher(kind="distilbert"), "--train", table)
+    assert code == 2 and "a DistilBERT already" in line
+    code, line = refused(capsys, "--teacher", folder, "--train", table, "--keep", "3")
+    assert code == 2 and "layers 0 to 1" in line
+    assert not list(here.glob("student*")) and not (here / "results").exists()
+
+
+def test_the_student_is_not_tested_on_what_the_teacher_learnt(trained_teacher, here, capsys):
+    folder, table = trained_teacher
+    code, line = refused(capsys, "--teacher", folder, "--train", table, "--split-seed", "5")
+    assert code == 2 and "its own is 0" in line
+    other = write_csv(here / "other.csv", example_rows(60, seed=4))
+    code, line = refused(capsys, "--teacher", folder, "--train", other, "--test", table)
+    assert code == 2 and "was trained on this file" in line
+    copied = shutil.copytree(folder, here / "teacher")
+    told = json.loads((copied / "halfbert.json").read_text())["data"]
+    told["files"].append({"role": "test", "sha256": "1" * 64})
+    tiny_predictors.change_manifest(copied, data=told)
+    code, line = refused(capsys, "--teacher", copied, "--train", table)
+    assert code == 2 and "trained on all its rows" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--layers", "0", "--keep", "1"], "give one of them"),
+        (["--keep", "1", "--model", "bert"], "give one of them"),
+        (["--weight-soft", "0", "--weight-cosine", "0"], "teaches nothing"),
+        (["--objective", "mlm", "--train", "a.csv"], "--output"),
+        (["--objective", "mlm", "--train", "a.csv", "--output", "a", "--test", "b.csv"], "--test: is of no use"),
+        (["--layers", "0,x"], "'x' is not an integer"),
+        (["--temperature", "0"], "above 0"),
+        (["--label-columns", "a,b"], "one label a text"),
+    ],
+)
+def test_options_that_go_not_together(random_teacher, here, capsys, arguments, told):
+    code = end_here("--teacher", random_teacher(), *arguments, script="distill")
+    assert code == 2 and told in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_help_answers_without_tensorflow(tmp_path):
+    done = run_script("--help", cwd=tmp_path, script="distill.py")
+    assert done.returncode == 0 and "--unlabelled FILE" in done.stdout
+
+
+# The pre-training objective.
+
+
+def hand_made_bert(folder):
+    """A BERT that says of a hidden word what the others of its text say most: its last layer is their mean.
+
+    The first layer does nothing, so a student of that layer alone has everything to learn.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    write_checkpoint(folder, "bert")
+    weights = {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    for name, value in weights.items():
+        if "LayerNorm.weight" not in name and "word_embeddings" not in name:
+            value *= 0
+    for part in ("self.value", "output.dense"):
+        weights[f"bert.encoder.layer.1.attention.{part}.weight"] += 1.5 * np.eye(WIDTH, dtype="f")
+    words = np.random.default_rng(1).normal(0, 1, (len(VOCABULARY), WIDTH)).astype("f")
+    words -= words.mean(axis=1, keepdims=True)
+    weights["bert.embeddings.word_embeddings.weight"] = words
+    bias = np.where(np.arange(len(VOCABULARY)) < 5, -30, 0).astype("f")  # never [CLS], [SEP], [MASK]
+    head = {"transform.dense.weight": np.eye(WIDTH), "transform.dense.bias": np.zeros(WIDTH), "bias": bias}
+    head |= {"transform.LayerNorm.weight": np.ones(WIDTH), "transform.LayerNorm.bias": np.zeros(WIDTH)}
+    weights |= {f"cls.predictions.{name}": np.asarray(value, "f") for name, value in head.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def test_the_general_students_perplexity_falls_towards_its_teachers(here, tmp_path, tensorflow_ready):
+    """Texts of one word again and again; the checkpoint that is made is one that --checkpoint takes."""
+    bert = hand_made_bert(tmp_path / "bert")
+    words = VOCABULARY[5:]
+    texts = write_csv(here / "texts.csv", [(" ".join([word] * times),) for word in words for times in range(4, 14)], ("text",))
+    how = ("--objective", "mlm", "--teacher", bert, "--train", texts, "--layers", "0", "--epochs", "8", "--lr", "0.01")
+    said = train_here(*how, "--output", "general", script="distill")
+    record = json.loads((here / "general" / "distillation.json").read_text())
+    found = record["perplexity"]
+    assert found["teacher"] < 5 and found["start"] > 4 * found["teacher"]
+    assert found["student"] - found["teacher"] < 0.3 * (found["start"] - found["teacher"])
+    assert record["epochs"][-1]["train_soft"] < 0.8 * record["epochs"][0]["train_soft"]
+    assert record["epochs"][record["best_epoch"] - 1]["val_perplexity"] == found["student"] and "perplexity" in said
+
+    from safetensors.numpy import load_file
+
+    made = load_file(here / "general" / "model.safetensors")
+    assert made["vocab_transform.weight"].shape == (WIDTH, WIDTH)
+    table = write_csv(here / "things.csv", example_rows(60))
+    how = ("--train", table, "--epochs", "1", "--lr", "1e-9", "--head", "random")
+    train_here("--model", "distilbert", "--checkpoint", "general", *how)
+    name = next(name for name in weights_of(here / "predictors/distilbert-things") if "word_embeddings" in name)
+    trained = weights_of(here / "predictors/distilbert-things")[name]
+    np.testing.assert_allclose(trained, made["distilbert.embeddings.word_embeddings.weight"], atol=1e-6)
+
+
+def test_the_checkpoint_written_says_what_the_student_said(here, tmp_path, tensorflow_ready):
+    """Its perplexity, loaded again, is the one recorded: kernels stand the right way round."""
+    import transformers
+
+    from halfbert.distillation import pretraining as masked_language
+    from halfbert.models import batching
+
+    bert = hand_made_bert(tmp_path / "bert")
+    texts = [" ".join([word] * 6) for word in VOCABULARY[5:]]
+    table = write_csv(here / "texts.csv", [(text,) for text in texts], ("text",))
+    val = write_csv(here / "val.csv", [(f"{text} {text}",) for text in texts], ("text",))
+    how = ("--objective", "mlm", "--teacher", bert, "--train", table, "--val", val, "--keep", "2", "--epochs", "1")
+    train_here(*how, "--lr", "0.01", "--output", "general", script="distill")
+    record = json.loads((here / "general" / "distillation.json").read_text())
+    tokenizer = transformers.AutoTokenizer.from_pretrained(here / "general")
+    model = masked_language.load(transformers.TFDistilBertForMaskedLM, here / "general")
+    encoded, _ = batching.encode(tokenizer, [f"{text} {text}" for text in texts], record["maxlen"])
+    found = masked_language.perplexity(model, encoded, masked_language.hiding(tokenizer))
+    assert found == pytest.approx(record["perplexity"]["student"], rel=1e-4)
+
+
+def test_a_teacher_without_a_masked_language_head_is_refused(here, tiny_bert, capsys):
+    texts = write_csv(here / "texts.csv", [(text,) for text, _ in example_rows(30)], ("text",))
+    arguments = ("--objective", "mlm", "--train", texts, "--output", "general")
+    for teacher in (tiny_bert, "mini"):
+        assert end_here("--teacher", teacher, *arguments, script="distill") == 2
+        assert "has no masked-language head" in capsys.readouterr().err
+    for nowhere, code in (("./nowhere", 2), ("nobody/nothing", 4)):
+        assert end_here("--teacher", nowhere, *arguments, script="distill") == code
+        line = capsys.readouterr().err
+        assert f"--teacher {nowhere}" in line and "--checkpoint" not in line and not (here / "general").exists()

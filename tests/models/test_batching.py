@@ -1,0 +1,208 @@
+"""Batches of like length, and encoded texts: plain numpy, and the Rust tokenizer."""
+
+import math
+import string
+
+import numpy as np
+import pytest
+
+from halfbert.models import batching
+
+EMOJI = "😀"
+UNUSUAL_TEXTS = [
+    "",
+    " \t\n",
+    "Zoë's café, naïve?",
+    "cafe\u0301",  # the accent as a character of its own
+    "東京 is big",
+    "مرحبا",
+    EMOJI,
+    f"so {EMOJI}{EMOJI} happy",
+    "👩\u200d👩\u200d👧 family",  # one picture, five code points
+    "zero\u200bwidth no\u00a0break",
+    "x" * 300,  # longer than a word may be for the tokenizer
+    "[SEP] [CLS] [PAD]",
+    "a\x00b",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """A tokenizer that knows every letter, so that any word becomes one token a letter."""
+    from transformers import BertTokenizerFast
+
+    letters = [*string.ascii_lowercase, *string.digits, *string.punctuation, "東", EMOJI]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *("##" + letter for letter in letters)]
+    file = tmp_path_factory.mktemp("vocabulary") / "vocab.txt"
+    file.write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    return BertTokenizerFast(vocab_file=str(file), do_lower_case=True)
+
+
+def random_lengths(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(2, 129, rows)
+
+
+def rows_of(encoded: batching.EncodedTexts) -> list[list[int]]:
+    return [encoded.ids[start:end].tolist() for start, end in zip(encoded.starts[:-1], encoded.starts[1:], strict=True)]
+
+
+# -- batches for training
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size"), [(1, 16), (15, 16), (16, 16), (17, 16), (100, 1), (803, 16), (1000, 7), (2000, 8)]
+)
+def test_each_row_stands_in_an_epoch_exactly_once(rows, batch_size):
+    generator = np.random.default_rng(0)
+    for _ in range(3):
+        batches = batching.epoch_batches(random_lengths(rows), batch_size, generator)
+        assert batches.shape == (math.ceil(rows / batch_size), batch_size)
+        assert batches.dtype == np.int32
+        assert np.array_equal(np.sort(batches[batches >= 0]), np.arange(rows))
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(1, 16), (803, 16), (1601, 16), (1000, 7)])
+def test_one_batch_at_most_is_not_full(rows, batch_size):
+    batches = batching.epoch_batches(random_lengths(rows), batch_size, np.random.default_rng(0))
+    sizes = (batches >= 0).sum(axis=1)
+    assert sizes.min() > 0
+    assert (sizes < batch_size).sum() == (rows % batch_size > 0)
+
+
+def test_the_order_is_new_each_epoch():
+    lengths, generator = random_lengths(4000), np.random.default_rng(0)
+    first, second = (batching.epoch_batches(lengths, 8, generator) for _ in range(2))
+    assert not np.array_equal(first, second)
+    company = {frozenset(batch) for batch in first.tolist()} & {frozenset(batch) for batch in second.tolist()}
+    assert len(company) < 5, "the same rows should not meet in the same batch epoch after epoch"
+
+
+def test_batches_come_in_no_order_of_length():
+    lengths = random_lengths(800)
+    means = lengths[batching.epoch_batches(lengths, 8, np.random.default_rng(0))].mean(axis=1)
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
+
+
+def test_rows_of_equal_length_are_shuffled_among_themselves():
+    batches = batching.epoch_batches(np.full(64, 5), 8, np.random.default_rng(0))
+    assert not np.array_equal(np.sort(batches.ravel()), batches.ravel())
+
+
+@pytest.mark.parametrize("rows", [800, 5000])
+def test_rows_of_like_length_share_a_batch(rows):
+    lengths = random_lengths(rows)
+    batches = batching.epoch_batches(lengths, 16, np.random.default_rng(0))
+    padded = sum(lengths[batch[batch >= 0]].max() * (batch >= 0).sum() for batch in batches)
+    # A small table is sorted in shorter runs, so that its batches change from epoch to epoch.
+    assert padded / lengths.sum() < (1.10 if rows <= 800 else 1.05)
+    shuffled = np.random.default_rng(0).permutation(rows)[: rows // 16 * 16].reshape(-1, 16)
+    assert padded < 0.6 * (lengths[shuffled].max(axis=1) * 16).sum()
+
+
+def test_seeds_repeat_and_differ():
+    lengths = random_lengths(100)
+    batches = [batching.epoch_batches(lengths, 8, np.random.default_rng(seed)) for seed in (3, 3, 4)]
+    assert np.array_equal(batches[0], batches[1])
+    assert not np.array_equal(batches[0], batches[2])
+
+
+# -- encoding
+
+
+@pytest.mark.parametrize("maxlen", [2, 3, 7, 20, 512])
+def test_texts_are_cut_as_the_tokenizer_itself_cuts_them(tokenizer, maxlen):
+    generator = np.random.default_rng(maxlen)
+    alphabet = list(string.ascii_letters + "  ,.!'" + EMOJI)
+    texts = ["".join(generator.choice(alphabet, size)) for size in generator.integers(0, 60, 200)] + UNUSUAL_TEXTS
+    encoded, used = batching.encode(tokenizer, texts, maxlen)
+    assert used == maxlen
+    assert rows_of(encoded) == [tokenizer(text, truncation=True, max_length=maxlen)["input_ids"] for text in texts]
+    assert encoded.lengths.max() <= maxlen
+    assert encoded.full_lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in texts]
+    assert (encoded.ids.dtype, encoded.starts.dtype, encoded.full_lengths.dtype) == (np.int32, np.int64, np.int64)
+
+
+def test_unusual_texts_are_encoded_each_as_if_alone(tokenizer):
+    encoded, _ = batching.encode(tokenizer, UNUSUAL_TEXTS, 400)
+    assert rows_of(encoded) == [tokenizer(text)["input_ids"] for text in UNUSUAL_TEXTS]
+    emoji = rows_of(encoded)[UNUSUAL_TEXTS.index(EMOJI)]
+    assert tokenizer.convert_ids_to_tokens(emoji) == ["[CLS]", EMOJI, "[SEP]"]
+
+
+def test_an_empty_text_is_two_special_tokens(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["", "ab"], 16)
+    assert encoded.lengths.tolist() == [2, 4]
+    assert tokenizer.convert_ids_to_tokens(rows_of(encoded)[0]) == ["[CLS]", "[SEP]"]
+
+
+def test_an_empty_list_has_no_rows(tokenizer):
+    encoded, maxlen = batching.encode(tokenizer, [], None)
+    assert (len(encoded.lengths), len(encoded.ids), maxlen) == (0, 0, 512)
+    assert encoded.cut_share == 0.0
+
+
+def test_automatic_maxlen_is_the_99th_percentile(tokenizer):
+    # 990 texts of 3 + 2 tokens and 10 of 50 + 2: the 0.99 quantile lies at 5.47, between the two.
+    encoded, maxlen = batching.encode(tokenizer, ["a b c"] * 990 + ["a " * 50] * 10, None)
+    assert maxlen == 6
+    assert encoded.cut_share == pytest.approx(0.01)
+    assert set(encoded.lengths.tolist()) == {5, 6}
+
+
+def test_automatic_maxlen_cuts_nothing_where_all_are_alike(tokenizer):
+    encoded, maxlen = batching.encode(tokenizer, ["a b c"] * 20, None)
+    assert (maxlen, encoded.cut_share) == (5, 0.0)
+
+
+def test_automatic_maxlen_is_at_most_512(tokenizer):
+    encoded, maxlen = batching.encode(tokenizer, ["a " * 600, "b " * 700, "c"], None)
+    assert maxlen == 512
+    assert encoded.lengths.tolist() == [512, 512, 3]
+    assert encoded.full_lengths.tolist() == [602, 702, 3]
+
+
+def test_cut_share_counts_the_texts_that_lost_tokens(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["a", "a b", "a b c", "a b c d"], 4)
+    assert encoded.cut_share == pytest.approx(0.5)  # a text of exactly maxlen tokens is whole
+
+
+# -- padding, and batches for predicting
+
+
+def test_padded_gives_ids_and_mask_of_the_rows_asked_for(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["a b c", "", "d", "e f g h i j"], 16)
+    rows = np.array([2, 0, 1, 2])
+    ids, mask = encoded.padded(rows)
+    expected = [rows_of(encoded)[row] for row in rows]
+    assert ids.tolist() == [row + [0] * (5 - len(row)) for row in expected]
+    assert mask.tolist() == [[1] * len(row) + [0] * (5 - len(row)) for row in expected]
+    assert (ids.dtype, mask.dtype) == (np.int32, np.int32)
+
+
+def test_padded_of_no_rows_is_empty(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["a b"], 16)
+    ids, mask = encoded.padded(np.array([], np.int64))
+    assert ids.shape == mask.shape == (0, 0)
+
+
+@pytest.mark.parametrize("tokens", [1, 128, 500, 4096, 10**9])
+def test_predicting_covers_each_row_once_within_the_token_budget(tokens):
+    lengths = random_lengths(777)
+    batches = batching.batches_in_order_of_length(lengths, tokens)
+    assert np.array_equal(np.sort(np.concatenate(batches)), np.arange(777))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * lengths[batch].max() <= tokens  # a row longer than the budget goes alone
+
+
+def test_predicting_begins_with_the_longest():
+    lengths = random_lengths(100)
+    order = np.concatenate(batching.batches_in_order_of_length(lengths, 300))
+    assert np.array_equal(lengths[order], np.sort(lengths)[::-1])
+
+
+def test_predicting_uses_few_batches():
+    assert len(batching.batches_in_order_of_length(np.full(1000, 16), 4096)) == math.ceil(1000 / 256)
+
+
+def test_predicting_no_rows_needs_no_batch():
+    assert batching.batches_in_order_of_length(np.array([], np.int64), 4096) == []

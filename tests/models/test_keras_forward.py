@@ -1,0 +1,331 @@
+"""The forward pass written for training, held against the stock transformers models: answers, gradients, dropout."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import ROOT, VOCABULARY, WIDTH, script_environment
+
+pytestmark = pytest.mark.usefixtures("tensorflow_ready")
+LABEL_COUNT = 3
+DROPOUTS = {
+    "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
+    "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
+}
+BATCHES = {
+    "one text": [5],
+    "no padding": [7, 7, 7],
+    "several lengths": [2, 9, 14, 3],
+    "much padding": [2, 60],
+    "shortest text": [2],
+}
+
+
+def load(checkpoint: Path, labels: int = LABEL_COUNT, **changes):
+    """The stock model of a tiny checkpoint, its head the same each time."""
+    import tensorflow as tf
+    from transformers import AutoConfig, TFAutoModelForSequenceClassification
+
+    tf.keras.utils.set_random_seed(0)
+    config = AutoConfig.from_pretrained(checkpoint, num_labels=labels, **changes)
+    model = TFAutoModelForSequenceClassification.from_pretrained(checkpoint, config=config)
+    # Heads begin near zero; larger weights make differences visible.
+    generator = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        if "classifier" in variable.name or "pooler" in variable.name:
+            variable.assign(generator.normal(0, 0.3, variable.shape))
+    return model
+
+
+def kind(checkpoint: Path) -> str:
+    return checkpoint.name.removeprefix("tiny-")
+
+
+def batch_of(lengths: list[int], seed: int = 0) -> dict:
+    """Random token ids of the given lengths, padded; the model's own fixed first and last token do not matter here."""
+    import tensorflow as tf
+
+    mask = (np.arange(max(lengths)) < np.array(lengths)[:, None]).astype(np.int32)
+    ids = np.random.default_rng(seed).integers(4, len(VOCABULARY), mask.shape, dtype=np.int32) * mask
+    return {"input_ids": tf.constant(ids), "attention_mask": tf.constant(mask)}
+
+
+def answers_and_gradients(model, call, features: dict, training: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Logits, and the gradient of every variable under a loss that weighs each logit differently; in a graph, as in a fit."""
+    import tensorflow as tf
+
+    @tf.function
+    def run():
+        with tf.GradientTape() as tape:
+            logits = call(features, training=training)
+            weights = tf.reshape(tf.range(tf.size(logits), dtype=tf.float32), tf.shape(logits))
+            loss = tf.reduce_mean(tf.sin(logits) * (1.0 + weights))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        return logits, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    logits, gradients = run()
+    names = [variable.name.partition("/")[2] for variable in model.trainable_variables]  # less the model's own, numbered name
+    return logits.numpy(), dict(zip(names, (gradient.numpy() for gradient in gradients), strict=True))
+
+
+def stock(model):
+    return lambda features, training: model(features, training=training).logits
+
+
+def assert_equal_to_stock(model, features: dict, training: bool) -> None:
+    from halfbert.models import keras_forward as training_graph
+
+    logits, gradients = answers_and_gradients(model, training_graph.forward(model), features, training)
+    expected_logits, expected_gradients = answers_and_gradients(model, stock(model), features, training)
+    assert logits.dtype == np.float32
+    np.testing.assert_allclose(logits, expected_logits, atol=2e-5)
+    assert len(gradients) == len(expected_gradients) == len(model.trainable_variables)
+    largest = max(np.abs(gradient).max() for gradient in expected_gradients.values())
+    for name, expected in expected_gradients.items():
+        assert gradients[name].shape == expected.shape, name
+        # A key's bias has no effect on a softmax, so its true gradient is 0: hence a tolerance from the other gradients.
+        tolerance = 1e-4 * np.abs(expected).max() + 1e-6 * largest
+        np.testing.assert_allclose(gradients[name], expected, rtol=0, atol=tolerance, err_msg=name)
+
+
+# -- answers and gradients
+
+
+@pytest.fixture(scope="module")
+def model(tensorflow_ready, tiny_checkpoint):
+    return load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def model_without_dropout(tensorflow_ready, tiny_checkpoint):
+    return load(tiny_checkpoint, **dict.fromkeys(DROPOUTS[kind(tiny_checkpoint)], 0.0))
+
+
+@pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
+def test_answers_and_gradients_equal_the_stock_model_s(model, lengths):
+    assert_equal_to_stock(model, batch_of(lengths), training=False)
+
+
+@pytest.mark.parametrize("lengths", [BATCHES["several lengths"], BATCHES["one text"]], ids=["several lengths", "one text"])
+def test_so_they_do_in_training_without_dropout(model_without_dropout, lengths):
+    assert_equal_to_stock(model_without_dropout, batch_of(lengths), training=True)
+
+
+def test_padding_changes_no_answer(model):
+    from halfbert.models import keras_forward as training_graph
+
+    call = training_graph.forward(model)
+    features = batch_of([4, 30, 9])
+    together = call(features, training=False).numpy()
+    for row, length in enumerate([4, 30, 9]):
+        alone = {name: values[row : row + 1, :length] for name, values in features.items()}
+        np.testing.assert_allclose(call(alone, training=False).numpy()[0], together[row], atol=1e-5)
+
+
+def test_one_graph_serves_all_shapes(model):
+    import tensorflow as tf
+
+    from halfbert.models import keras_forward as training_graph
+
+    call = training_graph.forward(model)
+    shapes = {name: tf.TensorSpec([None, None], tf.int32) for name in ("input_ids", "attention_mask")}
+    graph = tf.function(lambda features: call(features, training=False), input_signature=[shapes])
+    for lengths in BATCHES.values():
+        expected = model(batch_of(lengths), training=False).logits.numpy()
+        np.testing.assert_allclose(graph(batch_of(lengths)).numpy(), expected, atol=2e-5)
+
+
+def test_it_reads_the_weights_of_the_moment(model):
+    from halfbert.models import keras_forward as training_graph
+
+    call, features = training_graph.forward(model), batch_of([5, 3])
+    before = model.get_weights()
+    try:
+        model.set_weights([weights * 0.5 for weights in before])
+        expected = model(features, training=False).logits.numpy()
+        np.testing.assert_allclose(call(features, training=False).numpy(), expected, atol=1e-5)
+    finally:
+        model.set_weights(before)
+
+
+def test_it_supports_published_checkpoints_and_declines_others(tiny_bert, tiny_distilbert):
+    from halfbert.models import keras_forward as training_graph
+
+    assert training_graph.supports(load(tiny_bert))
+    assert training_graph.supports(load(tiny_distilbert))
+    assert not training_graph.supports(load(tiny_bert, hidden_act="gelu_new"))
+    assert not training_graph.supports(load(tiny_bert, position_embedding_type="relative_key"))
+    assert not training_graph.supports(load(tiny_distilbert, activation="relu"))
+
+
+# -- dropout
+
+
+def with_one_dropout(checkpoint: Path, name: str, rate: float, labels: int = LABEL_COUNT):
+    return load(checkpoint, labels, **{**dict.fromkeys(DROPOUTS[kind(checkpoint)], 0.0), name: rate})
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["hidden", "attention", "classifier"])
+def test_dropout_spreads_the_answers_as_the_stock_model_s_does(tiny_checkpoint, which):
+    """The same text thousands of times in a batch: each copy draws noise of its own, and the stock model tells how much."""
+    import tensorflow as tf
+
+    from halfbert.models import keras_forward as training_graph
+
+    model = with_one_dropout(tiny_checkpoint, DROPOUTS[kind(tiny_checkpoint)][which], 0.3)
+    copies = 16_000
+    features = {name: tf.repeat(values, copies, axis=0) for name, values in batch_of([6]).items()}
+    drawn = []
+    for seed, call in enumerate((training_graph.forward(model), stock(model))):
+        tf.keras.utils.set_random_seed(seed)
+        drawn.append(call(features, training=True).numpy())
+    ours, theirs = drawn
+    spread = theirs.std(axis=0)
+    assert spread.min() > 0.01, "the dropout of this part has no effect: the test tests nothing"
+    np.testing.assert_array_less(np.abs(ours.mean(axis=0) - theirs.mean(axis=0)), 6 * spread * np.sqrt(2 / copies))
+    np.testing.assert_allclose(ours.std(axis=0), spread, rtol=0.05)
+
+
+@pytest.fixture(scope="module", params=[0.1, 0.5])
+def dropped(request, tensorflow_ready, tiny_checkpoint):
+    """A model whose logits are its pooled state after dropout at a rate; with that rate, and the state without dropout."""
+    name = DROPOUTS[kind(tiny_checkpoint)][2]
+    model = with_one_dropout(tiny_checkpoint, name, request.param, labels=WIDTH)
+    for variable in model.classifier.trainable_variables:
+        variable.assign(np.eye(WIDTH) if len(variable.shape) == 2 else np.zeros(WIDTH))
+    features = batch_of([5] * 500)
+    return model, request.param, features, model(features, training=False).logits.numpy()
+
+
+def test_dropout_drops_the_asked_share_and_scales_the_rest(dropped):
+    from halfbert.models import keras_forward as training_graph
+
+    model, rate, features, state = dropped
+    answers = training_graph.forward(model)(features, training=True).numpy()
+    alive = np.abs(state) > 1e-3  # DistilBERT's head has a ReLU, so there are zeros without dropout
+    kept = np.abs(answers) > 1e-4
+    # The rate is rounded to 1/256: 0.1 becomes 26/256.
+    exact = round(rate * 256) / 256
+    assert abs(exact - rate) < 0.002
+    assert (~kept)[alive].mean() == pytest.approx(rate, abs=0.015)
+    np.testing.assert_allclose(answers[alive & kept], state[alive & kept] / (1 - exact), atol=1e-4)
+    assert np.abs(answers).mean() == pytest.approx(np.abs(state).mean(), rel=0.03), "the mean is preserved"
+
+
+def test_dropout_is_different_in_each_row_and_each_step(dropped):
+    import tensorflow as tf
+
+    from halfbert.models import keras_forward as training_graph
+
+    model, rate, features, state = dropped
+    call = training_graph.forward(model)
+    step = tf.function(lambda: call(features, training=True))  # traced once: the noise must still be new
+    alive = np.abs(state) > 1e-3
+    first, second = (np.abs(step().numpy()) > 1e-4 for _ in range(2))
+    differing = 2 * rate * (1 - rate)  # share of elements that two independent draws treat differently
+    assert (first != second)[alive].mean() == pytest.approx(differing, rel=0.15)
+    both = alive[:-1] & alive[1:]
+    assert (first[:-1] != first[1:])[both].mean() == pytest.approx(differing, rel=0.15)
+
+
+def test_seeds_repeat_dropout(dropped):
+    import tensorflow as tf
+
+    from halfbert.models import keras_forward as training_graph
+
+    model, _, features, _ = dropped
+    call = training_graph.forward(model)
+    drawn = []
+    for seed in (1, 1, 2):
+        tf.keras.utils.set_random_seed(seed)
+        step = tf.function(lambda: call(features, training=True))
+        drawn.append(np.stack([step().numpy(), step().numpy()]))
+    assert np.array_equal(drawn[0], drawn[1])
+    assert not np.array_equal(drawn[0], drawn[2])
+
+
+def test_no_dropout_outside_training(model):
+    from halfbert.models import keras_forward as training_graph
+
+    call, features = training_graph.forward(model), batch_of([9, 5])
+    assert np.array_equal(call(features, training=False).numpy(), call(features, training=False).numpy())
+    assert not np.array_equal(call(features, training=True).numpy(), call(features, training=True).numpy())
+
+
+# -- what is saved, and other precisions
+
+
+def test_training_changes_no_name_of_a_saved_weight(tiny_checkpoint, tmp_path):
+    import h5py
+    import tensorflow as tf
+
+    from halfbert.training import fit as training
+
+    def names(folder: Path) -> dict[str, tuple]:
+        found = {}
+        with h5py.File(folder / "tf_model.h5") as file:
+            file.visititems(lambda name, item: found.update({name: item.shape}) if hasattr(item, "shape") else None)
+        return found
+
+    model = load(tiny_checkpoint)
+    model.save_pretrained(tmp_path / "before")
+    training.compile_model(model, "cpu")
+    features, labels = batch_of([5, 3, 7]), tf.one_hot([0, 1, 2], LABEL_COUNT)
+    model.fit(tf.data.Dataset.from_tensors((features, labels)), verbose=0)
+    model.save_pretrained(tmp_path / "after")
+    assert names(tmp_path / "after") == names(tmp_path / "before")
+
+    reloaded = type(model).from_pretrained(tmp_path / "after")
+    expected = training.training_graph.forward(model)(features, training=False).numpy()
+    np.testing.assert_allclose(reloaded(features, training=False).logits.numpy(), expected, atol=1e-5)
+    untrained = load(tiny_checkpoint)(features, training=False).logits.numpy()
+    assert not np.allclose(expected, untrained, atol=1e-5), "the training step had no effect"
+
+
+MIXED = """
+import sys
+from pathlib import Path
+sys.path[:0] = {paths}
+from halfbert.system import tensorflow_setup
+tensorflow_setup.prepare("cpu", precision="mixed_bfloat16")
+import numpy as np
+import test_training_graph as tests
+from halfbert.training import fit as training; from halfbert.models import keras_forward as training_graph
+for checkpoint in {checkpoints}:
+    checkpoint = Path(checkpoint)
+    model = tests.load(checkpoint, **dict.fromkeys(tests.DROPOUTS[tests.kind(checkpoint)], 0.0))
+    features = tests.batch_of(tests.BATCHES["several lengths"])
+    logits, gradients = tests.answers_and_gradients(model, training_graph.forward(model), features, True)
+    np.savez({out!r} + "/" + checkpoint.name, logits=logits, variables=[v.dtype.name for v in model.trainable_variables],
+             **{{name.replace("/", "|"): gradient for name, gradient in gradients.items()}})
+"""
+
+
+@pytest.mark.slow
+def test_mixed_bfloat16_is_close_to_float32(tiny_bert, tiny_distilbert, tmp_path):
+    """In a process of its own, because the precision is a setting of the whole process."""
+    from halfbert.models import keras_forward as training_graph
+
+    checkpoints = [tiny_bert, tiny_distilbert]
+    paths = [str(ROOT), str(ROOT / "tests")]
+    code = MIXED.format(paths=paths, checkpoints=[str(checkpoint) for checkpoint in checkpoints], out=str(tmp_path))
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=script_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for checkpoint in checkpoints:
+        mixed = np.load(tmp_path / f"{checkpoint.name}.npz")
+        model = load(checkpoint, **dict.fromkeys(DROPOUTS[kind(checkpoint)], 0.0))
+        features = batch_of(BATCHES["several lengths"])
+        logits, gradients = answers_and_gradients(model, training_graph.forward(model), features, True)
+        assert mixed["logits"].dtype == np.float32
+        assert set(mixed["variables"]) == {"float32"}
+        difference = np.abs(mixed["logits"] - logits).max()
+        assert 0 < difference < 0.05 * np.abs(logits).max()  # bfloat16 has 8 bits: some 0.4 % a product
+        ours = np.concatenate([gradient.ravel() for gradient in gradients.values()])
+        theirs = np.concatenate([mixed[name.replace("/", "|")].ravel() for name in gradients])
+        assert np.isfinite(theirs).all()
+        assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.99
+        assert np.linalg.norm(theirs) == pytest.approx(np.linalg.norm(ours), rel=0.05)

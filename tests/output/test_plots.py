@@ -1,0 +1,380 @@
+"""Every picture is written whole or not at all, shows what it was given, and bears the odd cases."""
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from halfbert.output import plots
+from halfbert.scoring import multiclass as metrics
+from halfbert.system.errors import ResourceError
+
+EPOCHS = [
+    {"epoch": 1, "train_loss": 0.6, "val_loss": 0.4, "val_accuracy": 0.80, "val_macro_f1": 0.78, "seconds": 9.0},
+    {"epoch": 2, "train_loss": 0.3, "val_loss": 0.3, "val_accuracy": 0.90, "val_macro_f1": 0.88, "seconds": 8.0},
+    {"epoch": 3, "train_loss": 0.1, "val_loss": 0.5, "val_accuracy": 0.88, "val_macro_f1": 0.86, "seconds": 8.0},
+]
+BINS = metrics.reliability_bins(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]))
+LENGTHS = np.array([4, 5, 5, 6, 8, 9, 12])
+RATES = list(np.geomspace(1e-6, 1e-1, 50))
+LOSSES = list(np.linspace(0.7, 0.3, 50))
+LONG_NAMES = [f"a_label_of_some_thirty_letters_{number:02}" for number in range(77)]
+
+DRAW = {
+    "learning_curves": lambda path: plots.learning_curves(EPOCHS, 2, path),
+    "learning_rate": lambda path: plots.learning_rate([1e-5, 5e-5, 1e-5], [0.95, 0.85, 0.95], path),
+    "confusion": lambda path: plots.confusion([[5, 1], [2, 8]], ["no", "yes"], path),
+    "reliability": lambda path: plots.reliability(BINS, 0.2, path),
+    "text_lengths": lambda path: plots.text_lengths(LENGTHS, 8, 2 / 7, path),
+    "learning_rate_finder": lambda path: plots.learning_rate_finder(RATES, LOSSES, 3e-5, path),
+}
+every_picture = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were written, for a look at what is in them."""
+    seen = []
+    write = plots._write
+
+    def remember(figure, path):
+        seen.append(figure)
+        write(figure, path)
+
+    monkeypatch.setattr(plots, "_write", remember)
+    return seen
+
+
+def matrix_of(classes: int, wrong: int = 1) -> list[list[int]]:
+    """Nine right answers for each label, and `wrong` that fall on the next one."""
+    return (9 * np.eye(classes, dtype=int) + wrong * np.roll(np.eye(classes, dtype=int), 1, axis=1)).tolist()
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        image.load()  # raises for a file that was cut off
+        assert len(image.convert("L").getcolors()) > 2  # something is drawn
+        return image.size
+
+
+def title_of(figure) -> str:
+    return figure.get_suptitle()
+
+
+def numbers_in_cells(figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def tick_labels(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def legend_of(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@every_picture
+def test_a_whole_png_and_nothing_else(draw, tmp_path):
+    draw(tmp_path / "picture.png")
+    width, height = size_of(tmp_path / "picture.png")
+    assert 500 < width < 2000 and 300 < height < 2000
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+@every_picture
+def test_a_missing_folder_is_named_and_not_made(draw, tmp_path):
+    with pytest.raises(ResourceError, match="there is no folder .*gone"):
+        draw(tmp_path / "gone" / "picture.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_the_earlier_picture(tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"the earlier picture")
+
+    def half_written(figure, target, **options):
+        Path(target).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", half_written)
+    with pytest.raises(ResourceError, match=r"picture\.png: No space left on device"):
+        DRAW["confusion"](path)
+    assert path.read_bytes() == b"the earlier picture"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_in_the_way_is_refused(tmp_path):
+    (tmp_path / "picture.png").mkdir()
+    with pytest.raises(ResourceError, match=r"cannot write the picture .*picture\.png"):
+        DRAW["learning_rate"](tmp_path / "picture.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from halfbert.output import plots\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        f"plots.confusion([[1, 0], [0, 1]], ['a', 'b'], Path({str(tmp_path / 'picture.png')!r}))\n"
+        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=root, check=True)
+
+
+def test_the_users_own_settings_neither_change_nor_are_changed(tmp_path):
+    DRAW["learning_rate"](tmp_path / "plain.png")
+    with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red"}):
+        DRAW["learning_rate"](tmp_path / "settings.png")
+        assert matplotlib.rcParams["lines.linewidth"] == 9
+        assert matplotlib.rcParams["text.parse_math"]
+    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "settings.png").read_bytes()
+
+
+def test_learning_curves_show_the_losses_and_every_other_score(tmp_path, figures):
+    epochs = [{**entry, "val_roc_auc": 0.95} for entry in EPOCHS]
+    plots.learning_curves(epochs, 2, tmp_path / "picture.png")
+    losses, scores = figures[0].axes
+    assert legend_of(losses) == ["training", "validation"]
+    assert legend_of(scores) == ["accuracy", "macro F1", "ROC AUC"]
+    assert list(losses.get_lines()[0].get_ydata()) == [0.6, 0.3, 0.1]
+    assert list(scores.get_lines()[0].get_ydata()) == [0.80, 0.90, 0.88]
+    for axes in (losses, scores):
+        assert list(axes.get_lines()[-1].get_xdata()) == [2, 2]
+    assert title_of(figures[0]) == "Learning curves: epoch 2 of 3 was kept (dashed line)"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 40])
+def test_epochs_are_ticked_in_whole_numbers(count, tmp_path, figures):
+    epochs = [{**EPOCHS[0], "epoch": number} for number in range(1, count + 1)]
+    plots.learning_curves(epochs, 1, tmp_path / "picture.png")
+    axes = figures[0].axes[0]
+    low, high = axes.get_xlim()
+    ticks = [tick for tick in axes.get_xticks() if low <= tick <= high]
+    assert ticks and all(tick == int(tick) for tick in ticks)
+
+
+def test_one_epoch_is_visible(tmp_path, figures):
+    plots.learning_curves(EPOCHS[:1], 1, tmp_path / "picture.png")
+    for axes in figures[0].axes:
+        low, high = axes.get_ylim()
+        for line in axes.get_lines()[:2]:
+            assert line.get_marker() == "o" and low < line.get_ydata()[0] < high
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf"), None])
+def test_a_loss_that_is_not_finite_leaves_a_gap_and_is_named(loss, tmp_path, figures):
+    epochs = [EPOCHS[0], {**EPOCHS[1], "train_loss": loss, "val_loss": loss, "val_accuracy": None}, EPOCHS[2]]
+    plots.learning_curves(epochs, 1, tmp_path / "picture.png")
+    losses, scores = figures[0].axes
+    assert np.isnan(losses.get_lines()[0].get_ydata()).tolist() == [False, True, False]
+    assert np.isnan(scores.get_lines()[0].get_ydata()).tolist() == [False, True, False]
+    assert losses.get_ylim() == pytest.approx((0, 1.1 * 0.6))
+    assert title_of(figures[0]).endswith("a loss is missing or not finite: epoch 2")
+
+
+def test_no_finite_value_at_all_still_makes_a_picture(tmp_path):
+    epochs = [{"epoch": 1, "train_loss": float("nan"), "val_loss": float("nan"), "val_accuracy": float("nan")}]
+    plots.learning_curves(epochs, 1, tmp_path / "picture.png")
+    size_of(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize(("epochs", "best"), [([], 1), (EPOCHS, 4)])
+def test_a_best_epoch_that_is_not_there_is_refused(epochs, best, tmp_path):
+    with pytest.raises(ValueError, match=f"epoch {best} is not among the {len(epochs)} epochs"):
+        plots.learning_curves(epochs, best, tmp_path / "picture.png")
+
+
+def test_learning_rate_shows_both_schedules(tmp_path, figures):
+    DRAW["learning_rate"](tmp_path / "picture.png")
+    rates, momenta = figures[0].axes
+    assert list(rates.get_lines()[0].get_ydata()) == [1e-5, 5e-5, 1e-5]
+    assert list(momenta.get_lines()[0].get_ydata()) == [0.95, 0.85, 0.95]
+    assert list(rates.get_lines()[0].get_xdata()) == [1, 2, 3]
+    assert title_of(figures[0]) == "Learning-rate schedule: 3 steps, highest rate 5e-5"
+
+
+def test_a_single_step_is_visible(tmp_path, figures):
+    plots.learning_rate([5e-5], [0.9], tmp_path / "picture.png")
+    assert all(axes.get_lines()[0].get_marker() == "o" for axes in figures[0].axes)
+    assert title_of(figures[0]) == "Learning-rate schedule: 1 step, highest rate 5e-5"
+
+
+@pytest.mark.parametrize(("rates", "momenta"), [([], []), ([1e-5], [])])
+def test_schedules_of_unequal_length_are_refused(rates, momenta, tmp_path):
+    with pytest.raises(ValueError, match=f"found {len(rates)} and {len(momenta)}"):
+        plots.learning_rate(rates, momenta, tmp_path / "picture.png")
+
+
+def test_confusion_shades_shares_and_writes_counts(tmp_path, figures):
+    plots.confusion([[9000, 1000], [2, 8]], ["no", "yes"], tmp_path / "picture.png")
+    axes = figures[0].axes[0]
+    assert axes.images[0].get_array().tolist() == [[0.9, 0.1], [0.2, 0.8]]
+    assert numbers_in_cells(figures[0]) == ["9,000", "1,000", "2", "8"]
+    assert tick_labels(axes.xaxis) == tick_labels(axes.yaxis) == ["no", "yes"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted label", "true label")
+    assert title_of(figures[0]) == "Confusion matrix: 9,008 of 10,010 answers right (90.0%)"
+
+
+def test_a_label_without_rows_is_said_and_not_shaded(tmp_path, figures):
+    plots.confusion([[3, 1, 0], [0, 0, 0], [0, 1, 4]], ["a", "b", "c"], tmp_path / "picture.png")
+    axes = figures[0].axes[0]
+    assert tick_labels(axes.yaxis) == ["a", "b (no rows)", "c"]
+    assert tick_labels(axes.xaxis) == ["a", "b", "c"]
+    assert axes.images[0].get_array().mask.tolist() == [[False] * 3, [True] * 3, [False] * 3]
+    assert numbers_in_cells(figures[0]) == ["3", "1", "0", "0", "1", "4"]
+
+
+def test_77_long_names_are_all_shown_and_only_the_worst_confusions_numbered(tmp_path, figures):
+    matrix = matrix_of(77)
+    matrix[5][70] = 30
+    for number in range(10, 40):
+        matrix[number][number + 2] = 3  # all equal: numbered one and all, the single rows of matrix_of not
+    plots.confusion(matrix, LONG_NAMES, tmp_path / "picture.png")
+    axes = figures[0].axes[0]
+    assert tick_labels(axes.xaxis) == tick_labels(axes.yaxis) == LONG_NAMES
+    assert numbers_in_cells(figures[0]) == ["30"] + ["3"] * 30
+    assert axes.texts[0].get_position() == (70, 5)
+    assert title_of(figures[0]).endswith("\nnumbers: confusions of 3 rows or more")
+    width, height = size_of(tmp_path / "picture.png")
+    assert 1800 < width < 3000 and 1800 < height < 3000
+
+
+def test_names_do_not_overlap(tmp_path, figures):
+    plots.confusion(matrix_of(77), LONG_NAMES, tmp_path / "picture.png")
+    axes = figures[0].axes[0]
+    for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
+        boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
+        starts = sorted((getattr(box, f"{side}0"), getattr(box, f"{side}1")) for box in boxes)
+        assert all(end <= start + 1 for (_, end), (start, _) in itertools.pairwise(starts))
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_no_frequent_confusions_no_numbers(wrong, tmp_path, figures):
+    plots.confusion(matrix_of(30, wrong), LONG_NAMES[:30], tmp_path / "picture.png")
+    assert numbers_in_cells(figures[0]) == []
+    assert "numbers" not in title_of(figures[0])
+
+
+def test_hundreds_of_labels_stay_within_bounds(tmp_path, figures):
+    plots.confusion(matrix_of(300), [str(number) for number in range(300)], tmp_path / "picture.png")
+    assert max(size_of(tmp_path / "picture.png")) < 3000
+    assert tick_labels(figures[0].axes[0].yaxis)[:3] == ["0", "2", "4"]
+    assert numbers_in_cells(figures[0]) == []
+
+
+def test_labels_are_text_and_never_formulas(tmp_path, figures):
+    names = ["$x$ and $y_{$", "two\nlines", "x" * 80]
+    plots.confusion(matrix_of(3), names, tmp_path / "picture.png")
+    shown = tick_labels(figures[0].axes[0].yaxis)
+    assert shown == ["$x$ and $y_{$", "two lines", f"{'x' * 24}…{'x' * 24}"]
+    size_of(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("matrix", [[[1, 2]], [[1, 2], [3, 4], [5, 6]], [[0, 0], [0, 0]]])
+def test_a_matrix_that_does_not_fit_is_refused(matrix, tmp_path):
+    with pytest.raises(ValueError, match="expected counts above 0 of 2 by 2 labels"):
+        plots.confusion(matrix, ["a", "b"], tmp_path / "picture.png")
+
+
+def test_reliability_draws_the_bins_that_have_rows(tmp_path, figures):
+    DRAW["reliability"](tmp_path / "picture.png")
+    upper, lower = figures[0].axes
+    # Confidences 0.6 (right), 0.7 (wrong) and 0.9 (right) fall into three of the fifteen bins.
+    assert [bar.get_height() for bar in upper.patches] == [1, 0, 1]
+    assert [bar.get_height() for bar in lower.patches] == [1, 1, 1]
+    centres = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
+    assert centres == pytest.approx([8.5 / 15, 10.5 / 15, 13.5 / 15])
+    assert title_of(figures[0]) == (
+        "Reliability: 66.7% of answers right, mean confidence 73.3%\nexpected calibration error 0.200 over 3 rows"
+    )
+
+
+def test_reliability_of_nothing_is_refused(tmp_path):
+    empty = [{"low": 0.0, "high": 1.0, "rows": 0, "confidence": None, "accuracy": None}]
+    with pytest.raises(ValueError, match="no bin has rows"):
+        plots.reliability(empty, 0.0, tmp_path / "picture.png")
+
+
+def bars_by_colour(figure) -> dict[str, float]:
+    return {bars.get_label(): sum(bar.get_height() for bar in bars) for bars in figure.axes[0].containers}
+
+
+@pytest.mark.parametrize(
+    ("lengths", "maxlen"),
+    [
+        (LENGTHS, 8),
+        (np.full(5, 7), 7),
+        (np.array([3]), 2),
+        (np.arange(2, 3000), 256),
+        (np.arange(2, 3000), 4),
+        (np.r_[np.full(500, 14), 15, 16, 30_000], 64),
+        (np.r_[np.full(500, 14), 600, 30_000], 512),
+    ],
+)
+def test_text_lengths_count_every_text_on_its_side_of_the_cut(lengths, maxlen, tmp_path, figures):
+    cut = lengths > maxlen
+    plots.text_lengths(lengths, maxlen, float(cut.mean()), tmp_path / "picture.png")
+    expected = {"read whole": int((~cut).sum()), f"cut to {maxlen} tokens": int(cut.sum())}
+    assert bars_by_colour(figures[0]) == {label: count for label, count in expected.items() if count}
+    assert list(figures[0].axes[0].get_lines()[0].get_xdata()) == [maxlen + 0.5] * 2
+    assert 1 <= len(figures[0].axes[0].patches) < 120
+
+
+def test_one_very_long_text_squeezes_no_others(tmp_path, figures):
+    plots.text_lengths(np.r_[np.full(500, 14), 30_000], 16, 1 / 501, tmp_path / "picture.png")
+    assert figures[0].axes[0].get_xlim()[1] < 40
+    assert "longest 30,000; the last bar gathers all above" in title_of(figures[0])
+
+
+def test_a_maxlen_far_beyond_all_texts_takes_no_room(tmp_path, figures):
+    plots.text_lengths(LENGTHS, 512, 0.0, tmp_path / "picture.png")
+    assert figures[0].axes[0].get_xlim()[1] < 20
+    assert bars_by_colour(figures[0]) == {"read whole": 7}
+    assert title_of(figures[0]) == "Text lengths: maxlen 512 cuts 0% of 7 texts\nmedian 6 tokens, longest 12"
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(0.0, "0%"), (0.0001, "<0.1%"), (0.25, "25.0%"), (0.99999, ">99.9%"), (1.0, "100%")]
+)
+def test_percentages_do_not_round_to_none_or_all(share, shown, tmp_path, figures):
+    plots.text_lengths(LENGTHS, 8, share, tmp_path / "picture.png")
+    assert f"cuts {shown} of" in title_of(figures[0])
+
+
+def test_lengths_of_nothing_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no texts"):
+        plots.text_lengths(np.array([]), 8, 0.0, tmp_path / "picture.png")
+
+
+def test_learning_rate_finder_marks_the_suggestion(tmp_path, figures):
+    DRAW["learning_rate_finder"](tmp_path / "picture.png")
+    axes = figures[0].axes[0]
+    assert axes.get_xscale() == "log"
+    assert list(axes.get_lines()[1].get_xdata()) == [3e-5, 3e-5]
+    assert title_of(figures[0]) == "Learning-rate finder: 3e-5 is suggested (dashed line)"
+
+
+def test_learning_rate_finder_without_a_suggestion(tmp_path, figures):
+    plots.learning_rate_finder(RATES, LOSSES, None, tmp_path / "picture.png")
+    assert len(figures[0].axes[0].get_lines()) == 1
+    assert title_of(figures[0]) == "Learning-rate finder: no suggestion was found"
+
+
+def test_an_explosion_does_not_flatten_the_rest(tmp_path, figures):
+    losses = np.array([*LOSSES[:47], 900.0, np.inf, np.nan])
+    plots.learning_rate_finder(RATES, losses, 3e-5, tmp_path / "picture.png")
+    low, high = figures[0].axes[0].get_ylim()
+    assert low < LOSSES[46] and 0.7 < high < 2
+    assert np.isinf(losses[48])  # the caller's array is as it was
+
+
+@pytest.mark.parametrize("losses", [LOSSES[:-1], [float("nan")] * 50])
+def test_losses_that_cannot_be_drawn_are_refused(losses, tmp_path):
+    with pytest.raises(ValueError, match="expected as many rates as losses, some finite"):
+        plots.learning_rate_finder(RATES, losses, None, tmp_path / "picture.png")

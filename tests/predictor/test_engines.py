@@ -1,0 +1,402 @@
+"""Engines: equal answers, graphs that follow the weights, and the agreement that is asked of them."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tiny_predictors
+from tiny_predictors import TASKS, TEXTS
+
+import halfbert
+from halfbert.models import onnx_graph
+from halfbert.models import weights as encoder
+from halfbert.predictor import agreement, engines, manifest
+from halfbert.predictor.engines import onnx, onnx_int8
+from halfbert.system.errors import ArtefactError, InputError
+
+KEYS = ("rows", "equal_decisions", "largest_difference")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tiny_predictors.copy("bert", "multiclass", tmp_path / "predictor")
+
+
+def load(folder, engine, **keywords):
+    return halfbert.load(folder, engine, device="cpu", **{"allow_disagreement": True, **keywords})
+
+
+# Equal answers.
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("kind", ["bert", "distilbert"])
+@pytest.mark.parametrize(("engine", "tolerance"), [("onnx", 1e-5), ("onnx-int8", 0.15), ("torch", 1e-5), ("ktrain", 1e-5)])
+def test_every_engine_answers_as_keras(tensorflow_ready, engine, tolerance, kind, task, tmp_path):
+    if not engines.installed(engine):
+        pytest.skip(f"{engine} is not installed here")
+    folder = tiny_predictors.copy(kind, task, tmp_path / "predictor")
+    expected = load(folder, "keras").predict_proba(TEXTS)
+    np.testing.assert_allclose(load(folder, engine).predict_proba(TEXTS), expected, atol=tolerance)
+    assert expected.std(axis=0).max() > 0.05  # texts are told apart
+
+
+def test_keras_is_the_model_itself(tensorflow_ready, folder):
+    """Not only what `training_graph` makes of it."""
+    import transformers
+
+    loaded = load(folder, "keras")
+    ids, mask = loaded.encode(TEXTS).padded(np.arange(len(TEXTS)))
+    model = transformers.TFAutoModelForSequenceClassification.from_pretrained(folder)
+    np.testing.assert_allclose(loaded.loaded.logits(ids, mask), model(ids, attention_mask=mask).logits, atol=1e-4)
+
+
+def test_keras_answers_in_float32_at_the_end_of_a_mixed_run(tensorflow_ready, folder):
+    import tensorflow as tf
+
+    expected = load(folder, "keras").predict_proba(TEXTS)
+    tf.keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        found = load(folder, "keras").predict_proba(TEXTS)
+        assert tf.keras.mixed_precision.global_policy().name == "mixed_bfloat16"
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", onnx_graph.ACTIVATIONS)
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_activations(tensorflow_ready, engine, activation, folder):
+    if not engines.installed(engine):
+        pytest.skip(f"{engine} is not installed here")
+    change_activation(folder, activation)
+    np.testing.assert_allclose(load(folder, engine).predict_proba(TEXTS), load(folder, "keras").predict_proba(TEXTS), atol=1e-5)
+
+
+def change_activation(folder, activation):
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "hidden_act": activation}))
+    tiny_predictors.sign(folder)
+
+
+def test_an_activation_that_is_not_known(folder):
+    change_activation(folder, "mish")
+    with pytest.raises(InputError, match="'mish'.*keras"):
+        load(folder, "onnx")
+
+
+def test_the_ceilings_graph_is_one_product():
+    generator = np.random.default_rng(0)
+    a, b = (generator.standard_normal(shape, np.float32) for shape in ((3, 4), (4, 5)))
+    (answer,) = onnx.open_session(onnx_graph.single_product(b), 1).run(None, {"x": a})
+    np.testing.assert_allclose(answer, a @ b, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_changes_nothing(folder):
+    loaded = load(folder, "onnx")
+    ids, mask = loaded.encode(["the old cat"]).padded(np.array([0]))
+    longer = np.pad(ids, ((0, 0), (0, 7)), constant_values=9), np.pad(mask, ((0, 0), (0, 7)))
+    np.testing.assert_allclose(loaded.loaded.logits(*longer), loaded.loaded.logits(ids, mask), atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [8, 7])
+def test_kernels_are_rounded_by_column(bits):
+    kernel = np.random.default_rng(0).normal(0, 1, (50, 6)).astype(np.float32) * np.array([1, 10, 1e-3, 1, 1, 0], np.float32)
+    rounded, steps = onnx_graph.rounded_by_column(kernel, bits)
+    assert rounded.dtype == np.int8 and np.abs(rounded).max() == 2 ** (bits - 1) - 1
+    assert (np.abs(rounded * steps - kernel) <= steps * 0.501).all()
+    assert (rounded[:, 5] == 0).all() and np.isfinite(steps).all()
+
+
+def run_product(kernel, x, **keywords):
+    """What an int8 graph of one product answers."""
+    made = onnx_graph._Graph(8, keywords.pop("unit_sizes", None))
+    onnx_graph._product(made, "p", "x", kernel, **keywords)
+    made.nodes[-1].output[0] = "y"
+    values = [
+        onnx_graph.helper.make_tensor_value_info(name, onnx_graph.TensorProto.FLOAT, [None, None, units])
+        for name, units in (("x", kernel.shape[0]), ("y", kernel.shape[1]))
+    ]
+    return onnx.open_session(onnx_graph._model(made, values[:1], values[1:]), 1).run(None, {"x": x[None]})[0][0]
+
+
+@pytest.mark.parametrize("largest", [0.1, 1, 3, 30])
+def test_activations_are_rounded_to_steps_that_reach_from_their_least(largest):
+    x = np.linspace(-0.17, largest, 64, dtype=np.float32)[None]
+    step = max(largest, onnx_graph.SMALLEST_ACTIVATION) / (255 - onnx_graph.ACTIVATION_ZERO)
+    error = run_product(np.eye(64, dtype=np.float32), x, activated=True) - x
+    assert np.abs(error).max() <= 0.51 * step
+
+
+def test_an_outlying_unit_does_not_take_the_others_precision():
+    generator = np.random.default_rng(0)
+    kernel, x = (generator.normal(0, 1, shape).astype(np.float32) for shape in ((64, 32), (50, 64)))
+    x[:, 5] *= 100
+    kernel[5] /= 100
+    plain, smoothed = (
+        np.abs(run_product(kernel, x, unit_sizes=sizes) - x @ kernel).mean() for sizes in (None, {"p": np.abs(x).max(axis=0)})
+    )
+    assert smoothed < plain / 5
+
+
+@pytest.mark.parametrize("sizes", [np.array([1, 100, 0, 1e-30]), np.zeros(4)])
+def test_smoothing_scales_are_taken_out_again(sizes):
+    kernel = np.array([[1, -2], [3e-3, 0], [0, 0], [1, 1]], np.float32)
+    scales = onnx_graph.smoothing_scales(sizes.astype(np.float32), kernel)
+    x = np.array([[1, 100, 0.5, 1]], np.float32)
+    assert np.isfinite(scales).all() and (scales > 0).all()
+    np.testing.assert_allclose((x / scales) @ (kernel * scales[:, None]), x @ kernel, rtol=1e-5)
+
+
+def test_sizes_of_units_are_seen_of_every_smoothed_product(folder):
+    read = encoder.read(folder)
+    sizes = onnx_graph._unit_sizes(read)
+    assert set(sizes) == {f"layers.{p}" for p in ("0.query_key_value", "0.intermediate", "1.key_value", "1.intermediate")}
+    hidden = read.weights["words"].shape[1]
+    assert all(found.shape == (hidden,) and (found > 0).all() for found in sizes.values())
+
+
+def test_what_is_computed_for_first_tokens_alone_stays_float32(folder):
+    import onnx as onnx_format
+
+    made = onnx_format.load_from_string(onnx_graph.write(encoder.read(folder), 8))
+    rounded = {one.name: one.data_type == onnx_graph.TensorProto.INT8 for one in made.graph.initializer if "kernel" in one.name}
+    first = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.0.") and rounded[name]}
+    last = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.1.") and rounded[name]}
+    assert first == {f"{part}.kernel" for part in ("query_key_value", "attention_output", "intermediate", "output")}
+    assert last == {"key_value.kernel"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "extensions", "bits"),
+    [("x86_64", ["avx2"], 7), ("AMD64", [], 7), ("x86_64", ["avx512_vnni"], 8), ("aarch64", [], 8), ("arm64", [], 8)],
+)
+def test_bits_that_the_processor_can_add_up(machine, extensions, bits, monkeypatch):
+    monkeypatch.setattr(onnx_int8.platform, "machine", lambda: machine)
+    monkeypatch.setattr("halfbert.system.machine.hardware", lambda: {"vector_extensions": extensions})
+    assert onnx_int8.kernel_bits() == bits
+
+
+def test_engines_are_the_modules_of_the_folder():
+    assert engines.names() == ["keras", "ktrain", "onnx", "onnx-int8", "torch"]
+    for name in engines.names():
+        module = engines.find(name)
+        assert {"PACKAGE", "INSTALL", "LEAST_EQUAL", "LARGEST_DIFFERENCE", "recipe", "load"} <= vars(module).keys()
+
+
+# Graphs.
+
+
+def graph(folder, engine="onnx"):
+    return folder / "engines" / engine / onnx.GRAPH
+
+
+def add_to_bias(folder, value):
+    import h5py
+
+    with h5py.File(folder / encoder.WEIGHTS, "a") as file:
+        bias = file[f"classifier/{next(iter(file['classifier']))}/classifier/bias:0"]
+        bias[0] += value
+    tiny_predictors.sign(folder)
+
+
+def watch(monkeypatch):
+    made, write = [], onnx_graph.write
+    monkeypatch.setattr(onnx_graph, "write", lambda *arguments: made.append(arguments[1]) or write(*arguments))
+    return made
+
+
+@pytest.mark.parametrize(("engine", "bits"), [("onnx", None), ("onnx-int8", onnx_int8.kernel_bits())])
+def test_a_graph_is_made_once_and_again_when_the_weights_change(folder, engine, bits, monkeypatch):
+    made = watch(monkeypatch)
+    before = load(folder, engine).predict_proba(TEXTS)
+    np.testing.assert_array_equal(load(folder, engine).predict_proba(TEXTS), before)
+    assert made == [bits]
+    assert {path.name for path in (folder / "engines").rglob("*") if path.is_file()} == {onnx.GRAPH, onnx.NOTE}
+    add_to_bias(folder, 5)
+    after = load(folder, engine).predict_proba(TEXTS)
+    assert made == [bits, bits]
+    assert (after[:, 0] > before[:, 0]).all()
+
+
+@pytest.mark.parametrize("harm", ["altered", "truncated", "no note", "note of another", "note is none", "no graph"])
+def test_a_graph_that_is_not_what_was_made_is_made_anew(folder, harm, monkeypatch):
+    before = load(folder, "onnx").predict_proba(TEXTS)
+    file, note = graph(folder), graph(folder).with_name(onnx.NOTE)
+    whole = file.read_bytes()
+    if harm == "altered":
+        file.write_bytes(whole[:-10] + bytes(10))
+    elif harm == "truncated":
+        os.truncate(file, 100)
+    elif harm == "no graph":
+        file.unlink()
+    elif harm == "no note":
+        note.unlink()
+    else:
+        note.write_text("{" if harm == "note is none" else note.read_text().replace("float32", "float16"))
+    made = watch(monkeypatch)
+    np.testing.assert_array_equal(load(folder, "onnx").predict_proba(TEXTS), before)
+    assert made == [None] and file.read_bytes() == whole
+
+
+def test_an_int8_graph_of_another_processor_is_made_anew(folder, monkeypatch):
+    load(folder, "onnx-int8")
+    made = watch(monkeypatch)
+    monkeypatch.setattr(onnx_int8, "kernel_bits", lambda: 7)
+    load(folder, "onnx-int8")
+    assert made == [7]
+
+
+def test_a_folder_that_cannot_be_written(folder):
+    (folder / "engines").write_text("a file in the way")
+    before = contents(folder)
+    with pytest.warns(UserWarning, match="cannot be kept"):
+        loaded = load(folder, "onnx")
+    np.testing.assert_allclose(loaded.predict_proba(TEXTS), load(folder, "keras").predict_proba(TEXTS), atol=1e-5)
+    assert contents(folder) == before
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_ktrain_loads_a_folder_with_graphs_in_it(tensorflow_ready, folder):
+    from halfbert.system.tensorflow_setup import import_ktrain
+
+    expected = load(folder, "onnx").predict(TEXTS)
+    assert import_ktrain().load_predictor(str(folder)).predict(TEXTS) == expected
+
+
+# Agreement.
+
+
+def test_compared_by_label():
+    reference = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.2, 0.6, 0.2]])
+    answers = np.array([[0.6, 0.3, 0.1], [0.1, 0.4, 0.5], [0.3, 0.3, 0.4], [0.2, 0.6, 0.2]])
+    assert agreement.compare(reference, answers) == {
+        "rows": 4,
+        "equal_decisions": 0.75,
+        "largest_difference": pytest.approx(0.1),
+    }
+    assert agreement.compare(reference, reference) == {"rows": 4, "equal_decisions": 1.0, "largest_difference": 0.0}
+
+
+def test_compared_by_the_whole_set_of_labels():
+    reference = np.array([[0.7, 0.2], [0.1, 0.55], [0.3, 0.6], [0.45, 0.3]])
+    answers = np.array([[0.6, 0.3], [0.1, 0.45], [0.3, 0.6], [0.35, 0.45]])
+    found = agreement.compare(reference, answers, [0.4, 0.5])
+    assert found["equal_decisions"] == 0.5  # row 1 loses its label, row 3 too
+    assert found["largest_difference"] == pytest.approx(0.15)
+
+
+def test_what_hangs_on_rounding_counts_as_equal():
+    reference, answers = np.array([[0.50001, 0.49999]]), np.array([[0.49999, 0.50001]])
+    assert agreement.compare(reference, answers)["equal_decisions"] == 1.0
+    assert agreement.compare(reference, answers, [0.5, 0.5])["equal_decisions"] == 1.0
+    assert agreement.compare(np.array([[0.501, 0.499]]), answers)["equal_decisions"] == 0.0
+    assert agreement.compare(np.array([[0.501, 0.499]]), answers, [0.5, 0.5])["equal_decisions"] == 0.0
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_figures_stand_in_the_manifest_and_are_believed(tensorflow_ready, task, tmp_path):
+    folder = tiny_predictors.copy("distilbert", task, tmp_path / "predictor")
+    before = manifest.read(folder)
+    with pytest.raises(ArtefactError, match="never compared with keras"):
+        load(folder, "onnx", allow_disagreement=False)
+    found = agreement.prove(folder, TEXTS, "a few texts", ("onnx",))
+    after = manifest.read(folder)
+    assert after == {**before, "agreement": found}
+    assert found["onnx"]["rows"] == len(TEXTS) and found["onnx"]["texts"] == "a few texts"
+    assert found["onnx"]["equal_decisions"] == 1.0 and found["onnx"]["largest_difference"] < 1e-5
+    assert found["onnx"]["versions"].keys() == {"tensorflow", "transformers", "onnxruntime"}
+    assert not any(text in json.dumps(after) for text in TEXTS if len(text) > 5)
+    assert load(folder, "onnx", allow_disagreement=False).predict(TEXTS) == load(folder, "keras").predict(TEXTS)
+    agreement.prove(folder, TEXTS, engine_names=("onnx-int8",))
+    assert manifest.read(folder)["agreement"].keys() == {"onnx", "onnx-int8"}
+
+
+def test_figures_hold_for_the_weights_they_were_measured_with(tensorflow_ready, folder):
+    agreement.prove(folder, TEXTS, engine_names=("onnx",))
+    load(folder, "onnx", allow_disagreement=False)
+    add_to_bias(folder, 1)
+    with pytest.raises(ArtefactError, match="never compared with keras for these weights"):
+        load(folder, "onnx", allow_disagreement=False)
+
+
+def test_figures_hold_for_the_recipe_they_were_measured_with(tensorflow_ready, folder, monkeypatch):
+    agreement.prove(folder, TEXTS, engine_names=("onnx",))
+    monkeypatch.setattr(onnx, "VERSION", 0)
+    with pytest.raises(ArtefactError, match="never compared"):
+        load(folder, "onnx", allow_disagreement=False)
+
+
+def test_a_sabotaged_int8_graph_is_refused_with_the_figure(tensorflow_ready, folder, monkeypatch):
+    rounded = onnx_graph.rounded_by_column
+    monkeypatch.setattr(onnx_graph, "rounded_by_column", lambda kernel, bits: rounded(-kernel, bits))
+    found = agreement.prove(folder, TEXTS, engine_names=("onnx-int8",))["onnx-int8"]
+    assert found["equal_decisions"] < 0.99
+    with pytest.raises(ArtefactError) as caught:
+        load(folder, "onnx-int8", allow_disagreement=False)
+    said = str(caught.value)
+    assert f"{found['equal_decisions']:.2%} of {len(TEXTS)} decisions" in said and "99%" in said and "\n" not in said
+    assert caught.value.exit_code == 3
+    assert load(folder, "onnx-int8").predict("the old cat") in tiny_predictors.LABELS
+
+
+def figures(folder, engine, **changes):
+    predictor = manifest.check(folder)
+    made_from = agreement._made_from(predictor, engine)
+    figures = {"rows": 100, "equal_decisions": 1.0, "largest_difference": 1e-6, "made_from": made_from, **changes}
+    tiny_predictors.change_manifest(folder, agreement={**predictor.agreement, engine: figures})
+
+
+@pytest.mark.parametrize(
+    ("engine", "changes", "believed"),
+    [
+        ("onnx", {}, True),
+        ("onnx", {"equal_decisions": 0.999}, False),
+        ("onnx", {"largest_difference": 2e-4}, False),
+        ("onnx-int8", {"equal_decisions": 0.99, "largest_difference": 0.3}, True),
+        ("onnx-int8", {"equal_decisions": 0.989}, False),
+        ("onnx-int8", {"equal_decisions": "1.0"}, False),
+        ("onnx-int8", {"equal_decisions": float("nan")}, False),
+    ],
+)
+def test_how_much_agreement_is_asked_for(folder, engine, changes, believed):
+    figures(folder, engine, **changes)
+    predictor = manifest.check(folder)
+    assert agreement.fastest(predictor, "auto") == (engine if believed else "keras")
+    if believed:
+        agreement.require(predictor, engine)
+    else:
+        with pytest.raises(ArtefactError):
+            agreement.require(predictor, engine)
+
+
+def test_auto_takes_the_fastest_that_is_proven_and_there(folder, monkeypatch):
+    assert agreement.fastest(manifest.check(folder), "cpu") == "keras"
+    figures(folder, "onnx")
+    assert agreement.fastest(manifest.check(folder), "cpu") == "onnx"
+    assert load(folder, "auto").engine == "onnx"
+    figures(folder, "onnx-int8")
+    both = manifest.check(folder)
+    assert agreement.fastest(both, "auto") == agreement.fastest(both, "cpu") == "onnx-int8"
+    assert agreement.fastest(both, "gpu") == "keras"
+    figures(folder, "onnx-int8", equal_decisions=0.5)
+    assert agreement.fastest(manifest.check(folder), "cpu") == "onnx"
+    monkeypatch.setattr(engines, "installed", lambda engine: not engine.startswith("onnx"))
+    assert agreement.fastest(both, "cpu") == "keras"
+
+
+def test_without_texts_the_embedded_ones_are_taken_and_named(tensorflow_ready, folder):
+    found = agreement.prove(folder, engine_names=("onnx",), most_texts=5)
+    assert found["onnx"]["texts"] == "messages_test.xlsx (embedded)" and found["onnx"]["rows"] == 5
+    with pytest.raises(InputError, match="no text"):
+        agreement.prove(folder, [])
+
+
+def test_a_reference_at_hand_is_taken(folder):
+    answers = load(folder, "onnx").predict_proba(TEXTS)
+    found = agreement.prove(folder, TEXTS, engine_names=("onnx",), reference=answers, most_texts=4)["onnx"]
+    assert [found[key] for key in KEYS] == [4, 1.0, pytest.approx(0, abs=1e-6)]

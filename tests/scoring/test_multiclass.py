@@ -1,0 +1,178 @@
+"""Scores against numbers worked out by hand, and against scikit-learn."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from halfbert.scoring import multiclass as metrics
+
+LABELS = ["cat", "dog", "fox", "owl"]
+
+# Six rows, answered cat, cat, dog, dog, fox, cat: all right but row 1 (a dog) and row 5 (a fox), both taken for cats.
+# "owl" has neither rows nor answers.
+TRUTH = np.array([0, 1, 1, 1, 2, 2])
+PROBABILITIES = np.array(
+    [
+        [0.7, 0.1, 0.1, 0.1],
+        [0.5, 0.3, 0.1, 0.1],
+        [0.1, 0.8, 0.1, 0.0],
+        [0.2, 0.6, 0.1, 0.1],
+        [0.0, 0.1, 0.9, 0.0],
+        [0.5, 0.0, 0.4, 0.1],
+    ]
+)
+
+
+def random_example(rows: int = 400, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    truth = generator.integers(classes, size=rows)
+    logits = generator.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[truth]
+    probabilities = np.exp(logits)
+    return truth, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def test_multiclass_by_hand():
+    scores = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)
+    # Precision: cat 1/3, dog 2/2, fox 1/1. Recall: cat 1/1, dog 2/3, fox 1/2.
+    # F1 = 2pr / (p + r): cat (2/3)/(4/3) = 1/2, dog (4/3)/(5/3) = 4/5, fox 1/(3/2) = 2/3, owl 0.
+    assert scores["accuracy"] == pytest.approx(4 / 6)
+    assert scores["balanced_accuracy"] == pytest.approx((1 + 2 / 3 + 1 / 2) / 3)  # owl has no rows
+    assert scores["macro_f1"] == pytest.approx((1 / 2 + 4 / 5 + 2 / 3 + 0) / 4)  # owl counts
+    assert scores["micro_f1"] == pytest.approx(4 / 6)
+    assert scores["weighted_f1"] == pytest.approx((1 * 1 / 2 + 3 * 4 / 5 + 2 * 2 / 3) / 6)
+    of_truth = [0.7, 0.3, 0.8, 0.6, 0.9, 0.4]
+    assert scores["log_loss"] == pytest.approx(-sum(math.log(p) for p in of_truth) / 6)
+    assert scores["confusion"] == [[1, 0, 0, 0], [1, 2, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+
+
+def test_per_label_stands_in_label_order():
+    per_label = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)["per_label"]
+    assert [entry["label"] for entry in per_label] == LABELS
+    assert per_label[1] == {"label": "dog", "precision": 1.0, "recall": 2 / 3, "f1": pytest.approx(0.8), "support": 3}
+    assert per_label[3] == {"label": "owl", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+
+
+def test_commonest_label_is_the_training_rows_one():
+    # Always "dog": 3 of 6 right; recall 1 for dog, 0 for cat and fox; precision 3/6, so F1 = 2 * 0.5 / 1.5 = 2/3.
+    scores = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)["commonest_label"]
+    assert scores == {
+        "label": "dog",
+        "accuracy": 0.5,
+        "balanced_accuracy": pytest.approx(1 / 3),
+        "macro_f1": pytest.approx(2 / 3 / 4),
+    }
+    # "owl" was commonest in training and is absent here: everything is wrong.
+    absent = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=3)["commonest_label"]
+    assert absent == {"label": "owl", "accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0}
+
+
+def test_equal_to_scikit_learn():
+    truth, probabilities = random_example()
+    answers = probabilities.argmax(axis=1)
+    scores = metrics.multiclass(truth, probabilities, list("abcde"), commonest=0)
+    expected = {
+        "accuracy": sklearn.metrics.accuracy_score(truth, answers),
+        "balanced_accuracy": sklearn.metrics.balanced_accuracy_score(truth, answers),
+        "macro_f1": sklearn.metrics.f1_score(truth, answers, average="macro"),
+        "micro_f1": sklearn.metrics.f1_score(truth, answers, average="micro"),
+        "weighted_f1": sklearn.metrics.f1_score(truth, answers, average="weighted"),
+        "log_loss": sklearn.metrics.log_loss(truth, probabilities),
+    }
+    assert {name: scores[name] for name in expected} == pytest.approx(expected)
+
+
+def test_balanced_accuracy_of_an_absent_label_equals_scikit_learn():
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        expected = sklearn.metrics.balanced_accuracy_score([0, 1, 1], [0, 2, 1])
+    scores = metrics.multiclass(np.array([0, 1, 1]), np.eye(3)[[0, 2, 1]], list("abc"), commonest=0)
+    assert scores["balanced_accuracy"] == pytest.approx(expected)
+
+
+def test_absent_labels_raise_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics.multiclass(np.array([0, 0]), np.eye(3)[[2, 1]], list("abc"), commonest=0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_everything_goes_into_json(dtype):
+    scores = metrics.multiclass(TRUTH, PROBABILITIES.astype(dtype), LABELS, commonest=1)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    bins = metrics.reliability_bins(TRUTH, PROBABILITIES.astype(dtype))
+    assert json.loads(json.dumps(bins, allow_nan=False)) == bins
+
+
+def test_a_certain_and_wrong_answer_has_a_finite_loss():
+    scores = metrics.validation(np.array([0]), np.array([[0.0, 1.0]]))
+    assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
+
+
+def test_validation_agrees_with_multiclass():
+    truth, probabilities = random_example()
+    scores = metrics.multiclass(truth, probabilities, list("abcde"), commonest=0)
+    assert metrics.validation(truth, probabilities) == {
+        "val_loss": scores["log_loss"],
+        "val_accuracy": scores["accuracy"],
+        "val_macro_f1": scores["macro_f1"],
+    }
+
+
+def test_validation_passes_nan_on():
+    assert math.isnan(metrics.validation(np.array([0, 1]), np.full((2, 2), np.nan))["val_loss"])
+
+
+def test_reliability_bins_by_hand():
+    # Top probabilities .7 right, .5 wrong, .8 right, .6 right, .9 right, .5 wrong, in five bins of 0.2:
+    # (0.4, 0.6]: .5, .6, .5, one right of three; (0.6, 0.8]: .7, .8, both right; (0.8, 1]: .9, right.
+    bins = metrics.reliability_bins(TRUTH, PROBABILITIES, bins=5)
+    assert [entry["rows"] for entry in bins] == [0, 0, 3, 2, 1]
+    assert [entry["low"] for entry in bins] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
+    assert [entry["high"] for entry in bins] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert [entry["accuracy"] for entry in bins] == [None, None, pytest.approx(1 / 3), 1, 1]
+    assert [entry["confidence"] for entry in bins] == [None, None, *(pytest.approx(c) for c in (1.6 / 3, 0.75, 0.9))]
+    # Gaps: |1/3 - 1.6/3| = 0.2 over three rows, 0.25 over two, 0.1 over one: (0.6 + 0.5 + 0.1) / 6 = 0.2.
+    assert metrics.expected_calibration_error(bins) == pytest.approx(0.2)
+
+
+def test_a_confidence_on_an_edge_falls_into_the_lower_bin():
+    bins = metrics.reliability_bins(np.array([0, 0]), np.array([[0.5, 0.5], [1.0, 0.0]]), bins=2)
+    assert [entry["rows"] for entry in bins] == [1, 1]
+
+
+def test_rounding_above_one_stays_in_the_last_bin():
+    bins = metrics.reliability_bins(np.array([0]), np.array([[1.0000001, 0.0]]))
+    assert [entry["rows"] for entry in bins] == [0] * 14 + [1]
+
+
+def test_calibration_error_in_the_scores_uses_fifteen_bins():
+    truth, probabilities = random_example()
+    scores = metrics.multiclass(truth, probabilities, list("abcde"), commonest=0)
+    bins = metrics.reliability_bins(truth, probabilities, bins=15)
+    assert scores["expected_calibration_error"] == metrics.expected_calibration_error(bins)
+
+
+@pytest.mark.parametrize(
+    ("truth", "probabilities", "message"),
+    [
+        (np.array([0, 1, 0]), np.eye(2), r"found \(3,\) and \(2, 2\)"),
+        (np.array([[0], [1]]), np.eye(2), r"found \(2, 1\) and \(2, 2\)"),
+        (np.array([], dtype=int), np.empty((0, 2)), "no rows"),
+        (np.array([0, 2]), np.eye(2), "expected classes 0 to 1, found 0 to 2"),
+        (np.array([-1, 0]), np.eye(2), "expected classes 0 to 1, found -1 to 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(truth, probabilities, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.validation(truth, probabilities)
+    with pytest.raises(ValueError, match=message):
+        metrics.multiclass(truth, probabilities, ["a", "b"], commonest=0)
+
+
+@pytest.mark.parametrize(("labels", "commonest"), [(["a"], 0), (["a", "b"], 2), (["a", "b"], -1)])
+def test_labels_that_do_not_fit_are_refused(labels, commonest):
+    with pytest.raises(ValueError, match="do not fit 2 columns"):
+        metrics.multiclass(np.array([0, 1]), np.eye(2), labels, commonest)

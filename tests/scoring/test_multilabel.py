@@ -1,0 +1,344 @@
+"""Scores and thresholds for any number of labels, against numbers worked out by hand and against scikit-learn."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from scipy.special import expit, logit
+
+from halfbert.scoring import multilabel as metrics
+from halfbert.scoring.multilabel import THRESHOLD_RULES, choose_thresholds
+
+LABELS = ["cat", "dog", "fox"]
+
+# Four rows: {cat, dog}, {cat}, {} and {dog}. No row has a fox.
+TRUTH = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]])
+PROBABILITIES = np.array([[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.1, 0.2], [0.1, 0.7, 0.8]])
+# At 0.5: {cat, dog}, {}, {}, {dog, fox}. At these thresholds: {cat, dog}, {cat}, {cat}, {dog}.
+THRESHOLDS = np.array([0.3, 0.6, 0.9])
+
+
+def random_example(rows: int = 500, labels: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of 5 to 50 % of the rows, and probabilities that tell something of them; some rows have none."""
+    generator = np.random.default_rng(7)
+    truth = (generator.random((rows, labels)) < np.linspace(0.05, 0.5, labels)).astype(int)
+    return truth, metrics.sigmoid(generator.normal(size=truth.shape) + 2 * truth - 1.5).round(2)  # with ties
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values)[:, None]
+
+
+def test_answers_by_hand():
+    scores = metrics.multilabel(TRUTH, PROBABILITIES, THRESHOLDS, LABELS)
+    # At 0.5: cat 1 found of 2, 1 answered; dog 2 of 2, 2 answered; fox 0 of 0, 1 answered. F1: 2/3, 1, 0.
+    # Rows: {cat, dog} right; {cat} answered {}: 0; {} right: 1; {dog} answered {dog, fox}: F1 2/3, 1 of 2 in the union.
+    assert scores["at_half"] == pytest.approx(
+        {
+            "micro_f1": 2 * 3 / (4 + 4),
+            "macro_f1": (2 / 3 + 1 + 0) / 3,
+            "weighted_f1": (2 * 2 / 3 + 2 * 1 + 0) / 4,
+            "samples_f1": (1 + 0 + 1 + 2 / 3) / 4,
+            "hamming_loss": 2 / 12,
+            "hamming_score": (1 + 0 + 1 + 1 / 2) / 4,
+            "exact_match": 2 / 4,
+        }
+    )
+    # At the thresholds (0.3 and 0.6 are met exactly, so answered): one cat too many, all else right. F1: 4/5, 1, 0.
+    assert scores["at_thresholds"] == pytest.approx(
+        {
+            "micro_f1": 2 * 4 / (4 + 5),
+            "macro_f1": (4 / 5 + 1 + 0) / 3,
+            "weighted_f1": (2 * 4 / 5 + 2 * 1) / 4,
+            "samples_f1": (1 + 1 + 0 + 1) / 4,
+            "hamming_loss": 1 / 12,
+            "hamming_score": (1 + 1 + 0 + 1) / 4,
+            "exact_match": 3 / 4,
+        }
+    )
+    # No label at all is right for one row of four, and wrong on four of twelve.
+    right, nothing = 1 / 4, dict.fromkeys(("micro_f1", "macro_f1", "weighted_f1"), 0)
+    assert scores["no_label"] == pytest.approx(
+        {**nothing, "samples_f1": right, "hamming_loss": 4 / 12, "hamming_score": right, "exact_match": right}
+    )
+    assert scores["confusion"] == [[[1, 1], [0, 2]], [[2, 0], [0, 2]], [[4, 0], [0, 0]]]
+    assert scores["thresholds"] == [0.3, 0.6, 0.9]
+
+
+def test_ranking_by_hand():
+    scores = metrics.multilabel(TRUTH, PROBABILITIES, THRESHOLDS, LABELS)
+    # Cats have 0.9 and 0.3, the others 0.4 and 0.1: 3 of 4 pairs in order. Average precision: (1/1 + 2/3) / 2 = 5/6.
+    # Dogs stand first: 1 and 1. Foxes have no rows, so they count in neither mean.
+    assert scores["mean_roc_auc"] == pytest.approx((3 / 4 + 1) / 2)
+    assert scores["mean_average_precision"] == pytest.approx((5 / 6 + 1) / 2)
+    assert scores["labels_scored"] == 2
+    # The labels of the rows stand at ranks 1 and 2, at 1, nowhere (1 by definition), and at 2.
+    assert scores["label_ranking_average_precision"] == pytest.approx((1 + 1 + 1 + 1 / 2) / 4)
+    of_truth = [0.9, 0.6, 0.9, 0.3, 0.8, 0.9, 0.6, 0.9, 0.8, 0.9, 0.7, 0.2]
+    assert scores["log_loss"] == pytest.approx(-sum(math.log(p) for p in of_truth) / 12)
+
+
+def test_per_label_stands_in_label_order():
+    cat, _, fox = metrics.multilabel(TRUTH, PROBABILITIES, THRESHOLDS, LABELS)["per_label"]
+    assert cat == {
+        "label": "cat",
+        "threshold": 0.3,
+        "precision": pytest.approx(2 / 3),
+        "recall": 1.0,
+        "f1": pytest.approx(4 / 5),
+        "f1_at_half": pytest.approx(2 / 3),
+        "support": 2,
+        "roc_auc": 0.75,
+        "average_precision": pytest.approx(5 / 6),
+    }
+    assert (fox["precision"], fox["recall"], fox["support"], fox["roc_auc"], fox["average_precision"]) == (0, 0, 0, None, None)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_equal_to_scikit_learn(dtype):
+    truth, probabilities = random_example()
+    probabilities = probabilities.astype(dtype)
+    thresholds = np.linspace(0.2, 0.7, 6)
+    scores = metrics.multilabel(truth, probabilities, thresholds, list("abcdef"))
+    answers = (probabilities >= thresholds).astype(int)
+    assert not truth.any(axis=1).all() and not (truth | answers).any(axis=1).all()  # rows with neither are among them
+    expected = {
+        f"{average}_f1": sklearn.metrics.f1_score(truth, answers, average=average) for average in ("micro", "macro", "weighted")
+    }
+    expected |= {
+        "samples_f1": sklearn.metrics.f1_score(truth, answers, average="samples", zero_division=1.0),
+        "hamming_loss": sklearn.metrics.hamming_loss(truth, answers),
+        "hamming_score": sklearn.metrics.jaccard_score(truth, answers, average="samples", zero_division=1.0),
+        "exact_match": sklearn.metrics.accuracy_score(truth, answers),
+    }
+    assert scores["at_thresholds"] == pytest.approx(expected)
+    assert scores["confusion"] == sklearn.metrics.multilabel_confusion_matrix(truth, answers).tolist()
+    ranking = sklearn.metrics.label_ranking_average_precision_score(truth, probabilities)
+    assert scores["label_ranking_average_precision"] == pytest.approx(ranking)
+    assert scores["mean_roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth, probabilities))
+    assert scores["mean_average_precision"] == pytest.approx(sklearn.metrics.average_precision_score(truth, probabilities))
+    losses = [sklearn.metrics.log_loss(t, p) for t, p in zip(truth.T, probabilities.T, strict=True)]
+    assert scores["log_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+    columns = sklearn.metrics.precision_recall_fscore_support(truth, answers, zero_division=0)
+    for name, values in zip(("precision", "recall", "f1", "support"), columns, strict=True):
+        assert [entry[name] for entry in scores["per_label"]] == pytest.approx(values.tolist())
+
+
+def test_a_row_with_neither_labels_nor_answers_is_right():
+    truth, probabilities = np.array([[0, 0], [1, 0]]), np.array([[0.1, 0.2], [0.9, 0.1]])
+    scores = metrics.multilabel(truth, probabilities, np.array([0.5, 0.5]), ["a", "b"])["at_half"]
+    assert scores["samples_f1"] == scores["hamming_score"] == scores["exact_match"] == 1
+
+
+@pytest.mark.parametrize(
+    ("truth", "probabilities"),
+    [
+        (TRUTH, PROBABILITIES),
+        (np.zeros_like(TRUTH), PROBABILITIES),
+        (np.ones_like(TRUTH), PROBABILITIES),
+        (TRUTH, np.full(TRUTH.shape, 0.3)),
+        (TRUTH, np.zeros(TRUTH.shape)),
+        (TRUTH, np.ones(TRUTH.shape)),
+        (TRUTH.astype(np.float32), PROBABILITIES.astype(np.float32)),
+        (TRUTH[:, :1], PROBABILITIES[:, :1]),
+        (np.ones((4, 1), int), PROBABILITIES[:, :1]),
+        (TRUTH[:1], PROBABILITIES[:1]),
+    ],
+)
+def test_odd_tables_raise_no_warning_and_go_into_json(truth, probabilities):
+    labels = LABELS[: truth.shape[1]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for how in THRESHOLD_RULES:
+            thresholds = choose_thresholds(truth, probabilities, how)
+            assert thresholds.shape == (len(labels),) and ((thresholds > 0) & (thresholds < 1)).all()
+            scores = metrics.multilabel(truth, probabilities, thresholds, labels)
+            assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+        json.dumps(metrics.validation(truth, probabilities), allow_nan=False)
+
+
+def test_one_label_is_scored_as_many_are():
+    # scikit-learn takes a single column for classes 0 and 1, and would average over both.
+    scores = metrics.multilabel(TRUTH[:, :1], PROBABILITIES[:, :1], THRESHOLDS[:1], ["cat"])
+    assert scores["at_thresholds"]["macro_f1"] == scores["at_thresholds"]["micro_f1"] == pytest.approx(4 / 5)
+    assert scores["confusion"] == [[[1, 1], [0, 2]]]
+
+
+def test_no_label_with_rows_of_both_kinds():
+    truth = np.array([[0, 1], [0, 1]])
+    scores = metrics.multilabel(truth, np.full((2, 2), 0.4), np.array([0.5, 0.5]), ["a", "b"])
+    assert (scores["mean_roc_auc"], scores["mean_average_precision"], scores["labels_scored"]) == (None, None, 0)
+    # After an epoch it must compare with other epochs: then the loss decides.
+    assert metrics.validation(truth, np.full((2, 2), 0.4))["val_mean_average_precision"] == 0
+
+
+def test_validation_agrees_with_multilabel():
+    truth, probabilities = random_example()
+    scores = metrics.multilabel(truth, probabilities, np.full(6, 0.5), list("abcdef"))
+    assert metrics.validation(truth, probabilities) == {
+        "val_loss": scores["log_loss"],
+        "val_mean_average_precision": scores["mean_average_precision"],
+        "val_mean_roc_auc": scores["mean_roc_auc"],
+        "val_micro_f1": scores["at_half"]["micro_f1"],
+    }
+
+
+def test_validation_passes_nan_on():
+    probabilities = PROBABILITIES.copy()
+    probabilities[2, 1] = np.nan
+    assert all(math.isnan(score) for score in metrics.validation(TRUTH, probabilities).values())
+
+
+def test_a_certain_and_wrong_answer_has_a_finite_loss():
+    scores = metrics.validation(column(0, 1), column(1.0, 0.0))
+    assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
+
+
+def test_f1_parts_the_middle_of_the_best_cut():
+    # Best F1 by answering three: 2 * 2 / (3 + 2) = 4/5; one answer gives 2/3, two 1/2, four 2/3.
+    thresholds = choose_thresholds(column(1, 0, 1, 0), column(0.9, 0.8, 0.6, 0.2), "f1")
+    assert thresholds == pytest.approx([(0.6 + 0.2) / 2])
+
+
+def test_equal_probabilities_are_never_parted():
+    # Answering two of the three rows at 0.6 would be best, and no threshold does that.
+    thresholds = choose_thresholds(column(1, 1, 0, 0, 0), column(0.6, 0.6, 0.6, 0.3, 0.1), "f1")
+    assert thresholds == pytest.approx([0.45])
+
+
+def test_of_equal_scores_the_nearest_to_a_half_is_taken():
+    # F1 2/3 by answering one (above 0.85) or four (between 0.2 and 0.4); 0.3 is nearer to 0.5 than 0.85.
+    assert choose_thresholds(column(1, 0, 0, 1, 0), column(0.9, 0.8, 0.7, 0.4, 0.2), "f1") == pytest.approx([0.3])
+
+
+@pytest.mark.parametrize("low", [0.3, np.nextafter(0.3, 1)])  # halfway rounds up from one and down from the other
+def test_neighbouring_floats_are_parted_nonetheless(low):
+    probabilities = column(np.nextafter(low, 1), low)
+    thresholds = choose_thresholds(column(1, 0), probabilities, "f1")
+    assert (probabilities >= thresholds).tolist() == [[True], [False]]
+
+
+def test_a_label_of_every_row_is_answered_for_every_row():
+    assert choose_thresholds(column(1, 1), column(0.8, 0.3), "f1") == pytest.approx([0.15])
+
+
+@pytest.mark.parametrize("how", THRESHOLD_RULES)
+def test_a_label_without_rows_keeps_a_half(how):
+    assert choose_thresholds(column(0, 0), column(0.8, 0.3), how) == [0.5]
+
+
+@pytest.mark.parametrize(("truth", "probabilities"), [((1, 1), (0.8, 0.3)), ((1, 0), (0.3, 0.3))])
+def test_gmean_keeps_a_half_where_no_threshold_is_better_than_another(truth, probabilities):
+    assert choose_thresholds(column(*truth), column(*probabilities), "gmean") == [0.5]
+
+
+def test_gmean_differs_from_f1():
+    # One answer: sensitivity 1/2 times specificity 1; five answers: 1 times 5/8, the best. F1: 2/3 by one, 4/7 by five.
+    truth = column(1, 0, 0, 0, 1, 0, 0, 0, 0, 0)
+    probabilities = column(0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.2, 0.15, 0.1, 0.05)
+    assert choose_thresholds(truth, probabilities, "gmean") == pytest.approx([0.4])
+    assert choose_thresholds(truth, probabilities, "f1") == pytest.approx([0.85])
+
+
+def test_expected_f1_takes_the_probabilities_word_where_rows_are_few():
+    """Of 0.9, 0.6, 0.3, 0.1, which sum to 1.9, it is 1.8 / 2.9, 3 / 3.9, 3.6 / 4.9, 3.8 / 5.9: best between 0.6 and 0.3."""
+    probabilities = column(0.9, 0.6, 0.3, 0.1)
+    assert choose_thresholds(column(1, 1, 0, 0), probabilities, "expected-f1") == pytest.approx([0.45])
+    assert choose_thresholds(column(1, 0, 1, 0), probabilities, "expected-f1") == pytest.approx([0.45])
+    assert choose_thresholds(column(1, 0, 1, 0), probabilities, "f1") == pytest.approx([0.2])
+    assert choose_thresholds(column(0, 0, 0, 0), probabilities, "expected-f1") == [0.5]
+
+
+def test_expected_f1_corrects_probabilities_that_are_off():
+    """Logits that are all too low by 2 have their threshold lower by 2, and half as steep ones at half its logit."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(-2, 2, (20_000, 1))
+    truth = (generator.random(logits.shape) < expit(logits)).astype(int)
+    right, low, flat = (
+        logit(choose_thresholds(truth, expit(given), "expected-f1"))[0] for given in (logits, logits - 2, logits / 2)
+    )
+    assert low == pytest.approx(right - 2, abs=0.05) and flat == pytest.approx(right / 2, abs=0.05) and abs(right) > 0.2
+    best = logit(choose_thresholds(truth, expit(logits), "f1"))[0]
+    assert right == pytest.approx(best, abs=0.3)  # where rows are many, both find the same
+
+
+def test_global_f1_is_one_threshold_for_all_answers_together():
+    truth = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.3], [0.2, 0.4], [0.7, 0.05]])
+    # All eight, falling: 0.9 yes, 0.8 yes, 0.7 no, 0.4 yes, 0.3 no, ... F1: 1/2, 4/5, 2/3, 6/7, 3/4, ...
+    assert choose_thresholds(truth, probabilities, "global-f1") == pytest.approx([0.35, 0.35])
+    assert choose_thresholds(truth, probabilities, "f1") == pytest.approx([0.75, 0.35])
+
+
+def test_no_other_threshold_is_better_by_scikit_learn():
+    truth, probabilities = random_example()
+    chosen = {how: probabilities >= choose_thresholds(truth, probabilities, how) for how in THRESHOLD_RULES}
+    for label, (true, ranked_by) in enumerate(zip(truth.T, probabilities.T, strict=True)):
+        best = max(sklearn.metrics.f1_score(true, ranked_by >= cut) for cut in np.unique(ranked_by))
+        assert sklearn.metrics.f1_score(true, chosen["f1"][:, label]) == pytest.approx(best)
+        false_rate, true_rate, _ = sklearn.metrics.roc_curve(true, ranked_by, drop_intermediate=False)
+        (negatives, false), (missed, found) = sklearn.metrics.confusion_matrix(true, chosen["gmean"][:, label])
+        gmean = math.sqrt(found / (found + missed) * negatives / (negatives + false))
+        assert gmean == pytest.approx(np.sqrt(true_rate * (1 - false_rate)).max())
+    cuts = np.unique(probabilities)
+    best = max(sklearn.metrics.f1_score(truth, probabilities >= cut, average="micro") for cut in cuts)
+    assert sklearn.metrics.f1_score(truth, chosen["global-f1"], average="micro") == pytest.approx(best)
+
+
+def test_f1_curve_gives_the_f1_at_each_probability():
+    truth, probabilities = random_example()
+    cuts, f1 = metrics.f1_curve(truth[:, 2], probabilities[:, 2])
+    assert cuts.tolist() == np.unique(probabilities[:, 2]).tolist()
+    assert f1 == pytest.approx([sklearn.metrics.f1_score(truth[:, 2], probabilities[:, 2] >= cut) for cut in cuts])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sigmoid(dtype):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = metrics.sigmoid(np.array([[-1000.0, -50.0, 0.0], [math.log(3), 50.0, 1000.0]], dtype))
+    assert probabilities.dtype == np.float64
+    assert probabilities == pytest.approx(np.array([[0, math.exp(-50), 0.5], [0.75, 1, 1]]), rel=1e-6, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("truth", "probabilities", "message"),
+    [
+        (np.array([0, 1]), np.array([0.1, 0.2]), r"found \(2,\) and \(2,\)"),
+        (TRUTH, PROBABILITIES[:, :2], r"found \(4, 3\) and \(4, 2\)"),
+        (TRUTH[:0], PROBABILITIES[:0], r"no rows or no labels to score: shape \(0, 3\)"),
+        (2 * TRUTH, PROBABILITIES, "expected a truth of 0 and 1, found 0 to 2"),
+    ],
+)
+def test_what_does_not_fit_is_refused(truth, probabilities, message):
+    for score in (
+        lambda: metrics.validation(truth, probabilities),
+        lambda: metrics.multilabel(truth, probabilities, THRESHOLDS, LABELS),
+        lambda: choose_thresholds(truth, probabilities, "f1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            score()
+
+
+@pytest.mark.parametrize("value", [-0.1, 3.0, np.nan])
+def test_what_is_no_probability_is_refused(value):
+    probabilities = PROBABILITIES.copy()
+    probabilities[0, 0] = value
+    with pytest.raises(ValueError, match="expected probabilities from 0 to 1, found"):
+        metrics.multilabel(TRUTH, probabilities, THRESHOLDS, LABELS)
+    with pytest.raises(ValueError, match="expected probabilities from 0 to 1, found"):
+        choose_thresholds(TRUTH, probabilities, "gmean")
+
+
+@pytest.mark.parametrize(("thresholds", "labels"), [(THRESHOLDS[:2], LABELS), (THRESHOLDS, LABELS[:1])])
+def test_labels_and_thresholds_that_do_not_fit_are_refused(thresholds, labels):
+    with pytest.raises(ValueError, match="do not fit 3 columns"):
+        metrics.multilabel(TRUTH, PROBABILITIES, thresholds, labels)
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises(ValueError, match=r"expected one of 0\.5, expected-f1, f1, gmean, global-f1, found 'F1'"):
+        choose_thresholds(TRUTH, PROBABILITIES, "F1")

@@ -1,0 +1,269 @@
+"""How a script ends: exit codes, one line on standard error, tracebacks, progress, signals."""
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support import ROOT, example_rows, script_environment, write_csv
+
+import train_multiclass
+from halfbert.system import console
+from halfbert.system.console import Stopped, StopRequest
+from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
+
+REQUIRED = ["--model", "distilbert"]
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers():
+    """Whatever handlers a test installs, pytest's own are put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def failing(failure: BaseException):
+    def main(argv, stop):
+        raise failure
+
+    return main
+
+
+# Exit codes.
+
+
+FAILURES = [
+    (InputError("row 3"), 2, "error: row 3"),
+    (ArtefactError("bad"), 3, "error: bad"),
+    (ResourceError("none"), 4, "error: none"),
+    (HalfbertError("odd"), 1, "error: odd"),
+    (InputError("two\nlines"), 2, "error: two lines"),
+    (MemoryError(), 4, "error: out of memory; try a smaller --batch-size or --maxlen"),
+    (OSError(errno.ENOSPC, "No space left", "f"), 4, "error: the disk is full (f); nothing half-written stays"),
+    (OSError(errno.EDQUOT, "Quota", "f"), 4, "error: the disk is full (f); nothing half-written stays"),
+    (OSError(errno.EFBIG, "Too large"), 4, "error: the disk is full (Too large); nothing half-written stays"),
+    (PermissionError(errno.EACCES, "Permission denied", "f"), 2, "error: f: Permission denied"),
+    (FileNotFoundError(errno.ENOENT, "No such file", "f"), 2, "error: f: No such file"),
+    (OSError("something else"), 2, "error: a file: something else"),
+    (Stopped(signal.SIGINT), 130, "stopped by SIGINT"),
+    (Stopped(signal.SIGTERM), 143, "stopped by SIGTERM"),
+]
+
+
+@pytest.mark.parametrize(("failure", "code", "line"), FAILURES)
+def test_each_failure_has_its_exit_code_and_one_line(capsys, failure, code, line):
+    assert console.run(failing(failure), ["--rows", "3"]) == code
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", line + "\n")
+
+
+@pytest.mark.parametrize(("failure", "code", "line"), FAILURES)
+def test_debug_shows_the_traceback_as_well(capsys, failure, code, line):
+    assert console.run(failing(failure), ["--debug"]) == code
+    written = capsys.readouterr().err
+    assert written.startswith("Traceback (most recent call last):")
+    assert "in main" in written and written.endswith("\n" + line + "\n")
+
+
+def test_success_is_0_and_silent(capsys):
+    assert console.run(lambda argv, stop: None, []) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_fault_of_the_program_is_not_dressed_up():
+    with pytest.raises(ZeroDivisionError):
+        console.run(failing(ZeroDivisionError()), [])
+
+
+def test_a_full_disk_for_real(capsys):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("/dev/full is Linux's")
+
+    def main(argv, stop):
+        with open("/dev/full", "w") as stream:
+            stream.write("x" * 100_000)
+
+    assert console.run(main, []) == 4
+    assert capsys.readouterr().err.startswith("error: the disk is full")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        ([], "--model"),
+        (["--model", "gpt"], "invalid choice: 'gpt'"),
+        ([*REQUIRED, "--epochs", "none"], "'none' is not an integer of at least 1"),
+        ([*REQUIRED, "--colour"], "--colour"),
+        ([*REQUIRED, "--test", "a.csv"], "--train"),
+        ([*REQUIRED, "--train", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_mistakes_of_the_user_in_the_script(capsys, tmp_path, monkeypatch, arguments, fragment):
+    monkeypatch.chdir(tmp_path)
+    assert console.run(train_multiclass.main, arguments) == 2
+    written = capsys.readouterr()
+    assert written.out == "" and written.err.count("\n") == 1
+    assert written.err.startswith("error: ") and fragment in written.err
+    assert list(tmp_path.iterdir()) == []  # nothing was written
+
+
+def test_help_is_no_failure(capsys):
+    with pytest.raises(SystemExit) as ended:
+        console.run(train_multiclass.main, ["--help"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: train_multiclass.py")
+
+
+def test_debug_in_the_script(tmp_path):
+    command = [sys.executable, ROOT / "train_multiclass.py", *REQUIRED, "--train", "nowhere.csv", "--debug"]
+    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Traceback") and "nowhere.csv" in done.stderr.splitlines()[-1]
+
+
+# Lines and progress.
+
+
+def test_a_line_is_written_at_once_into_a_pipe():
+    code = "import time\nfrom halfbert.system.console import say\nsay('first')\ntime.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "first\n"
+    process.kill()
+    process.communicate()
+
+
+def test_progress_passes_everything_on_and_is_silent_when_quick(capsys):
+    assert list(console.progress(iter("abc"), 3, "reading")) == ["a", "b", "c"]
+    assert list(console.progress([], 0, "reading")) == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_where_output_is_no_terminal_is_a_plain_line_now_and_then(capsys):
+    for _ in console.progress(range(2000), 2000, "epoch 1/3", seconds_between_lines=0.04):
+        time.sleep(0.0001)
+    written = capsys.readouterr()
+    lines = written.out.splitlines()
+    assert 2 <= len(lines) <= 50 and written.err == ""
+    counts = [int(re.fullmatch(r"epoch 1/3: ([\d,]+) of 2,000 \(\d+ s\)", line).group(1).replace(",", "")) for line in lines]
+    assert counts == sorted(set(counts)) and counts[0] > 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_progress_on_a_terminal_is_a_bar_after_two_seconds_and_goes_away():
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    code = (
+        "import time\nfrom halfbert.system.console import progress\n"
+        "for _ in progress(range(5), 5, 'quick'): pass\n"
+        "for _ in progress(range(26), 26, 'slow one'): time.sleep(0.1)\n"
+    )
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # a new one has no columns
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=theirs, stderr=theirs, close_fds=True)
+    os.close(theirs)
+    written = b""
+    try:
+        while block := os.read(ours, 4096):
+            written += block
+    except OSError:  # Linux ends a pseudo-terminal so
+        pass
+    os.close(ours)
+    assert process.wait(20) == 0
+    assert b"quick" not in written
+    assert b"slow one" in written and b"%" in written
+    assert written.decode().split("\r")[-2].strip(" \x1b[A") == ""  # wiped out at the end
+
+
+# Signals.
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_there_is_anything_to_save_stops_at_once(capsys, number, code):
+    def main(argv, stop):
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+        pytest.fail("it went on")
+
+    began = time.monotonic()
+    assert console.run(main, []) == code
+    assert time.monotonic() - began < 4
+    assert capsys.readouterr().err == f"stopped by {number.name}\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_waits_for_the_batch(capsys, number, code):
+    reached = []
+
+    def main(argv, stop):
+        stop.gently = True
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        reached.append(stop.signal_number)
+        stop.raise_if_set()
+        reached.append("too far")
+
+    assert console.run(main, []) == code
+    assert reached == [number]
+    written = capsys.readouterr()
+    assert "once more" in written.out and written.err == f"stopped by {number.name}\n"
+
+
+def test_the_second_signal_stops_at_once(capsys):
+    reached = []
+
+    def main(argv, stop):
+        stop.gently = True
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        reached.append(stop.signal_number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        reached.append("too far")
+
+    assert console.run(main, []) == 143
+    assert reached == [signal.SIGINT]
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+
+
+def test_without_a_signal_nothing_is_set():
+    stop = StopRequest()
+    assert stop.signal_number is None
+    stop.raise_if_set()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are Unix's")
+def test_a_signal_while_tensorflow_loads_leaves_nothing(tmp_path, tiny_distilbert):
+    (tmp_path / "work").mkdir()
+    table = write_csv(tmp_path / "things.csv", example_rows(120))
+    command = [sys.executable, ROOT / "train_multiclass.py", *REQUIRED, "--checkpoint", tiny_distilbert, "--train", table]
+    process = subprocess.Popen(
+        command, cwd=tmp_path / "work", env=script_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert "120" not in (first := process.stdout.readline()) and "things.csv" in first  # the table is read
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.splitlines()[-1] == "stopped by SIGTERM"
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_a_library_makes_of_a_signal_is_still_that_signal(capfd):
+    def main(argv, stop):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except BaseException as error:
+            raise ImportError("a module that could not be loaded") from error
+
+    assert console.run(main, []) == 143
+    assert capfd.readouterr().err == "stopped by SIGTERM\n"

@@ -1,0 +1,462 @@
+"""Folders and files that are whole or not there: real kills, a second process, a disk that is really full."""
+
+import json
+import math
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from support import ROOT, run_script, script_environment
+
+from halfbert.system import storage
+from halfbert.system.errors import InputError, ResourceError
+
+MARKER = "halfbert.json"
+NOBODY = 65534
+
+
+def fill(folder: Path, word: str, files: int = 3) -> None:
+    """Files that all hold the same word, one of them a folder further down."""
+    (folder / "deeper").mkdir()
+    for number in range(files):
+        (folder / f"{number}.txt").write_text(word)
+    (folder / "deeper" / "last.txt").write_text(word)
+
+
+def words(folder: Path) -> set[str]:
+    return {file.read_text() for file in folder.rglob("*.txt")}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def old_folder(parent: Path) -> Path:
+    target = parent / "target"
+    target.mkdir(parents=True)
+    fill(target, "old")
+    return target
+
+
+def start(code: str, *arguments: str | Path, **options) -> subprocess.Popen:
+    """Python code in a process of its own, which can import the project."""
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}", *map(str, arguments)],
+        env=script_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+# whole_folder.
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_new_folder_stands_there_when_the_block_ends(tmp_path, deep):
+    target = tmp_path / ("a/b/target" if deep else "target")
+    with storage.whole_folder(target) as folder:
+        fill(folder, "new")
+        assert not target.exists()
+        assert folder.parent == target.parent  # beside it, so that a rename suffices
+    assert words(target) == {"new"}
+    assert names(target.parent) == ["target"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o755
+
+
+def test_a_failing_block_leaves_nothing(tmp_path):
+    with pytest.raises(ZeroDivisionError), storage.whole_folder(tmp_path / "target") as folder:
+        fill(folder, "new")
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_a_failing_block_leaves_the_old_folder(tmp_path):
+    target = old_folder(tmp_path)
+    with pytest.raises(KeyboardInterrupt), storage.whole_folder(target) as folder:
+        fill(folder, "new")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["target"] and words(target) == {"old"}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_whole_folder_replaces_the_old_one(tmp_path, monkeypatch, at_once):
+    if not at_once:
+        monkeypatch.setattr(sys, "platform", "darwin")  # no exchange in one system call there
+    target = old_folder(tmp_path)
+    (target / "only in the old one.txt").write_text("old")
+    with storage.whole_folder(target) as folder:
+        fill(folder, "new")
+        assert words(target) == {"old"}
+    assert names(tmp_path) == ["target"] and words(target) == {"new"}
+
+
+def test_a_file_system_that_cannot_exchange_gets_two_renames(tmp_path, monkeypatch):
+    target = old_folder(tmp_path)
+    monkeypatch.setattr(storage, "RENAME_EXCHANGE", 1 << 30)  # a flag that no kernel knows: EINVAL, as from NFS
+    with storage.whole_folder(target) as folder:
+        fill(folder, "new")
+    assert names(tmp_path) == ["target"] and words(target) == {"new"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="exchanging in one system call is Linux's")
+def test_on_linux_something_whole_stands_there_at_every_moment(tmp_path):
+    target = old_folder(tmp_path)
+    watcher = start(
+        "import os\nprint('watching', flush=True)\nmissing = 0\n"
+        "while not os.path.exists(sys.argv[2]):\n    missing += not os.path.exists(sys.argv[1])\nprint(missing)",
+        target / "0.txt",
+        tmp_path / "end",
+    )
+    watcher.stdout.readline()
+    for _ in range(100):
+        with storage.whole_folder(target) as folder:
+            (folder / "0.txt").write_text("new")
+    (tmp_path / "end").touch()
+    assert watcher.communicate(timeout=20)[0] == "0\n"
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from halfbert.system import storage
+target, moment = Path(sys.argv[1]), sys.argv[2]
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+synced = []
+sync_path = storage._sync_path
+
+def counting(path):  # the third file of five: in the midst of syncing
+    synced.append(path)
+    die() if len(synced) == 3 else sync_path(path)
+
+if moment == "sync":
+    storage._sync_path = counting
+if moment == "before the exchange":
+    storage._exchange = die
+with storage.whole_folder(target) as folder:
+    (folder / "0.txt").write_text("new")
+    if moment == "block":
+        die()
+    (folder / "deeper").mkdir()
+    for name in ("1.txt", "2.txt", "deeper/last.txt"):
+        (folder / name).write_text("new")
+    if moment == "after the exchange":
+        storage.shutil.rmtree = die
+"""
+
+
+@pytest.mark.parametrize("moment", ["block", "sync", "before the exchange", "after the exchange"])
+def test_kill_9_leaves_a_whole_folder_and_the_next_run_clears_up(tmp_path, moment):
+    target = old_folder(tmp_path)
+    killed = start(KILLED, target, moment)
+    assert killed.wait(20) == -signal.SIGKILL
+    assert words(target) == {"new" if moment == "after the exchange" else "old"}
+    assert len(list(target.rglob("*.txt"))) == 4
+    assert len(names(tmp_path)) == 2  # the half-written one as well
+    storage.remove_leftovers(target)
+    assert names(tmp_path) == ["target"]
+
+
+def test_kill_9_at_any_moment_leaves_one_of_the_two_whole(tmp_path):
+    """A process replaces the folder over and over, until it is killed at a moment of nobody's choosing."""
+    code = (
+        "from pathlib import Path\nfrom halfbert.system import storage\nprint('go', flush=True)\ncount = 0\n"
+        "while True:\n    count += 1\n"
+        "    with storage.whole_folder(Path(sys.argv[1])) as folder:\n"
+        "        for name in range(8):\n            (folder / f'{name}.txt').write_text(str(count))\n"
+    )
+    target = tmp_path / "target"
+    target.mkdir()
+    for name in range(8):
+        (target / f"{name}.txt").write_text("old")
+    for number in range(6):
+        writer = start(code, target)
+        writer.stdout.readline()
+        time.sleep(0.005 + 0.013 * number)
+        writer.kill()
+        writer.wait(20)
+        assert len(words(target)) == 1 and len(names(target)) == 8
+    storage.remove_leftovers(target)
+    assert names(tmp_path) == ["target"]
+
+
+def test_kill_9_between_two_renames_loses_nothing(tmp_path):
+    target = old_folder(tmp_path)
+    code = (
+        "import os, signal\nfrom pathlib import Path\nfrom halfbert.system import storage\nsys.platform = 'darwin'\n"
+        "rename = os.rename\n"
+        "def once(*names):\n    rename(*names)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with storage.whole_folder(Path(sys.argv[1])) as folder:\n    os.rename = once\n"
+    )
+    assert start(code, target).wait(20) == -signal.SIGKILL
+    assert not target.exists()
+    storage.remove_leftovers(target)
+    assert names(tmp_path) == ["target"] and words(target) == {"old"}
+
+
+def test_leftovers_of_other_outputs_stay(tmp_path):
+    for name in (".a.partial-1", ".ab.partial-1", ".[a].partial-1", "a.partial-1"):
+        (tmp_path / name).mkdir()
+    storage.remove_leftovers(tmp_path / "a")
+    assert names(tmp_path) == [".[a].partial-1", ".ab.partial-1", "a.partial-1"]
+    storage.remove_leftovers(tmp_path / "[a]")
+    assert names(tmp_path) == [".ab.partial-1", "a.partial-1"]
+
+
+# write_text and write_json.
+
+
+def test_write_text(tmp_path):
+    path = tmp_path / "a.txt"
+    storage.write_text("before", path)
+    storage.write_text("é\n\u2028\r\n", path)
+    assert path.read_bytes() == "é\n\u2028\r\n".encode()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_write_text_that_fails_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("before")
+    with pytest.raises(UnicodeEncodeError):
+        storage.write_text("\ud800", path)
+    assert path.read_text() == "before" and names(tmp_path) == ["a.txt"]
+
+
+def test_write_json(tmp_path):
+    storage.write_json({"é": [1, None]}, tmp_path / "a.json")
+    assert (tmp_path / "a.json").read_text(encoding="utf-8").endswith("}\n")
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"é": [1, None]}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_write_json_refuses_what_json_cannot_say(tmp_path, value):
+    with pytest.raises(ValueError):
+        storage.write_json({"loss": value}, tmp_path / "a.json")
+    assert names(tmp_path) == []
+
+
+# A full disk.
+
+
+FULL = """
+import resource
+from pathlib import Path
+from halfbert.system import console; from halfbert.system import storage
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # no file may grow beyond: EFBIG, as from a full disk
+
+def main(argv, stop):
+    target = Path(argv[0])
+    if argv[1] == "file":
+        storage.write_text("x" * 2000, target)
+    else:
+        with storage.whole_folder(target) as folder:
+            (folder / "small").write_text("x")
+            storage.write_text("x" * 2000, folder / "large")
+
+sys.exit(console.run(main, sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_full_disk_is_exit_4_and_nothing_half_written(tmp_path, kind):
+    process = start(FULL, tmp_path / "target", kind, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 4
+    assert errors.count("\n") == 1 and errors.startswith("error: the disk is full")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
+def test_a_disk_that_fills_up_while_the_predictor_is_saved(tmp_path, table, tiny_distilbert):
+    """HDF5 would take the process down in the midst of it, so the room is asked for before."""
+    limited = tmp_path / "limited.py"
+    limited.write_text(
+        "import resource, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "import train_multiclass\nfrom halfbert.system import console\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))\n"
+        "sys.exit(console.run(train_multiclass.main, sys.argv[1:]))\n"
+    )
+    before = names(tmp_path)
+    done = run_script(
+        *("--model", "distilbert", "--checkpoint", tiny_distilbert, "--train", table, "--epochs", "1", "--device", "cpu"),
+        *("--output", tmp_path / "made" / "predictor", "--results", tmp_path / "made" / "results"),
+        cwd=tmp_path,
+        script=str(limited),
+        TMPDIR=str(tmp_path),
+    )
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.count("\n") == 1 and "disk is full" in done.stderr
+    assert names(tmp_path) == before
+
+
+# sole_user.
+
+
+HOLDER = (
+    "from pathlib import Path\nfrom halfbert.system import storage\n"
+    "with storage.sole_user(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.readline()\n"
+)
+
+
+def hold(target: Path) -> subprocess.Popen:
+    holder = start(HOLDER, target)
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
+    target = tmp_path / "predictors" / "a"
+    holder = hold(target)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="another run is writing there"), storage.sole_user(target):
+        pass
+    assert time.monotonic() - began < 1
+    with storage.sole_user(target.with_name("b")):  # another output
+        pass
+    holder.communicate("\n", timeout=20)
+    with storage.sole_user(target):
+        pass
+    assert names(tmp_path) == []  # neither lock files nor the folder made for them
+
+
+def test_the_lock_goes_with_its_process(tmp_path):
+    target = tmp_path / "a"
+    holder = hold(target)
+    holder.kill()
+    holder.wait(20)
+    with storage.sole_user(target):
+        pass
+    assert names(tmp_path) == []
+
+
+def test_the_lock_is_released_when_the_block_fails(tmp_path):
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), storage.sole_user(tmp_path / "a"):
+            raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_folders_that_are_used_by_then_stay(tmp_path):
+    with storage.sole_user(tmp_path / "new" / "folder" / "a"):
+        (tmp_path / "new" / "b").touch()
+    assert names(tmp_path) == ["new"] and names(tmp_path / "new") == ["b"]
+
+
+def test_never_two_at_once(tmp_path):
+    """Three processes take and release one lock as fast as they can; the lock file comes and goes all the while."""
+    code = (
+        "import os, time\nfrom pathlib import Path\nfrom halfbert.system import storage\n"
+        "from halfbert.system.errors import InputError\n"
+        "target, inside, held = Path(sys.argv[1]) / 'a', Path(sys.argv[1]) / 'inside', 0\n"
+        "end = time.monotonic() + 1.5\n"
+        "while time.monotonic() < end:\n"
+        "    try:\n"
+        "        with storage.sole_user(target):\n"
+        "            inside.mkdir()\n            held += 1\n            inside.rmdir()\n"
+        "    except InputError:\n        pass\n"
+        "print(held)\n"
+    )
+    running = [start(code, tmp_path) for _ in range(3)]
+    held = [int(process.communicate(timeout=30)[0]) for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert sum(held) > 50
+
+
+# check_output, check_apart and check_free_space.
+
+
+def refused(path: Path, *fragments: str, overwrite: bool = False) -> None:
+    with pytest.raises(InputError) as caught:
+        storage.check_output(path, "--output", overwrite, MARKER)
+    for fragment in ("--output", str(path), *fragments):
+        assert fragment in str(caught.value)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_outputs_that_may_be_written(tmp_path, overwrite):
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "new/in/new", "empty"):
+        storage.check_output(tmp_path / name, "--output", overwrite, MARKER)
+    assert names(tmp_path) == ["empty"]  # nothing was made
+
+
+def test_an_earlier_output_needs_overwrite(tmp_path):
+    (tmp_path / MARKER).write_text("{}")
+    refused(tmp_path, "--overwrite")
+    storage.check_output(tmp_path, "--output", True, MARKER)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_somebodys_other_data_is_never_replaced(tmp_path, overwrite):
+    (tmp_path / "thesis.txt").write_text("years")
+    refused(tmp_path, *([MARKER] if overwrite else []), overwrite=overwrite)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_and_links_to_nowhere(tmp_path, overwrite):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    refused(tmp_path / "file", "is a file", overwrite=overwrite)
+    refused(tmp_path / "file" / "below", overwrite=overwrite)
+    refused(tmp_path / "link", "link to nowhere", overwrite=overwrite)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions are Unix's")
+def test_a_parent_that_cannot_be_written():
+    code = (
+        "import os\nfrom pathlib import Path\nfrom halfbert.system import console; from halfbert.system import storage\n"
+        f"if os.geteuid() == 0:\n    os.setuid({NOBODY})\n"
+        "def main(argv, stop):\n    storage.check_output(Path(argv[0]), '--output', False, 'halfbert.json')\n"
+        "sys.exit(console.run(main, sys.argv[1:]))\n"
+    )
+    # Root writes anywhere, so the check runs as another user, and pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        (Path(folder) / "parent").mkdir(mode=0o555)
+        for path in (Path(folder) / "parent" / "a", Path(folder) / "parent" / "a" / "b"):
+            process = start(code, path, stderr=subprocess.PIPE)
+            _, errors = process.communicate(timeout=20)
+            assert process.returncode == 2
+            assert errors == f"error: --output {path}: cannot be written ({folder}/parent is not writable)\n"
+
+
+def test_output_and_results_in_each_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for output, results in [("a", "a"), ("a", "a/b"), ("a/b", "a"), ("a", "./c/../a"), ("a", "link")]:
+        with pytest.raises(InputError, match="apart"):
+            storage.check_apart(Path(output), Path(results))
+    storage.check_apart(Path("a/b"), Path("a/c"))
+    storage.check_apart(Path("ab"), Path("a"))
+
+
+def test_free_space(tmp_path):
+    target = tmp_path / "not" / "there" / "yet"
+    storage.check_free_space(target, 1)
+    with pytest.raises(ResourceError, match=r"MB are free") as caught:
+        storage.check_free_space(target, 1 << 62)
+    assert str(target) in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_folder_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").write_bytes(b"123")
+    assert storage.folder_bytes(tmp_path) == 8
+    shutil.rmtree(tmp_path / "b")
+    assert storage.folder_bytes(tmp_path) == 5

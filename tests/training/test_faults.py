@@ -1,0 +1,575 @@
+"""Bad input and faults: each is caused for real, and what stands afterwards is looked at."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import openpyxl
+import pytest
+from support import (
+    LABELS,
+    ROOT,
+    TAGS,
+    end_here,
+    example_rows,
+    script_environment,
+    tagged_rows,
+    train_here,
+    write_csv,
+    write_tags,
+)
+
+from halfbert.models import checkpoints
+from halfbert.models.checkpoints import sha256
+
+SCRIPT = str(ROOT / "train_multiclass.py")
+OLE2 = b"\xd0\xcf\x11\xe0" + b"\0" * 600  # the container of legacy and of encrypted workbooks
+
+
+@pytest.fixture
+def whole(here, tiny_distilbert, table):
+    """The arguments of a run into p/things and r/things."""
+    where = ("--train", table, "--output", "p/things", "--results", "r/things")
+    return ("--model", "distilbert", "--checkpoint", tiny_distilbert, *where)
+
+
+def contents(folder):
+    """Every path below a folder, with the content of each file."""
+    return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def is_whole(predictor):
+    """The manifest is there, every file has the hash that it names, and there is no other file but the engines'."""
+    files = json.loads((predictor / "halfbert.json").read_text())["files"]
+    found = {path.relative_to(predictor).as_posix() for path in predictor.rglob("*") if path.is_file()}
+    found = {name for name in found if not name.startswith("engines/")}
+    return found == {*files, "halfbert.json"} and all(sha256(predictor / name) == digest for name, digest in files.items())
+
+
+def answers(predictor):
+    """What ktrain's predictor from a folder answers to two texts."""
+    from halfbert.system.tensorflow_setup import prepare
+
+    prepare("cpu")
+    from halfbert.models.ktrain_data import ktrain
+
+    return ktrain.load_predictor(str(predictor)).predict(["the old cat", "a new saw"])
+
+
+# Bad input: exit code, one line, nothing written, decided before a checkpoint is looked for.
+
+
+def _csv(path, rows, header=("text", "label")):
+    return write_csv(path / "table.csv", rows, header)
+
+
+def _raw(path, content, name="table.csv"):
+    (path / name).write_bytes(content)
+    return path / name
+
+
+def _workbook(path, name="table.xlsx", fill=0):
+    """A workbook of good rows; `fill` adds so many spaces to it, which pack to nothing."""
+    import zipfile
+
+    book = openpyxl.Workbook()
+    for row in [("text", "label"), *example_rows(30)]:
+        book.active.append(row)
+    book.save(path / "table.xlsx")
+    if fill:
+        with zipfile.ZipFile(path / "table.xlsx", "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("xl/fill.xml", b" " * fill)
+    return (path / "table.xlsx").rename(path / name)
+
+
+ROWS = example_rows(60)
+UTF8 = "text,label\n" + "".join(f"{text},{label}\n" for text, label in ROWS)
+
+BAD_TABLES = {
+    "missing file": (lambda path: path / "nowhere.csv", ["nowhere.csv"]),
+    "unknown ending": (lambda path: _raw(path, b"x", "table.pdf"), ["table.pdf", ".xlsx"]),
+    "empty file": (lambda path: _raw(path, b""), ["table.csv"]),
+    "header only": (lambda path: _csv(path, []), ["table.csv", "no rows"]),
+    "missing column": (lambda path: _csv(path, ROWS, ("Text", "label")), ["table.csv", "'text'", "Text"]),
+    "missing text": (lambda path: _csv(path, [*ROWS, ("", "food")]), ["table.csv", "'text'", "62", "--drop-missing"]),
+    "blank label": (lambda path: _csv(path, [*ROWS, ("a cat", " ")]), ["table.csv", "'label'", "62", "--drop-missing"]),
+    "one label": (lambda path: _csv(path, [(text, "food") for text, _ in ROWS]), ["table.csv", "'label'", '"food"']),
+    "rare label": (lambda path: _csv(path, [*ROWS, ("a rare thing", "rare")]), ["table.csv", '"rare" has 1', "merge"]),
+    "labels alike": (lambda path: _csv(path, [*ROWS, ("one more", "Food")]), ["'label'", '"Food"', '"food"', "62"]),
+    "encrypted": (lambda path: _raw(path, OLE2 + "EncryptedPackage".encode("utf-16-le"), "table.xlsx"), ["encrypted"]),
+    "legacy": (lambda path: _raw(path, OLE2, "table.xlsx"), ["table.xlsx", "legacy", "save it as .xlsx"]),
+    "workbook named csv": (lambda path: _workbook(path, "table.csv"), ["table.csv", "Excel workbook"]),
+    "text named xlsx": (lambda path: _raw(path, UTF8.encode(), "table.xlsx"), ["table.xlsx", "plain text"]),
+    "unpacks to much": (lambda path: _workbook(path, fill=40_000_000), ["table.xlsx", "unpacks to"]),
+    "ragged row": (lambda path: _raw(path, UTF8.encode() + b"a,b,c\n"), ["table.csv", "62"]),
+    "NUL byte": (lambda path: _raw(path, UTF8.encode() + b"a \0cat,food\n"), ["table.csv", "62", "NUL"]),
+    "another encoding": (
+        lambda path: _raw(path, UTF8.encode() + "Käse,food\n".encode("cp1252")),
+        ["table.csv", "62", "--encoding"],
+    ),
+}
+
+
+def refused(capsys, code, fragments, *arguments, script="train_multiclass"):
+    """The script ends with this code and one line on standard error that holds each fragment."""
+    assert end_here(*arguments, script=script) == code
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ") and shown.count("\n") == 1 and shown.endswith("\n")
+    for fragment in fragments:
+        assert fragment in shown, shown
+    return shown
+
+
+@pytest.fixture
+def no_checkpoint(monkeypatch):
+    """Whoever looks for a checkpoint fails the test."""
+    monkeypatch.setattr(checkpoints, "find", lambda *_, **__: pytest.fail("a checkpoint was looked for"))
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_a_bad_table_is_named_and_nothing_written(name, here, tmp_path, capsys, no_checkpoint):
+    make, fragments = BAD_TABLES[name]
+    refused(capsys, 2, fragments, "--model", "distilbert", "--train", make(tmp_path))
+    assert not list(here.iterdir())
+
+
+def _tags(path, rows, header=("text", *TAGS)):
+    return _csv(path, rows, header)
+
+
+def _named(path, rows):
+    return _csv(path, rows, ("text", "tags"))
+
+
+ANSWERS = [(text, *(int(tag in tags) for tag in TAGS)) for text, tags in tagged_rows(60)]
+NAMES = [(text, "|".join(tags)) for text, tags in tagged_rows(60)]
+BY_NAME = ("--label-column", "tags", "--label-separator", "|")
+ALIKE = [("a saw", "Food")]
+
+BAD_MULTILABEL_TABLES = {
+    "missing label column": (
+        lambda path: _tags(path, ANSWERS),
+        ("--label-columns", "food,animals"),
+        ["table.csv", "'animals'", "animal"],
+    ),
+    "no label column": (lambda path: _csv(path, [(text,) for text, _ in NAMES], ("text",)), (), ["table.csv", "'text'"]),
+    "column named twice": (lambda path: _tags(path, ANSWERS), ("--label-columns", "food,food"), ["'food'", "2 times"]),
+    "text as a label": (lambda path: _tags(path, ANSWERS), ("--label-columns", "food,text"), ["'text'"]),
+    "no answer": (
+        lambda path: _tags(path, [*ANSWERS, ("a cat", "maybe", 0, 1)]),
+        ("--label-columns", "food,+tool"),
+        ["table.csv, line 62, column 'food'", '"maybe"', "yes or y"],
+    ),
+    "no answer in one of all": (
+        lambda path: _csv(path, [(text, 17, *answers) for text, *answers in ANSWERS], ("text", "number", *TAGS)),
+        (),
+        ["table.csv, line 2, column 'number'", '"17"', "--label-columns"],
+    ),
+    "label that never occurs": (
+        lambda path: _tags(path, [(text, 0, *answers[1:]) for text, *answers in ANSWERS]),
+        (),
+        ["table.csv", '"food" in 0', "60 rows", "--drop-constant-labels"],
+    ),
+    "label that always occurs": (
+        lambda path: _tags(path, [(text, "yes", *answers[1:]) for text, *answers in ANSWERS]),
+        (),
+        ["table.csv", '"food" in 60', "--drop-constant-labels"],
+    ),
+    "no other label": (
+        lambda path: _csv(path, [(text, 0) for text, _ in NAMES], ("text", "food")),
+        ("--drop-constant-labels",),
+        ["table.csv", "has no label"],
+    ),
+    "missing text": (lambda path: _tags(path, [*ANSWERS, (" ", 1, 0, 0)]), (), ["table.csv", "62", "--drop-missing"]),
+    "names alike": (lambda path: _named(path, [*NAMES, *ALIKE]), BY_NAME, ["'tags'", '"food"', '"Food"', "line 62"]),
+    "texts for names": (
+        lambda path: _named(path, [(text, text) for text, _ in NAMES]),
+        BY_NAME,
+        ["'tags'", "different values", "is it the label column?"],
+    ),
+    "too few texts": (lambda path: _tags(path, [("a", 1, 0, 0), ("b", 0, 1, 1)]), (), ["table.csv", "too few"]),
+    "too few rows": (lambda path: _tags(path, ANSWERS), ("--rows", "5"), ["--rows 5", "at least 6"]),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MULTILABEL_TABLES)
+def test_a_bad_multilabel_table_is_named_and_nothing_written(name, here, tmp_path, capsys, no_checkpoint):
+    make, arguments, fragments = BAD_MULTILABEL_TABLES[name]
+    model = ("--model", "distilbert", "--train", make(tmp_path))
+    refused(capsys, 2, fragments, *model, *arguments, script="train_multilabel")
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("role", ["val", "test"])
+def test_what_a_held_out_multilabel_file_has_too_much_or_too_little_is_named(role, here, tmp_path, capsys, no_checkpoint):
+    train = write_csv(tmp_path / "train.csv", NAMES, ("text", "tags"))
+    other = write_csv(tmp_path / "other.csv", [("a cat", ""), ("a thing", "food|plant")], ("text", "tags"))
+    fragments = ["other.csv", "line 3", "'tags'", '"plant"', "train.csv"]
+    refused(capsys, 2, fragments, "--model", "bert", "--train", train, f"--{role}", other, *BY_NAME, script="train_multilabel")
+    train = write_csv(tmp_path / "train.csv", ANSWERS, ("text", *TAGS))
+    other = write_csv(tmp_path / "other.csv", [("a cat", 1, 0)], ("text", *TAGS[:2]))
+    fragments = ["other.csv", f"'{TAGS[2]}'"]
+    refused(capsys, 2, fragments, "--model", "bert", "--train", train, f"--{role}", other, script="train_multilabel")
+    assert not list(here.iterdir())
+
+
+def test_a_bad_sheet_names_those_there_are(here, tmp_path, capsys, no_checkpoint):
+    table = _workbook(tmp_path)
+    refused(capsys, 2, ["table.xlsx", "'Shet'", "Sheet"], "--model", "bert", "--train", table, "--sheet", "Shet")
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("role", ["val", "test"])
+def test_an_unseen_label_is_named_with_its_row(role, here, tmp_path, table, capsys, no_checkpoint):
+    held_out = write_csv(tmp_path / "held_out.csv", [("the old cat", "animal"), ("a thing", "plant")])
+    refused(capsys, 2, ["held_out.csv", "3", "'label'", '"plant"'], "--model", "bert", "--train", table, f"--{role}", held_out)
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        ((), ["--model", "--help"]),
+        (("--model", "gpt"), ["'gpt'", "distilbert"]),
+        (("--model", "bert", "--lr", "1e-4", "--find-lr"), ["--lr and --find-lr"]),
+        (("--model", "bert", "--test", "x.csv"), ["--train"]),
+        (("--model", "bert", "--epochs", "0"), ["--epochs", "'0'", "at least 1"]),
+        (("--model", "bert", "--lr", "nan"), ["--lr", "'nan'"]),
+        (("--model", "bert", "--maxlen", "513"), ["--maxlen", "'513'", "512"]),
+        (("--model", "bert", "--seed", "-1"), ["--seed"]),
+        (("--model", "bert", "--batchsize", "8"), ["--batchsize"]),
+        (("--model", "bert", "--rows", "3"), ["--rows 3", "at least 16"]),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments, fragments, here, capsys, no_checkpoint):
+    refused(capsys, 2, fragments, *arguments)
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragments"),
+    [
+        (("--label-columns", "a", "--label-column", "b", "--label-separator", ";"), ["--label-columns and --label-column"]),
+        (("--label-separator", ";"), ["--label-separator", "goes with --label-column"]),
+        (("--label-column", "b", "--label-separator", ""), ["--label-separator", "at least one character"]),
+        (("--label-columns", "a,,b"), ["--label-columns", "'a,,b'", "commas"]),
+        (("--threshold", "0.3"), ["--threshold", "'0.3'", "gmean"]),
+        (("--head", "none"), ["--head", "'none'", "probed"]),
+        (("--class-weights", "balanced"), ["--class-weights"]),
+    ],
+)
+def test_wrong_usage_of_multilabel_is_one_line(arguments, fragments, here, capsys, no_checkpoint):
+    refused(capsys, 2, fragments, "--model", "bert", *arguments, script="train_multilabel")
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--output", "--results"])
+def test_an_output_that_is_taken_is_left_as_it_is(option, here, tmp_path, capsys, table, no_checkpoint):
+    common = ("--model", "bert", "--train", table)
+    (here / "notes").mkdir()
+    (here / "notes" / "thesis.txt").write_text("years of work")
+    (here / "file").write_text("a file")
+    (here / "dangling").symlink_to(here / "nowhere")
+    before = contents(here)
+    refused(capsys, 2, [option, "notes", "--overwrite"], *common, option, "notes")
+    refused(capsys, 2, [option, "notes", "not ours"], *common, option, "notes", "--overwrite")
+    refused(capsys, 2, [option, "file", "is a file"], *common, option, "file", "--overwrite")
+    refused(capsys, 2, [option, "file"], *common, option, "file/inside")
+    refused(capsys, 2, [option, "dangling"], *common, option, "dangling", "--overwrite")
+    assert contents(here) == before
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_an_output_that_cannot_be_written(here, capsys, table, no_checkpoint):
+    (here / "locked").mkdir(mode=0o500)
+    refused(capsys, 2, ["--output", "locked"], "--model", "bert", "--train", table, "--output", "locked/deep/mine")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc here")
+def test_an_output_where_no_folder_can_be_made(here, capsys, table, no_checkpoint):
+    """Also for the superuser, whom no permission stops."""
+    refused(capsys, 2, ["/proc/no"], "--model", "bert", "--train", table, "--output", "/proc/no/mine")
+
+
+@pytest.mark.parametrize(("output", "results"), [("a", "a"), ("a", "a/results"), ("a/b/predictor", "a"), ("a", "./x/../a")])
+def test_output_and_results_that_would_wipe_each_other_out(output, results, here, capsys, table, no_checkpoint):
+    places = ("--output", output, "--results", results)
+    refused(capsys, 2, ["--output", "--results", "apart"], "--model", "bert", "--train", table, *places)
+    assert not list(here.iterdir())
+
+
+def test_a_checkpoint_that_is_not_of_the_architecture(here, tmp_path, capsys, table, tiny_bert):
+    common = ("--model", "distilbert", "--train", table, "--checkpoint")
+    refused(capsys, 2, ["tiny-bert", "--model bert"], *common, tiny_bert)
+    other = shutil.copytree(tiny_bert, tmp_path / "roberta")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "model_type": "roberta"}))
+    refused(capsys, 2, ["roberta", "BERT and DistilBERT"], *common, other)
+    refused(capsys, 2, ["no such folder"], *common, "./nowhere")
+    (tmp_path / "empty").mkdir()
+    refused(capsys, 2, ["empty", "config.json"], *common, tmp_path / "empty")
+    assert not list(here.iterdir())
+
+
+def test_a_device_that_is_not_there(here, capsys, table, no_checkpoint):
+    from halfbert.system.tensorflow_setup import prepare
+
+    if prepare("auto") == "gpu":
+        pytest.skip("there is a GPU here")
+    refused(capsys, 4, ["--device gpu", "--device cpu"], "--model", "bert", "--train", table, "--device", "gpu")
+    refused(capsys, 2, ["mixed_float16", "mixed_bfloat16"], "--model", "bert", "--train", table, "--precision", "mixed_float16")
+    assert not list(here.iterdir())
+
+
+def test_a_named_checkpoint_out_of_reach(here, capsys, table, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    common = ("--model", "bert", "--train", table)
+    refused(capsys, 4, ["someone/their-bert", "--checkpoint mini"], *common, "--checkpoint", "someone/their-bert")
+    assert not list(here.iterdir())
+
+
+# Faults in a run.
+
+
+@contextlib.contextmanager
+def running(*arguments, cwd):
+    """The script in a process of its own, which is not left running."""
+    process = subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, arguments)],
+        cwd=cwd,
+        env=script_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(process, start):
+    """Read what the process says until a line begins with `start`."""
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith(start):
+            return
+    pytest.fail(f"it never said {start!r} but {''.join(said)!r} and {process.stderr.read()!r}")
+
+
+@pytest.mark.slow
+def test_sigint_keeps_the_best_epoch_and_a_second_run_waits_for_no_one(here, whole, capsys):
+    """In the middle of an epoch after the first: 130, the best epoch so far is a whole predictor, and the record says so."""
+    with running(*whole, "--epochs", "5000", cwd=here) as process:
+        wait_for(process, "epoch 2/5000")
+        during = contents(here)
+        refused(capsys, 2, ["p/things", "another run"], *whole)
+        elsewhere = [*whole[:-3], "p/else", *whole[-2:]]
+        refused(capsys, 2, ["r/things", "another run"], *elsewhere)  # the same results folder
+        assert set(during) == {path for path in contents(here)}
+        process.send_signal(signal.SIGINT)
+        said, failed = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert failed == "stopped by SIGINT\n" and "stopping" in said and "is kept as p/things" in said
+    record = json.loads((here / "r/things/record.json").read_text())
+    assert record["stopped"] == "SIGINT" and record["test"] is None and record["timing"]["evaluate_seconds"] is None
+    best = max(record["epochs"], key=lambda row: (row["val_macro_f1"], -row["val_loss"]))
+    assert 2 <= len(record["epochs"]) < 5000 and record["best_epoch"] == best["epoch"]
+    assert is_whole(here / "p/things") and set(answers(here / "p/things")) <= set(LABELS)
+    assert "ended early (SIGINT)" in (here / "p/things/README.md").read_text()
+    assert "ended early (SIGINT)" in (here / "r/things/report.txt").read_text()
+    assert not list(here.rglob(".*"))
+
+
+@pytest.fixture
+def signals_at(tensorflow_ready, monkeypatch):
+    """Have this process get the given signals in the middle of an epoch (from 1), after its third batch."""
+    from halfbert.training.fit import BestEpoch
+
+    batch_end = BestEpoch.on_train_batch_end
+
+    def arrange(epoch, *numbers):
+        def interrupted(self, batch, logs=None):
+            if len(self.step_ends) == epoch and batch == 2:
+                for number in numbers:
+                    os.kill(os.getpid(), number)
+            batch_end(self, batch, logs)
+
+        monkeypatch.setattr(BestEpoch, "on_train_batch_end", interrupted)
+
+    return arrange
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_sigterm_before_an_epoch_is_complete_leaves_nothing(here, whole, capsys, signals_at):
+    signals_at(1, signal.SIGTERM)
+    assert end_here(*whole, "--epochs", "3") == 143
+    shown = capsys.readouterr()
+    assert shown.err == "stopped by SIGTERM\n" and "epoch 1/" not in shown.out
+    assert not list(here.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_sigterm_in_a_later_epoch_keeps_the_best_one(here, whole, capsys, signals_at):
+    signals_at(3, signal.SIGTERM)
+    assert end_here(*whole, "--epochs", "9") == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+    record = json.loads((here / "r/things/record.json").read_text())
+    assert len(record["epochs"]) == 2 and record["stopped"] == "SIGTERM" and is_whole(here / "p/things")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_signal_keeps_the_best_epoch_and_its_thresholds(here, tmp_path, tiny_distilbert, capsys, signals_at, monkeypatch):
+    """The second epoch is ruined, and the third cut short: the first is saved, and its answers chose the thresholds."""
+    from halfbert.models.ktrain_data import ktrain
+    from halfbert.scoring import multilabel as multilabel_metrics
+    from halfbert.training.fit import BestEpoch
+
+    begin = BestEpoch.on_epoch_begin
+
+    def ruin(self, epoch, logs=None):
+        if epoch == 1:
+            self.model.set_weights([value * 0 for value in self.model.get_weights()])
+        begin(self, epoch, logs)
+
+    monkeypatch.setattr(BestEpoch, "on_epoch_begin", ruin)
+    signals_at(3, signal.SIGTERM)
+    rows = tagged_rows(144)
+    tables = ("--train", write_tags(tmp_path / "tags.csv", rows[:96]), "--val", write_tags(tmp_path / "val.csv", rows[96:]))
+    where = ("--output", "p/tags", "--results", "r/tags")
+    model = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--epochs", "9", "--lr", "0.003")
+    assert end_here(*model, *tables, *where, script="train_multilabel") == 143
+    shown = capsys.readouterr()
+    assert shown.err == "stopped by SIGTERM\n" and "epoch 1 is kept as p/tags" in shown.out
+    record = json.loads((here / "r/tags/record.json").read_text())
+    assert len(record["epochs"]) == 2 and record["best_epoch"] == 1 and record["test"] is None
+    assert record["stopped"] == "SIGTERM" and is_whole(here / "p/tags") and not list(here.rglob(".*"))
+    probabilities = ktrain.load_predictor(str(here / "p/tags")).predict_proba([text for text, _ in rows[96:]])
+    truth = np.array([[tag in tags for tag in TAGS] for _, tags in rows[96:]], int)
+    expected = multilabel_metrics.choose_thresholds(truth, probabilities, record["options"]["threshold"])
+    manifest = json.loads((here / "p/tags/halfbert.json").read_text())
+    np.testing.assert_allclose(manifest["thresholds"], expected, atol=1e-5)
+    card = (here / "p/tags/README.md").read_text()
+    assert "ended early (SIGTERM)" in card and f"`{TAGS[0]}` from {manifest['thresholds'][0]:.3f}" in card
+    pictures = {"learning_curves", "learning_rate", "text_lengths", "cooccurrence"}
+    assert {file.stem for file in (here / "r/tags").glob("*.png")} == pictures
+    assert not (here / "r/tags/errors.csv").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_second_signal_stops_at_once(here, whole, capsys, signals_at):
+    signals_at(3, signal.SIGTERM, signal.SIGINT)
+    assert end_here(*whole, "--epochs", "9") == 130
+    shown = capsys.readouterr()
+    assert shown.err == "stopped by SIGINT\n" and "epoch 2/9" in shown.out
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["test", "save"])
+def test_a_signal_after_the_fit_loses_nothing(moment, here, whole, capsys, monkeypatch):
+    """Sent to this very process while it tests (the test is cut short) or saves (the save is finished)."""
+    from halfbert.predictor import writing as predictors
+    from halfbert.training import fit as training
+
+    place, name = {"test": (training, "predict_logits"), "save": (predictors, "finish")}[moment]
+    original = getattr(place, name)
+
+    def interrupted(*arguments, **named):
+        if moment == "save" or arguments[-1] == "testing":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(place, name, interrupted)
+    assert end_here(*whole, "--epochs", "1") == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+    assert is_whole(here / "p/things") and set(answers(here / "p/things")) <= set(LABELS)
+    record = json.loads((here / "r/things/record.json").read_text())
+    assert (record["test"] is None) == (moment == "test") and (here / "r/things/learning_curves.png").exists()
+    assert not list(here.rglob(".*"))
+
+
+def test_a_loss_that_is_no_number_stops_the_run(here, whole, capsys):
+    """Whether the loss shows it first or the weights do, which DistilBERT's ReLU can hide from the loss."""
+    refused(capsys, 4, ["became", "--lr", "nothing is kept"], *whole, "--lr", "1e38", "--epochs", "2")
+    assert not list(here.iterdir())
+
+
+def test_a_loss_that_is_no_number_leaves_the_good_epoch(here, whole, capsys, monkeypatch):
+    """The weights are spoilt after the second epoch, as an overflow would."""
+    from halfbert.training.fit import BestEpoch
+
+    begin = BestEpoch.on_epoch_begin
+
+    def spoil(self, epoch, logs=None):
+        if epoch == 2:
+            self.model.set_weights([np.full_like(value, np.nan) for value in self.model.get_weights()])
+        begin(self, epoch, logs)
+
+    monkeypatch.setattr(BestEpoch, "on_epoch_begin", spoil)
+    line = refused(capsys, 4, ["training loss became nan at batch 1", "--lr"], *whole, "--epochs", "4", "--lr", "0.003")
+    record = json.loads((here / "r/things/record.json").read_text())
+    assert len(record["epochs"]) == 2 and record["best_epoch"] in (1, 2) and record["test"] is None
+    assert line.count(f"epoch {record['best_epoch']} is kept as p/things") == 1
+    assert "loss became nan" in record["stopped"]
+    assert is_whole(here / "p/things") and set(answers(here / "p/things")) <= set(LABELS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no kill -9")
+def test_kill_while_saving_leaves_the_earlier_predictor_whole(here, whole):
+    train_here(*whole, "--epochs", "1")
+    before, answered = contents(here / "p/things"), answers(here / "p/things")
+    with running(*whole, "--epochs", "2", "--seed", "5", "--overwrite", cwd=here) as process:
+        limit = time.monotonic() + 100
+        while not list((here / "p").glob(".things.partial-*/tf_model.h5")):
+            assert process.poll() is None and time.monotonic() < limit
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=10)
+    assert list((here / "p").glob(".things.partial-*"))  # killed in the midst of it
+    assert contents(here / "p/things") == before and is_whole(here / "p/things")
+    assert answers(here / "p/things") == answered
+    train_here(*whole, "--epochs", "1", "--seed", "5", "--overwrite")
+    assert is_whole(here / "p/things") and contents(here / "p/things") != before
+    assert not list(here.rglob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="POSIX limits")
+def test_a_disk_that_fills_up_leaves_the_earlier_predictor_whole(here, whole):
+    """A limit to the size of a file stands for the full disk: the write of the weights fails half-way."""
+    bytes_ = 60_000
+    train_here(*whole, "--epochs", "1")
+    before = contents(here)
+    assert (here / "p/things/tf_model.h5").stat().st_size > 2 * bytes_
+    limited = "import resource, sys, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
+    limited += "sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", limited, str(bytes_), SCRIPT, *map(str, whole), "--epochs", "1", "--overwrite"],
+        cwd=here,
+        env=script_environment(PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 4, done.stderr
+    # Before it, ktrain warns that its copy in the temporary folder failed, for the limit holds there as well.
+    assert "Traceback" not in done.stderr and done.stderr.splitlines()[-1].startswith("error: the disk is full")
+    assert contents(here) == before
+
+
+def test_a_disk_without_room_is_noticed_before_the_fit(here, whole, capsys, monkeypatch):
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 1000))
+    refused(capsys, 4, ["p/things", "free", "make room"], *whole, "--epochs", "1")
+    assert not list(here.iterdir())
