@@ -23,7 +23,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
     with contextlib.ExitStack() as stack:
         if not chosen.prepare:
             benchmark_report.check_output(chosen.output, chosen.overwrite)
-            stack.enter_context(storage.sole_user(chosen.output.resolve()))
+            stack.enter_context(storage.output_lock(chosen.output.resolve()))
         texts = benchmark_plan.read_texts(chosen)
         predictors = [benchmark_plan.describe(folder) for folder in chosen.predictors]
         if chosen.prepare:
@@ -54,7 +54,7 @@ def report(record: dict, output: Path) -> None:
     from halfbert.benchmark import plots as benchmark_plots
 
     storage.remove_leftovers(output)
-    with storage.whole_folder(output) as folder:
+    with storage.atomic_folder(output) as folder:
         pictures = benchmark_plots.draw(record, folder)
         storage.write_text(benchmark_report.markdown(record, pictures), folder / benchmark_report.MARKDOWN)
         benchmark_report.write_workbook(record, folder / "report.xlsx")

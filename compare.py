@@ -22,7 +22,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         speeds = comparison.measure_speed()
         suspected = comparison.suspect_labels()
         record = comparison.record(speeds, suspected)
-        with storage.whole_folder(chosen.output.resolve()) as folder:
+        with storage.atomic_folder(chosen.output.resolve()) as folder:
             comparison_report.write(record, folder)
         console.say(comparison_report.closing(record, chosen.output))
 

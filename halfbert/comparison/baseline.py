@@ -102,7 +102,7 @@ def fit_and_test(task: str, reading: dict, columns: dict, threshold: str | None,
     probabilities = model.predict_proba(data.test.texts)
     evaluate_seconds = time.perf_counter() - tested_from
     words, head = model.steps[0][1], model.steps[1][1]
-    with storage.whole_folder(Path(results)) as folder:
+    with storage.atomic_folder(Path(results)) as folder:
         joblib.dump(model, folder / MODEL)
         records.write_answers(probabilities, data.test.numbers, folder)
         record = {

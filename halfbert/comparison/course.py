@@ -48,11 +48,11 @@ class Comparison:
 
     def __enter__(self) -> "Comparison":
         chosen = self.options
-        storage.check_apart(chosen.output, chosen.work, "--work")
+        storage.check_disjoint(chosen.output, chosen.work, "--work")
         storage.check_output(chosen.output, "--output", chosen.overwrite, marker=RECORD)
         with contextlib.ExitStack() as stack:
             for folder in (chosen.output, chosen.work):
-                stack.enter_context(storage.sole_user(folder.resolve()))
+                stack.enter_context(storage.output_lock(folder.resolve()))
             storage.remove_leftovers(chosen.output.resolve())
             self._stack = stack.pop_all()
         return self

@@ -54,7 +54,7 @@ def distil(options, stop: StopRequest) -> None:
     """
     storage.check_output(options.output, "--output", options.overwrite, marker=RECORD)
     target = options.output.resolve()
-    with storage.sole_user(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         storage.remove_leftovers(target)
         texts = read_texts(options)
         taught_by = find_teacher(options.teacher)
@@ -76,7 +76,7 @@ def distil(options, stop: StopRequest) -> None:
             **found,
             "environment": machine.describe(device, options.threads, options.precision, options.seed),
         }
-        with storage.whole_folder(target) as folder:
+        with storage.atomic_folder(target) as folder:
             _save(student, start, folder)
             storage.write_json(record, folder / RECORD)
         say("perplexity: " + ", ".join(f"{name} {value:.4g}" for name, value in found["perplexity"].items()))

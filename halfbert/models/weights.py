@@ -133,7 +133,7 @@ def export_safetensors(encoder: Encoder, folder: Path) -> None:
         module, leaf = _module(encoder.kind, name)
         kernel = leaf == "kernel"
         tensors[f"{module}.{_LEAVES.get(leaf, (leaf, 'weight'))[1]}"] = np.ascontiguousarray(value.T if kernel else value)
-    with storage.whole_folder(folder) as staging:
+    with storage.atomic_folder(folder) as staging:
         save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
         storage.write_json(encoder.config, staging / "config.json")
         for name in checkpoints.TOKENIZER_FILES:

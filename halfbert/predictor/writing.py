@@ -17,12 +17,12 @@ BYTES_PER_PARAMETER = 4
 OTHER_BYTES = 4_000_000  # tokenizer, pickle, what HDF5 adds
 
 
-def check_room(model, folder: Path) -> None:
+def reserve_space(model, folder: Path) -> None:
     """Raise OSError or ResourceError where the disk cannot take the model's predictor; call it right before saving one.
 
     HDF5, which Keras writes weights with, takes the whole process down when the disk fills up under it.
     """
-    storage.check_room(folder, model.count_params() * BYTES_PER_PARAMETER + OTHER_BYTES)
+    storage.reserve_space(folder, model.count_params() * BYTES_PER_PARAMETER + OTHER_BYTES)
 
 
 def finish(folder: Path, manifest: dict, card: str) -> None:
@@ -40,5 +40,5 @@ def keep_epoch(model, transformer: Transformer, folder: Path, epoch: int) -> Non
     """Write the predictor of one epoch as `epochs/<number>` of a predictor folder that is being made."""
     target = folder / "epochs" / f"{epoch:02d}"
     target.mkdir(parents=True)
-    check_room(model, target)
+    reserve_space(model, target)
     ktrain.get_predictor(model, transformer.for_predictor()).save(str(target))

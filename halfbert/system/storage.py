@@ -20,7 +20,7 @@ REPLACED = "-replaced"  # end of the name of a folder that is out of the way bet
 
 
 @contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path) -> Iterator[Path]:
     """Give a new folder to fill; when the block ends well it takes the place of `target`, else nothing has changed.
 
     What stood at `target` stays until the new folder is complete and on the disk. On Linux the two change places in one
@@ -102,7 +102,7 @@ def _exchange(new: Path, old: Path) -> None:
 
 
 @contextlib.contextmanager
-def sole_user(target: Path) -> Iterator[None]:
+def output_lock(target: Path) -> Iterator[None]:
     """Hold the lock of an output while the block runs; raises InputError where another run holds it.
 
     The lock is the operating system's, so it goes when its process does. Its file goes with it, and so do the folders that
@@ -130,7 +130,7 @@ def sole_user(target: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def check_apart(output: Path, results: Path, option: str = "--results") -> None:
+def check_disjoint(output: Path, results: Path, option: str = "--results") -> None:
     """Refuse an --output and `option` that are one folder or lie in each other: the later would wipe out the earlier."""
     first, second = output.resolve(), results.resolve()
     if first == second or first in second.parents or second in first.parents:
@@ -167,7 +167,7 @@ def check_free_space(path: Path, needed_bytes: int) -> None:
         )
 
 
-def check_room(folder: Path, needed_bytes: int) -> None:
+def reserve_space(folder: Path, needed_bytes: int) -> None:
     """Reserve a file of that size in `folder` for a moment; raises OSError (ENOSPC, EDQUOT, EFBIG) where it cannot be had.
 
     Free space alone does not tell what quotas and limits allow.

@@ -48,14 +48,14 @@ class TrainingRun:
 
     def __enter__(self) -> "TrainingRun":
         options = self.options
-        storage.check_apart(options.output, options.results)
+        storage.check_disjoint(options.output, options.results)
         storage.check_output(options.output, "--output", options.overwrite, marker="halfbert.json")
         storage.check_output(options.results, "--results", options.overwrite, marker=records.RECORD)
         # Resolved, so that the place of a link is taken by nothing, and what it leads to is replaced.
         self._targets = options.output.resolve(), options.results.resolve()
         with contextlib.ExitStack() as stack:
             for target in self._targets:
-                stack.enter_context(storage.sole_user(target))
+                stack.enter_context(storage.output_lock(target))
                 storage.remove_leftovers(target)
             self._stack = stack.pop_all()
         return self
@@ -103,7 +103,7 @@ class TrainingRun:
         """Time the fit, keep its best epoch, and remember what ended it early."""
         from halfbert.training import fit as training
 
-        self._folder, self._results = (self._stack.enter_context(storage.whole_folder(target)) for target in self._targets)
+        self._folder, self._results = (self._stack.enter_context(storage.atomic_folder(target)) for target in self._targets)
         self._fit_started = started = time.perf_counter()
         try:
             yield
@@ -224,7 +224,7 @@ class TrainingRun:
         """Give the folder to save the predictor into; then add manifest, card, record and pictures, and say where all is."""
         from halfbert.predictor import writing as predictors
 
-        predictors.check_room(model, self._folder)
+        predictors.reserve_space(model, self._folder)
         yield str(self._folder)
         self.parameters = model.count_params()
         manifest = records.manifest(self)
@@ -251,7 +251,7 @@ class TrainingRun:
         answers = classifier.probabilities_of(self.best.best_logits, self.task), self.probabilities
         self.stop.gently = False
         try:
-            with storage.sole_user(self._targets[0]):
+            with storage.output_lock(self._targets[0]):
                 found = agreement.prove(
                     self._targets[0],
                     self.data.val.texts + self.data.test.texts,

@@ -56,13 +56,13 @@ def start(code: str, *arguments: str | Path, **options) -> subprocess.Popen:
     )
 
 
-# whole_folder.
+# atomic_folder.
 
 
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_new_folder_stands_there_when_the_block_ends(tmp_path, deep):
     target = tmp_path / ("a/b/target" if deep else "target")
-    with storage.whole_folder(target) as folder:
+    with storage.atomic_folder(target) as folder:
         fill(folder, "new")
         assert not target.exists()
         assert folder.parent == target.parent  # beside it, so that a rename suffices
@@ -72,7 +72,7 @@ def test_a_new_folder_stands_there_when_the_block_ends(tmp_path, deep):
 
 
 def test_a_failing_block_leaves_nothing(tmp_path):
-    with pytest.raises(ZeroDivisionError), storage.whole_folder(tmp_path / "target") as folder:
+    with pytest.raises(ZeroDivisionError), storage.atomic_folder(tmp_path / "target") as folder:
         fill(folder, "new")
         raise ZeroDivisionError
     assert names(tmp_path) == []
@@ -80,7 +80,7 @@ def test_a_failing_block_leaves_nothing(tmp_path):
 
 def test_a_failing_block_leaves_the_old_folder(tmp_path):
     target = old_folder(tmp_path)
-    with pytest.raises(KeyboardInterrupt), storage.whole_folder(target) as folder:
+    with pytest.raises(KeyboardInterrupt), storage.atomic_folder(target) as folder:
         fill(folder, "new")
         raise KeyboardInterrupt
     assert names(tmp_path) == ["target"] and words(target) == {"old"}
@@ -92,7 +92,7 @@ def test_a_whole_folder_replaces_the_old_one(tmp_path, monkeypatch, at_once):
         monkeypatch.setattr(sys, "platform", "darwin")  # no exchange in one system call there
     target = old_folder(tmp_path)
     (target / "only in the old one.txt").write_text("old")
-    with storage.whole_folder(target) as folder:
+    with storage.atomic_folder(target) as folder:
         fill(folder, "new")
         assert words(target) == {"old"}
     assert names(tmp_path) == ["target"] and words(target) == {"new"}
@@ -101,7 +101,7 @@ def test_a_whole_folder_replaces_the_old_one(tmp_path, monkeypatch, at_once):
 def test_a_file_system_that_cannot_exchange_gets_two_renames(tmp_path, monkeypatch):
     target = old_folder(tmp_path)
     monkeypatch.setattr(storage, "RENAME_EXCHANGE", 1 << 30)  # a flag that no kernel knows: EINVAL, as from NFS
-    with storage.whole_folder(target) as folder:
+    with storage.atomic_folder(target) as folder:
         fill(folder, "new")
     assert names(tmp_path) == ["target"] and words(target) == {"new"}
 
@@ -117,7 +117,7 @@ def test_on_linux_something_whole_stands_there_at_every_moment(tmp_path):
     )
     watcher.stdout.readline()
     for _ in range(100):
-        with storage.whole_folder(target) as folder:
+        with storage.atomic_folder(target) as folder:
             (folder / "0.txt").write_text("new")
     (tmp_path / "end").touch()
     assert watcher.communicate(timeout=20)[0] == "0\n"
@@ -143,7 +143,7 @@ if moment == "sync":
     storage._sync_path = counting
 if moment == "before the exchange":
     storage._exchange = die
-with storage.whole_folder(target) as folder:
+with storage.atomic_folder(target) as folder:
     (folder / "0.txt").write_text("new")
     if moment == "block":
         die()
@@ -172,7 +172,7 @@ def test_kill_9_at_any_moment_leaves_one_of_the_two_whole(tmp_path):
     code = (
         "from pathlib import Path\nfrom halfbert.system import storage\nprint('go', flush=True)\ncount = 0\n"
         "while True:\n    count += 1\n"
-        "    with storage.whole_folder(Path(sys.argv[1])) as folder:\n"
+        "    with storage.atomic_folder(Path(sys.argv[1])) as folder:\n"
         "        for name in range(8):\n            (folder / f'{name}.txt').write_text(str(count))\n"
     )
     target = tmp_path / "target"
@@ -196,7 +196,7 @@ def test_kill_9_between_two_renames_loses_nothing(tmp_path):
         "import os, signal\nfrom pathlib import Path\nfrom halfbert.system import storage\nsys.platform = 'darwin'\n"
         "rename = os.rename\n"
         "def once(*names):\n    rename(*names)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
-        "with storage.whole_folder(Path(sys.argv[1])) as folder:\n    os.rename = once\n"
+        "with storage.atomic_folder(Path(sys.argv[1])) as folder:\n    os.rename = once\n"
     )
     assert start(code, target).wait(20) == -signal.SIGKILL
     assert not target.exists()
@@ -260,7 +260,7 @@ def main(argv, stop):
     if argv[1] == "file":
         storage.write_text("x" * 2000, target)
     else:
-        with storage.whole_folder(target) as folder:
+        with storage.atomic_folder(target) as folder:
             (folder / "small").write_text("x")
             storage.write_text("x" * 2000, folder / "large")
 
@@ -303,12 +303,12 @@ def test_a_disk_that_fills_up_while_the_predictor_is_saved(tmp_path, table, tiny
     assert names(tmp_path) == before
 
 
-# sole_user.
+# output_lock.
 
 
 HOLDER = (
     "from pathlib import Path\nfrom halfbert.system import storage\n"
-    "with storage.sole_user(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.readline()\n"
+    "with storage.output_lock(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.readline()\n"
 )
 
 
@@ -322,13 +322,13 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path):
     target = tmp_path / "predictors" / "a"
     holder = hold(target)
     began = time.monotonic()
-    with pytest.raises(InputError, match="another run is writing there"), storage.sole_user(target):
+    with pytest.raises(InputError, match="another run is writing there"), storage.output_lock(target):
         pass
     assert time.monotonic() - began < 1
-    with storage.sole_user(target.with_name("b")):  # another output
+    with storage.output_lock(target.with_name("b")):  # another output
         pass
     holder.communicate("\n", timeout=20)
-    with storage.sole_user(target):
+    with storage.output_lock(target):
         pass
     assert names(tmp_path) == []  # neither lock files nor the folder made for them
 
@@ -338,20 +338,20 @@ def test_the_lock_goes_with_its_process(tmp_path):
     holder = hold(target)
     holder.kill()
     holder.wait(20)
-    with storage.sole_user(target):
+    with storage.output_lock(target):
         pass
     assert names(tmp_path) == []
 
 
 def test_the_lock_is_released_when_the_block_fails(tmp_path):
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), storage.sole_user(tmp_path / "a"):
+        with pytest.raises(ZeroDivisionError), storage.output_lock(tmp_path / "a"):
             raise ZeroDivisionError
     assert names(tmp_path) == []
 
 
 def test_folders_that_are_used_by_then_stay(tmp_path):
-    with storage.sole_user(tmp_path / "new" / "folder" / "a"):
+    with storage.output_lock(tmp_path / "new" / "folder" / "a"):
         (tmp_path / "new" / "b").touch()
     assert names(tmp_path) == ["new"] and names(tmp_path / "new") == ["b"]
 
@@ -365,7 +365,7 @@ def test_never_two_at_once(tmp_path):
         "end = time.monotonic() + 1.5\n"
         "while time.monotonic() < end:\n"
         "    try:\n"
-        "        with storage.sole_user(target):\n"
+        "        with storage.output_lock(target):\n"
         "            inside.mkdir()\n            held += 1\n            inside.rmdir()\n"
         "    except InputError:\n        pass\n"
         "print(held)\n"
@@ -376,7 +376,7 @@ def test_never_two_at_once(tmp_path):
     assert sum(held) > 50
 
 
-# check_output, check_apart and check_free_space.
+# check_output, check_disjoint and check_free_space.
 
 
 def refused(path: Path, *fragments: str, overwrite: bool = False) -> None:
@@ -439,9 +439,9 @@ def test_output_and_results_in_each_other(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "a")
     for output, results in [("a", "a"), ("a", "a/b"), ("a/b", "a"), ("a", "./c/../a"), ("a", "link")]:
         with pytest.raises(InputError, match="apart"):
-            storage.check_apart(Path(output), Path(results))
-    storage.check_apart(Path("a/b"), Path("a/c"))
-    storage.check_apart(Path("ab"), Path("a"))
+            storage.check_disjoint(Path(output), Path(results))
+    storage.check_disjoint(Path("a/b"), Path("a/c"))
+    storage.check_disjoint(Path("ab"), Path("a"))
 
 
 def test_free_space(tmp_path):

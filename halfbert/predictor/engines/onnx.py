@@ -101,7 +101,7 @@ def _make(predictor: Predictor, file: Path, made_from: dict, kernel_bits: int | 
 
     graph = onnx_graph.write(encoder.read(predictor.folder), kernel_bits)
     try:
-        with storage.whole_folder(file.parent) as folder:
+        with storage.atomic_folder(file.parent) as folder:
             (folder / GRAPH).write_bytes(graph)
             storage.write_json({**made_from, "sha256": storage.sha256(folder / GRAPH)}, folder / NOTE)
     except OSError as error:
