@@ -18,6 +18,7 @@ import numpy as np
 from halfbert.benchmark import statistics as timing
 from halfbert.data import multilabel as multilabel_tables
 from halfbert.data import tables
+from halfbert.data.equality import normalise
 from halfbert.output import record as records
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, machine, storage
@@ -199,7 +200,7 @@ def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.
     from sklearn.pipeline import make_pipeline
 
     numbers: dict[str, int] = {}
-    groups = [numbers.setdefault(tables.normalise(text), len(numbers)) for text in texts]
+    groups = [numbers.setdefault(normalise(text), len(numbers)) for text in texts]
     folds = GroupKFold(FOLDS) if task == "multilabel" else StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     given = targets(task, truth)
     probabilities = np.zeros(truth.shape)

@@ -3,13 +3,13 @@
 import json
 import random
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from halfbert.data.equality import normalise
 from halfbert.data.formats import HUB_PREFIX, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, Table, cell_text, listed, read_table, row_word
 from halfbert.system.errors import InputError
 
@@ -115,11 +115,6 @@ def read_multiclass(
     _check_enough_texts(parts, labels)
     divide(parts, len(labels), _draw_by_label, rows, test_rows, seed, notes)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=counts, notes=notes)
-
-
-def normalise(text: str) -> str:
-    """What makes two texts the same: Unicode compatibility form, letter case and white space are set aside."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def spreadsheet_safe(value: str) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.data import tables
+from halfbert.data.equality import normalise
 from halfbert.distillation import teacher
 from halfbert.models import batching, checkpoints
 from halfbert.system import console, machine, storage, tensorflow_setup
@@ -89,11 +90,11 @@ def read_texts(options) -> Texts:
     """The different texts of --train, without those of --val; where that is not given, one text in ten is for looking."""
     texts, described = teacher.read_texts(options.train, options)
     files = [{"role": "train", **described}]
-    different = {tables.normalise(text): text for text in texts}
+    different = {normalise(text): text for text in texts}
     if options.val:
         val, described = teacher.read_texts(options.val, options)
         files.append({"role": "val", **described})
-        seen = {tables.normalise(text) for text in val}
+        seen = {normalise(text) for text in val}
     else:
         order = np.random.default_rng(options.split_seed).permutation(list(different))
         seen = set(order[: len(order) // tables.HELD_OUT].tolist())

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.data import formats, tables
+from halfbert.data.equality import normalise
 from halfbert.models import batching, checkpoints
 from halfbert.models import weights as encoder
 from halfbert.predictor import agreement, engines, manifest
@@ -107,11 +108,11 @@ def read_unlabelled(options, data: tables.Data) -> tuple[list[str], dict | None]
     if options.unlabelled is None:
         return [], None
     texts, found = read_texts(options.unlabelled, options)
-    parts = {part: {tables.normalise(text) for text in rows.texts} for part, rows in data.parts()}
+    parts = {part: {normalise(text) for text in rows.texts} for part, rows in data.parts()}
     held_out = set() if options.keep_leaks else parts["test"] | parts["val"]
-    normalised = dict(zip(map(tables.normalise, reversed(texts)), reversed(texts), strict=True))  # the first of equal ones
+    normalised = dict(zip(map(normalise, reversed(texts)), reversed(texts), strict=True))  # the first of equal ones
     unseen = [text for name, text in reversed(normalised.items()) if name not in held_out]
-    used = [text for text in unseen if tables.normalise(text) not in parts["train"]]
+    used = [text for text in unseen if normalise(text) not in parts["train"]]
     found |= {"leaks_dropped": len(normalised) - len(unseen), "used": len(used)}
     say(
         f"{found['name']}: {tables.plural(found['rows'], 'text')} without labels; {len(used):,} are used, "

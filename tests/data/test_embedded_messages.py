@@ -12,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from support import ROOT
 
 from halfbert.cli import options
-from halfbert.data.tables import normalise, read_multiclass
+from halfbert.data.equality import normalise
+from halfbert.data.tables import read_multiclass
 
 QUEUES = ["account", "billing", "delivery", "feedback", "order_change", "product_question", "returns", "technical_help"]
 TAGS = [

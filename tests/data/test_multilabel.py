@@ -12,8 +12,8 @@ import pytest
 from test_tables import write_csv, write_workbook
 
 from halfbert.data import tables
+from halfbert.data.equality import normalise
 from halfbert.data.multilabel import iterative_sample, read_multilabel
-from halfbert.data.tables import normalise
 from halfbert.system.errors import InputError
 
 LABELS = ["rude", "late", "angry"]

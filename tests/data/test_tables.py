@@ -13,8 +13,9 @@ import openpyxl
 import pytest
 
 from halfbert.data import tables, workbooks
+from halfbert.data.equality import normalise
 from halfbert.data.formats import cell_text
-from halfbert.data.tables import normalise, read_multiclass, spreadsheet_safe, stratified_sample
+from halfbert.data.tables import read_multiclass, spreadsheet_safe, stratified_sample
 from halfbert.system.errors import InputError, ResourceError
 
 COLUMNS = {"text_column": "text", "label_column": "label"}
@@ -701,12 +702,6 @@ def test_a_long_label_with_a_line_break_keeps_the_message_short(tmp_path):
 
 
 # Equal texts.
-
-
-def test_normalise():
-    assert normalise("  Ｆｕｌｌ\u00a0width \n STRASSE ") == normalise("full width strasse")
-    assert normalise("STRASSE") == normalise("straße")
-    assert normalise("good.") != normalise("good")
 
 
 def test_equal_texts_stay_on_one_side(tmp_path):
