@@ -11,11 +11,11 @@ from halfbert.benchmark.course import Benchmark
 from halfbert.cli import options
 from halfbert.comparison import baseline
 from halfbert.comparison import judging as figures
-from halfbert.comparison.jobs import Finished, Part, Work, code_sha256, run_child
+from halfbert.comparison.jobs import Finished, Part, Work, code_sha256
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
 from halfbert.output import text as report
-from halfbert.system import machine, storage
+from halfbert.system import machine, processes, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError
 from halfbert.system.machine import PROJECT
@@ -274,7 +274,9 @@ class Comparison:
         depends_on = {"part": fit.part.identity, "code": code_sha256(Path(baseline.__file__)), "on": machine.hardware()}
 
         def make(file: Path) -> None:
-            run_child(["-m", "halfbert.comparison.baseline"], {**job, "file": str(file)}, "speed of tfidf", self.options.debug)
+            processes.run(
+                ["-m", "halfbert.comparison.baseline"], "speed of tfidf", {**job, "file": str(file)}, self.options.debug
+            )
 
         return self.work.made("speed-tfidf", depends_on, make)
 
@@ -291,7 +293,7 @@ class Comparison:
 
         def make(file: Path) -> None:
             job = {"do": "suspect", **told, "file": str(file)}
-            run_child(["-m", "halfbert.comparison.baseline"], job, "label errors", self.options.debug)
+            processes.run(["-m", "halfbert.comparison.baseline"], "label errors", job, self.options.debug)
 
         return self.work.made("label-errors", depends_on, make)
 

@@ -5,31 +5,20 @@ so that a comparison that was killed goes on where it was.
 """
 
 import ast
-import contextlib
-import ctypes
 import hashlib
-import itertools
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from halfbert.output import record as records
-from halfbert.system import storage
-from halfbert.system.console import Stopped, say
-from halfbert.system.errors import ArtefactError, InputError, ResourceError
+from halfbert.system import processes, storage
+from halfbert.system.console import say
+from halfbert.system.errors import ArtefactError
 from halfbert.system.machine import PROJECT
-
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
-FAILURES = {failure.exit_code: failure for failure in (InputError, ArtefactError, ResourceError)}
 
 
 @dataclass(frozen=True)
@@ -89,9 +78,9 @@ class Work:
         predictor, results = map(str, places.values())
         if part.job is None:
             command = [*part.command, "--output", predictor, "--results", results, "--overwrite"]
-            run_child(command, None, part.name, self.debug)
+            processes.run(command, part.name, debug=self.debug)
         else:
-            run_child(part.command, {**part.job, "results": results}, part.name, self.debug)
+            processes.run(part.command, part.name, {**part.job, "results": results}, self.debug)
         state = {"identity": part.identity, "depends_on": part.depends_on, "seconds": time.perf_counter() - started}
         storage.write_json(state, self._state(part))
         return self._finished(part)
@@ -147,63 +136,3 @@ def code_sha256(script: Path) -> str:
                 names = [inside.with_suffix(".py"), *(inside / f"{alias.name}.py" for alias in node.names)]
                 waiting += [name for name in names if name.is_file()]
     return hashlib.sha256(b"\0".join(found[file] for file in sorted(found))).hexdigest()
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# Processes
-
-
-def run_child(command: Sequence[str], job: dict | None, label: str, debug: bool = False) -> None:
-    """Run the project's own code in a process; its lines are passed on under the label, up to the blank one before its tables.
-
-    Raises what the process failed with, by its exit code and its last line; when this process is stopped, so is that one.
-    """
-    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))}
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
-        given.write(json.dumps(job).encode())
-        given.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdin=given,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            encoding="utf-8",
-            env=variables,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-        )
-        try:
-            for line in itertools.takewhile(str.strip, process.stdout):
-                say(f"  {label} | {line.rstrip()}")
-            for _ in process.stdout:  # read to the end, lest the process wait for a reader
-                pass
-            code = process.wait()
-        except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=60)
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            process.stdout.close()
-        errors.seek(0)
-        said = errors.read().decode(errors="replace").strip()
-    if code:
-        if debug:
-            print(said, file=sys.stderr)
-        raise _failure(code, label, said.splitlines()[-1] if said else "it said nothing")
-
-
-def _failure(code: int, label: str, line: str) -> BaseException:
-    if code in (130, 143):
-        return Stopped(code - 128)
-    if code < 0:
-        killed = " (out of memory?)" if code == -signal.SIGKILL else ""
-        return ResourceError(f"{label}: its process was ended by {signal.Signals(-code).name}{killed}")
-    return FAILURES.get(code, ResourceError)(f"{label}: {line.removeprefix('error: ')[:400]}")
-
-
-def _die_with_parent() -> None:
-    """In the child, before it becomes another program: be killed when the parent is, so that nobody trains on unseen."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,27 +2,24 @@
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support import ROOT, TAGS, example_rows, tagged_rows, write_csv, write_tags
+from support import TAGS, example_rows, tagged_rows, write_csv, write_tags
 
 from halfbert.cli import options
 from halfbert.comparison import baseline
 from halfbert.comparison import course as comparison
 from halfbert.comparison import jobs as comparison_parts
 from halfbert.comparison import judging as comparison_figures
-from halfbert.comparison.jobs import Part, Work, run_child
+from halfbert.comparison.jobs import Part, Work
 from halfbert.output import record as records
 from halfbert.scoring import intervals as statistics
-from halfbert.system.console import Stopped, StopRequest
-from halfbert.system.errors import ArtefactError, InputError, ResourceError
+from halfbert.system import processes
+from halfbert.system.console import StopRequest
+from halfbert.system.errors import InputError
 
 # ---------------------------------------------------------------------------------------------------------------------------
 # Verdict
@@ -266,63 +263,6 @@ def test_a_part_is_run_once_and_again_where_it_is_damaged_or_other(tmp_path):
     assert runs() == 4
 
 
-@pytest.mark.parametrize(
-    ("code", "failure", "says"),
-    [
-        ("sys.exit(2)", InputError, "bert: things.csv: no column"),
-        ("sys.exit(3)", ArtefactError, "bert: things.csv: no column"),
-        ("sys.exit(4)", ResourceError, "bert: things.csv: no column"),
-        ("sys.exit(1)", ResourceError, "bert: things.csv: no column"),
-        ("os.kill(os.getpid(), 9)", ResourceError, "ended by SIGKILL .out of memory"),
-        ("sys.exit(143)", Stopped, "SIGTERM"),
-    ],
-)
-def test_a_failing_process(code, failure, says):
-    said = "print('a warning', file=sys.stderr); print('error: things.csv: no column', file=sys.stderr)"
-    with pytest.raises(failure, match=says):
-        run_child(["-c", f"import os, sys; {said}; {code}"], None, "bert")
-
-
-def test_a_process_speaks_up_to_its_tables(capsys):
-    run_child(["-c", "print('reading')\nprint()\nprint('a table ' * 50_000)"], None, "bert")
-    assert capsys.readouterr().out == "  bert | reading\n"
-
-
-CHILD = "import time; from pathlib import Path; Path({!r}).write_text('x'); print('on', flush=True); time.sleep(60)"
-PARENT = """
-import sys
-from halfbert.system import console
-from halfbert.comparison.jobs import run_child
-sys.exit(console.run(lambda argv, stop: run_child(["-c", argv[0]], None, "child"), sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with a parent that was killed")
-def test_no_process_outlives_the_comparison(tmp_path, number):
-    child = CHILD.format(str(tmp_path / "there"))
-    process = subprocess.Popen([sys.executable, "-c", PARENT, child], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "  child | on\n"
-    process.send_signal(number)
-    process.wait(timeout=20)
-    assert process.returncode == (143 if number == signal.SIGTERM else -9)
-    deadline = time.monotonic() + 10
-    while _running(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _running(child)
-    process.stdout.close()
-
-
-def _running(code: str) -> bool:
-    for file in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if code.encode() in file.read_bytes():
-                return True
-        except OSError:  # it ended meanwhile
-            continue
-    return False
-
-
 # ---------------------------------------------------------------------------------------------------------------------------
 # Time limit
 
@@ -416,7 +356,7 @@ def test_pairs_of_words_are_features():
 def test_the_baseline_is_timed_in_a_process_of_its_own(tmp_path):
     fitted(tmp_path, "multiclass", write_csv(tmp_path / "things.csv", example_rows(60)), {"label_column": "label"})
     job = {"do": "time", "results": str(tmp_path / "results"), "texts": ["the old cat"] * 40, "seconds": 0.05}
-    run_child(["-m", "halfbert.comparison.baseline"], {**job, "file": str(tmp_path / "speed.json")}, "speed")
+    processes.run(["-m", "halfbert.comparison.baseline"], "speed", {**job, "file": str(tmp_path / "speed.json")})
     found = comparison_parts.read_json(tmp_path / "speed.json")
     assert found["texts_per_second"] > 32 / (32 * found["single_seconds"]) and found["first_answer_seconds"] > 0
     assert found["weight_bytes"] == (tmp_path / "results" / baseline.MODEL).stat().st_size

@@ -1,0 +1,84 @@
+"""Children of the project: what is passed on of them, how they fail, and that they end with their parent."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import ROOT
+
+from halfbert.system import processes
+from halfbert.system.console import Stopped
+from halfbert.system.errors import ArtefactError, InputError, ResourceError
+
+
+@pytest.mark.parametrize(
+    ("code", "failure", "says"),
+    [
+        ("sys.exit(2)", InputError, "bert: things.csv: no column"),
+        ("sys.exit(3)", ArtefactError, "bert: things.csv: no column"),
+        ("sys.exit(4)", ResourceError, "bert: things.csv: no column"),
+        ("sys.exit(1)", ResourceError, "bert: things.csv: no column"),
+        ("os.kill(os.getpid(), 9)", ResourceError, "ended by SIGKILL .out of memory"),
+        ("os.kill(os.getpid(), 40)", ResourceError, "ended by signal 40"),  # one without a name
+        ("sys.exit(143)", Stopped, "SIGTERM"),
+    ],
+)
+def test_a_failing_child_raises_here_what_it_failed_with(code, failure, says):
+    said = "print('a warning', file=sys.stderr); print('error: things.csv: no column', file=sys.stderr)"
+    with pytest.raises(failure, match=says):
+        processes.run(["-c", f"import os, sys; {said}; {code}"], "bert")
+
+
+def test_a_child_that_fails_without_a_word():
+    with pytest.raises(ResourceError, match="bert: its process ended with 7 and no message"):
+        processes.run(["-c", "raise SystemExit(7)"], "bert")
+
+
+def test_lines_are_passed_on_up_to_the_tables(capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # of the console: child and parent talk in UTF-8 all the same
+    processes.run(["-c", "print('reading 中')\nprint()\nprint('a table ' * 50_000)"], "bert")
+    assert capsys.readouterr().out == "  bert | reading 中\n"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 always looks in the working folder first")
+def test_a_child_imports_the_project_and_nothing_of_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "json.py").write_text("raise SystemExit(5)")
+    processes.run(["-c", "import json, sys; import halfbert; assert json.load(sys.stdin) == {'a': 1}"], "bert", {"a": 1})
+
+
+CHILD = "import time; from pathlib import Path; Path({!r}).write_text('x'); print('on', flush=True); time.sleep(60)"
+PARENT = """
+import sys
+from halfbert.system import console, processes
+sys.exit(console.run(lambda argv, stop: processes.run(["-c", argv[0]], "child"), sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with a parent that was killed")
+def test_no_child_outlives_its_parent(tmp_path, number):
+    child = CHILD.format(str(tmp_path / "there"))
+    process = subprocess.Popen([sys.executable, "-c", PARENT, child], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "  child | on\n"
+    process.send_signal(number)
+    process.wait(timeout=20)
+    assert process.returncode == (143 if number == signal.SIGTERM else -9)
+    deadline = time.monotonic() + 10
+    while _running(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _running(child)
+    process.stdout.close()
+
+
+def _running(code: str) -> bool:
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if code.encode() in file.read_bytes():
+                return True
+        except OSError:  # it ended meanwhile
+            continue
+    return False
