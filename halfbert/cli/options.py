@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from halfbert.data import messages
 from halfbert.data.multilabel import ALL
 from halfbert.models.checkpoints import HUB_NAMES, MODELS
 from halfbert.predictor import engines
@@ -11,21 +12,6 @@ from halfbert.system.console import Parser
 from halfbert.system.machine import available_cpus
 from halfbert.system.tensorflow_setup import DEVICES, PRECISIONS
 
-EMBEDDED_TRAIN = Path(__file__).resolve().parents[1] / "data" / "messages_train.xlsx"
-EMBEDDED_TEST = EMBEDDED_TRAIN.with_name("messages_test.xlsx")
-EMBEDDED_LABEL = "queue"
-EMBEDDED_TAGS = [
-    "urgent",
-    "angry",
-    "refund_wanted",
-    "replacement_wanted",
-    "damaged",
-    "repeat_contact",
-    "grateful",
-    "gift",
-    "business",
-    "leaving",
-]
 THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
 THRESHOLD_RULE = "expected-f1"
 LARGEST_MAXLEN = 512
@@ -465,7 +451,7 @@ def _complete_training(parser: argparse.ArgumentParser, options: argparse.Namesp
     if options.lr is not None and options.find_lr:
         parser.error("--lr and --find-lr: give one of them")
     if embedded:
-        options.train, options.test = str(EMBEDDED_TRAIN), str(EMBEDDED_TEST)
+        options.train, options.test = str(messages.TRAIN), str(messages.TEST)
     if options.output is None:
         options.output = Path("predictors") / f"{options.model}-{table_name(options.train)}"
     if options.results is None:
@@ -475,7 +461,7 @@ def _complete_training(parser: argparse.ArgumentParser, options: argparse.Namesp
     if task == "multilabel":
         _complete_label_columns(parser, options, embedded)
     elif options.label_column is None:
-        options.label_column = EMBEDDED_LABEL if embedded else "label"
+        options.label_column = messages.LABEL if embedded else "label"
     return options
 
 
@@ -500,7 +486,7 @@ def complete_distillation(parser: argparse.ArgumentParser, options: argparse.Nam
     """Fill in the defaults that depend on others and on the `teacher.Teacher`: labels, maxlen, rule of thresholds, split."""
     predictor = taught_by.predictor
     if options.output is None:
-        options.output = Path("predictors") / f"student-{table_name(options.train or str(EMBEDDED_TRAIN))}"
+        options.output = Path("predictors") / f"student-{table_name(options.train or str(messages.TRAIN))}"
     if options.split_seed is None:
         options.split_seed = taught_by.split_seed
     if predictor.task == "multiclass" and (options.label_columns or options.label_separator):
@@ -518,7 +504,7 @@ def _complete_label_columns(parser: argparse.ArgumentParser, options: argparse.N
     if options.label_separator == "" or (options.label_separator and options.label_column is None):
         parser.error("--label-separator: goes with --label-column, and is at least one character")
     if options.label_columns is None and options.label_column is None:
-        options.label_columns = EMBEDDED_TAGS if embedded else [ALL]
+        options.label_columns = messages.TAGS if embedded else [ALL]
 
 
 def parse_benchmark(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
@@ -540,7 +526,7 @@ def parse_benchmark(parser: argparse.ArgumentParser, argv: list[str]) -> argpars
     options.batches = options.batches or ([8, 32] if quick else [8, 32, 128])
     options.threads = options.threads or list(dict.fromkeys([available_cpus()] if quick else [1, available_cpus()]))
     if embedded:
-        options.texts, options.label_column = str(EMBEDDED_TEST), EMBEDDED_LABEL
+        options.texts, options.label_column = str(messages.TEST), messages.LABEL
     if options.output is None:
         name = table_name(options.texts).removesuffix("_test").removesuffix("-test") + ("-quick" if quick else "")
         options.output = Path("results") / "benchmark" / name
@@ -562,7 +548,7 @@ def parse_compare(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.
         parser.error("--distill: the student is taught by bert; take it into --contestants")
     if len(options.contestants) + options.distill < 2:
         parser.error("--contestants: give two at least")
-    name = table_name(options.train or str(EMBEDDED_TRAIN))
+    name = table_name(options.train or str(messages.TRAIN))
     options.output = options.output or Path("results") / "compare" / name
     options.work = options.work or Path("predictors") / "compare" / name
     options.training = _given(parser, options, ("table", "training", "machine"))

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from halfbert.data import messages
 from halfbert.predictor import engines, manifest
-from halfbert.system import machine, storage
+from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
 ROUNDING = 1e-4  # of a probability
@@ -23,7 +24,6 @@ FASTEST_FIRST = ("onnx-int8", "onnx")
 PROVEN = ("onnx", "onnx-int8")
 KEY = "agreement"  # in halfbert.json
 HELD_OUT = "validation and test texts"  # of a training run
-EMBEDDED = machine.PROJECT / "halfbert" / "data" / "messages_test.xlsx"
 
 
 def compare(reference: np.ndarray, answers: np.ndarray, thresholds: list[float] | None = None) -> dict:
@@ -69,7 +69,7 @@ def prove(
     from halfbert.predictor.classifier import load
 
     if texts is None:
-        texts, texts_name = _embedded_texts(), f"{EMBEDDED.name} (embedded)"
+        texts, texts_name = _embedded_texts(), f"{messages.TEST.name} (embedded)"
     if not len(texts):
         raise InputError(f"{folder}: no text to compare engines on")
     drawn = np.unique(np.linspace(0, len(texts) - 1, most_texts).astype(int))
@@ -146,4 +146,4 @@ def _versions(engine: str) -> dict[str, str]:
 def _embedded_texts() -> list[str]:
     from halfbert.data import formats
 
-    return formats.read_table(str(EMBEDDED), ["text"], role="texts", sheet=None, encoding=None).columns["text"]
+    return formats.read_table(messages.TEST, [messages.TEXT], role="texts", sheet=None, encoding=None).columns["text"]

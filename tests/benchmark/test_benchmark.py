@@ -16,6 +16,7 @@ from halfbert.benchmark import course as benchmark_run
 from halfbert.benchmark import plan as benchmark_plan
 from halfbert.benchmark import process as benchmark_process
 from halfbert.cli import options
+from halfbert.data import messages
 from halfbert.system import console
 from halfbert.system.errors import InputError, ResourceError
 from halfbert.system.machine import available_cpus
@@ -41,7 +42,7 @@ def test_defaults():
         "scenarios": ["single", "offline", "cold", "paper"],
         "lengths": ["natural", "fixed"],
         "batches": [8, 32, 128],
-        "texts": str(options.EMBEDDED_TEST),
+        "texts": str(messages.TEST),
         "text_column": "text",
         "label_column": "queue",
         "sheet": None,

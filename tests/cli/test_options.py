@@ -10,6 +10,7 @@ import pytest
 from support import ROOT, script_environment
 
 from halfbert.cli import options
+from halfbert.data import messages
 from halfbert.models.checkpoints import BASE_RECIPE, SMALL_RECIPE
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.errors import InputError
@@ -20,9 +21,9 @@ PARSERS = {"multiclass": options.multiclass_parser, "multilabel": options.multil
 SHARED_DEFAULTS = {
     "model": "distilbert",
     "checkpoint": None,
-    "train": str(options.EMBEDDED_TRAIN),
+    "train": str(messages.TRAIN),
     "val": None,
-    "test": str(options.EMBEDDED_TEST),
+    "test": str(messages.TEST),
     "text_column": "text",
     "sheet": None,
     "encoding": None,
@@ -58,7 +59,7 @@ DEFAULTS = {
     },
     "multilabel": {
         **SHARED_DEFAULTS,
-        "label_columns": options.EMBEDDED_TAGS,
+        "label_columns": messages.TAGS,
         "label_column": None,
         "label_separator": None,
         "drop_constant_labels": False,

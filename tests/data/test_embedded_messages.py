@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from support import ROOT
 
-from halfbert.cli import options
+from halfbert.data import messages
 from halfbert.data.equality import normalise
 from halfbert.data.tables import read_multiclass
 
@@ -30,7 +30,7 @@ SHORTEST = 40  # stretches; of a message shorter than that ("Refund??"), all may
 
 
 def read(part: str) -> tuple[list[str], list[dict]]:
-    book = openpyxl.load_workbook(options.EMBEDDED_TRAIN.with_name(f"messages_{part}.xlsx"), read_only=True)
+    book = openpyxl.load_workbook(messages.TRAIN.with_name(f"messages_{part}.xlsx"), read_only=True)
     assert len(book.sheetnames) == 1
     header, *rows = book.active.iter_rows(values_only=True)
     return list(header), [dict(zip(header, row, strict=True)) for row in rows]
@@ -152,9 +152,7 @@ def test_words_alone_do_not_decide(parts, settings):
 
 
 def test_the_reader_takes_every_row_as_it_is(parts):
-    data = read_multiclass(
-        options.EMBEDDED_TRAIN, test=options.EMBEDDED_TEST, text_column="text", label_column=options.EMBEDDED_LABEL
-    )
+    data = read_multiclass(messages.TRAIN, test=messages.TEST, text_column="text", label_column=messages.LABEL)
     assert data.labels == QUEUES and data.notes == []
     assert len(data.train) + len(data.val) == len(parts["train"])
     assert data.test.texts == [row["text"] for row in parts["test"]]

@@ -27,6 +27,7 @@ from support import (
 
 import train_multilabel
 from halfbert.cli import options
+from halfbert.data import messages
 from halfbert.models.checkpoints import SMALL_RECIPE
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.errors import InputError
@@ -85,7 +86,7 @@ def test_the_embedded_messages_are_the_table_unless_another_is_given(here, tiny_
     assert [path.name for path in results.parent.iterdir()] == [results.name]
     record = record_of(results)
     assert record["data"]["rows"]["train"] == 40 and record["data"]["rows"]["test"] == 20
-    assert record["data"]["labels"] == options.EMBEDDED_TAGS
+    assert record["data"]["labels"] == messages.TAGS
     assert record["options"]["train"] == "halfbert/data/messages_train.xlsx"
     assert record["options"]["lr"] == SMALL_RECIPE["learning_rate"]
     config = json.loads((output / "config.json").read_text())
