@@ -41,7 +41,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         from halfbert.distillation import losses as distillation
         from halfbert.models import batching
         from halfbert.models.ktrain_data import Transformer, ktrain
-        from halfbert.predictor.classifier import probabilities_of
+        from halfbert.scoring.probabilities import probabilities_of
         from halfbert.training import fit as training
         from halfbert.training import head as probe
 

@@ -27,6 +27,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
 
         from halfbert.models.ktrain_data import Transformer, ktrain
         from halfbert.scoring import multiclass as metrics
+        from halfbert.scoring.probabilities import softmax
         from halfbert.training import fit as training
         from halfbert.training import head as probe
 
@@ -35,7 +36,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         commonest = int(np.bincount(truth["train"]).argmax())
 
         def score(logits: np.ndarray) -> dict:
-            return metrics.validation(truth["val"], training.softmax(logits))
+            return metrics.validation(truth["val"], softmax(logits))
 
         with run.fitting():
             transformer = Transformer(checkpoint.folder, maxlen=chosen.maxlen, class_names=data.labels)
@@ -57,7 +58,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         if run.completed:
             with run.testing():
                 test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
-                run.probabilities = training.softmax(run.predict(model, test))
+                run.probabilities = softmax(run.predict(model, test))
                 run.scores = metrics.multiclass(truth["test"], run.probabilities, data.labels, commonest)
                 run.wrong_rows = records.wrong_rows(data.test, truth["test"], run.probabilities, data.labels)
 

@@ -33,6 +33,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
 
         from halfbert.models.ktrain_data import Transformer, ktrain
         from halfbert.scoring import multilabel as metrics
+        from halfbert.scoring.probabilities import sigmoid
         from halfbert.training import fit as training
         from halfbert.training import head as probe
 
@@ -42,7 +43,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         }
 
         def score(logits: np.ndarray) -> dict:
-            return metrics.validation(truth["val"], metrics.sigmoid(logits))
+            return metrics.validation(truth["val"], sigmoid(logits))
 
         with run.fitting():
             transformer = Transformer(checkpoint.folder, maxlen=chosen.maxlen, class_names=data.labels, multilabel=True)
@@ -61,12 +62,12 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
             best = run.best_epoch(model, transformer, val, score, chosen_by="val_mean_average_precision")
             learner.fit_onecycle(rate, run.epochs, callbacks=[best], verbose=0)
 
-        thresholds = metrics.choose_thresholds(truth["val"], metrics.sigmoid(best.best_logits), chosen.threshold)
+        thresholds = metrics.choose_thresholds(truth["val"], sigmoid(best.best_logits), chosen.threshold)
         run.thresholds = thresholds.tolist()
         if run.completed:
             with run.testing():
                 test = transformer.preprocess_test(data.test.texts, truth["test"], verbose=0)
-                run.probabilities = metrics.sigmoid(run.predict(model, test))
+                run.probabilities = sigmoid(run.predict(model, test))
                 run.scores = metrics.multilabel(truth["test"], run.probabilities, thresholds, data.labels)
                 run.wrong_rows = records.wrong_multilabel_rows(
                     data.test, truth["test"], run.probabilities, thresholds, data.labels

@@ -18,8 +18,8 @@ from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.output import text as report
-from halfbert.predictor.classifier import probabilities_of
 from halfbert.scoring import intervals as statistics
+from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system.console import say
 from halfbert.system.errors import InputError
 from halfbert.training import fit as training

@@ -13,6 +13,7 @@ import numpy as np
 
 from halfbert.models.batching import EncodedTexts, batches_in_order_of_length
 from halfbert.predictor import agreement, engines, manifest
+from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import console
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -141,15 +142,6 @@ class Classifier:
                 logits = self.loaded.logits(*encoded.padded(rows))
                 probabilities[start + rows] = probabilities_of(logits, self.predictor.task)
                 yield from rows
-
-
-def probabilities_of(logits: np.ndarray, task: str) -> np.ndarray:
-    """(rows, labels) float64 probabilities: softmax over the labels, or with multilabel the sigmoid of each."""
-    logits = logits.astype(np.float64)
-    if task == "multilabel":
-        return np.exp(-np.logaddexp(0, -logits))
-    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
 def read_tokenizer(predictor: manifest.Predictor):

@@ -203,11 +203,6 @@ def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, 
     return cuts[::-1], _f1_of_cuts(found, answered)[::-1]
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of the logits' shape, computed in float64; no logit is too large for it."""
-    return np.exp(-np.logaddexp(0, -logits.astype(np.float64)))
-
-
 def _check(truth: np.ndarray, probabilities: np.ndarray) -> None:
     if truth.ndim != 2 or truth.shape != probabilities.shape:
         raise ValueError(f"expected two arrays of shape (rows, labels), found {truth.shape} and {probabilities.shape}")

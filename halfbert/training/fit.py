@@ -218,13 +218,6 @@ def class_weights(truth: np.ndarray, how: str | None) -> dict[int, float] | None
     return {number: len(truth) / (len(counts) * count) for number, count in enumerate(counts)}
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """(rows, labels) probabilities, computed in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return exponentials / exponentials.sum(axis=1, keepdims=True)
-
-
 class BestEpoch(tf.keras.callbacks.Callback):
     """After each epoch: one pass over validation, the best weights kept, a line on the console. Between batches: guards.
 

@@ -244,11 +244,12 @@ class TrainingRun:
         """
         import numpy as np
 
-        from halfbert.predictor import agreement, classifier
+        from halfbert.predictor import agreement
+        from halfbert.scoring.probabilities import probabilities_of
 
         # Elsewhere, and in mixed precision, Keras answers once more: with the CPU, in float32.
         at_hand = self.device == "cpu" and model.compute_dtype == "float32"
-        answers = classifier.probabilities_of(self.best.best_logits, self.task), self.probabilities
+        answers = probabilities_of(self.best.best_logits, self.task), self.probabilities
         self.stop.gently = False
         try:
             with storage.output_lock(self._targets[0]):

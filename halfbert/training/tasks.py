@@ -11,7 +11,7 @@ import numpy as np
 from halfbert.data import multilabel as multilabel_tables
 from halfbert.data import tables
 from halfbert.output import record as records
-from halfbert.predictor.classifier import probabilities_of
+from halfbert.scoring.probabilities import probabilities_of
 
 CHOSEN_BY = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}
 

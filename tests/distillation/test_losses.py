@@ -153,7 +153,8 @@ def test_layers_are_kept_as_published():
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
 def test_answers_are_those_of_keras_in_the_order_asked(kind, engine, tmp_path, cache, monkeypatch, tensorflow_ready):
     from halfbert.predictor import agreement
-    from halfbert.predictor.classifier import load, probabilities_of
+    from halfbert.predictor.classifier import load
+    from halfbert.scoring.probabilities import probabilities_of
 
     folder = tiny_predictors.copy(kind, "multiclass", tmp_path / "teacher")
     tiny_predictors.change_manifest(folder, data=TRAINED_ON, checkpoint={"name": "tiny"})

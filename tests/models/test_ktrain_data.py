@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from support import LABELS, example_rows
 
+from halfbert.scoring.probabilities import softmax
+
 pytestmark = pytest.mark.usefixtures("tensorflow_ready")
 UNUSUAL_TEXTS = ["", "the cat!", "Zoë 😀 cat", "cat " * 40, "hammer\tSAW\naxe", "[SEP] dog", "unknownword ."]
 
@@ -240,7 +242,7 @@ def test_ktrain_chooses_its_learner_for_transformers(preprocessing, transformer_
     assert type(learner) is TransformerTextClassLearner
     assert (learner.train_data, data.batch_size) == (data, 8)
     further = transformer.preprocess_test(["the cat", "my old saw is here", "very big soup"], np.array([0, 2, 1]), verbose=0)
-    expected = training.softmax(training.predict_logits(model, further, ""))
+    expected = softmax(training.predict_logits(model, further, ""))
     assert learner.predict(further) == pytest.approx(expected, abs=1e-5)
 
 

@@ -12,6 +12,7 @@ from test_plots import size_of, tick_labels, title_of
 
 from halfbert.output import multilabel_plots, plots
 from halfbert.scoring import multilabel as multilabel_metrics
+from halfbert.scoring.probabilities import sigmoid
 from halfbert.system.errors import ResourceError
 
 figures = test_plots.figures  # the fixture
@@ -37,7 +38,7 @@ def many(labels: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Ever commoner labels with long names, and probabilities that tell something of them."""
     generator = np.random.default_rng(2)
     truth = (generator.random((rows, labels)) < np.linspace(0.1, 0.4, labels)).astype(int)
-    probabilities = multilabel_metrics.sigmoid(generator.normal(size=truth.shape) + truth)
+    probabilities = sigmoid(generator.normal(size=truth.shape) + truth)
     return truth, probabilities, np.full(labels, 0.4), [f"a_label_of_some_thirty_letters_{n:03}" for n in range(labels)]
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from support import LABELS, example_rows
 
+from halfbert.scoring.probabilities import softmax
+
 pytestmark = pytest.mark.usefixtures("tensorflow_ready")
 BATCH_SIZE, TRAIN_ROWS, VALIDATION_ROWS = 16, 96, 48
 STEPS = TRAIN_ROWS // BATCH_SIZE
@@ -82,9 +84,8 @@ def stop_request():
 def score_by(truth: np.ndarray):
     """Validation scores from logits, as the training script computes them."""
     from halfbert.scoring import multiclass as metrics
-    from halfbert.training import fit as training
 
-    return lambda logits: metrics.validation(truth, training.softmax(logits))
+    return lambda logits: metrics.validation(truth, softmax(logits))
 
 
 def told(*scores: tuple[float, float]):
@@ -180,7 +181,7 @@ def test_every_row_is_trained_on_once_an_epoch(training, tiny):
 def test_class_weights_weigh_the_loss(training, tiny):
     best = fit(training, tiny, score_by(tiny.truth), epochs=1, rate=1e-12, class_weight={0: 3.0, 1: 0.0, 2: 0.5})
     truth = tiny.train.y.argmax(axis=1)
-    probabilities = training.softmax(training.predict_logits(tiny.model, tiny.train, ""))
+    probabilities = softmax(training.predict_logits(tiny.model, tiny.train, ""))
     losses = -np.log(probabilities[np.arange(TRAIN_ROWS), truth])
     expected = (np.array([3.0, 0.0, 0.5])[truth] * losses).mean()
     assert best.rows[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
@@ -425,16 +426,6 @@ def test_answers_of_one_text_alone_and_among_others_are_equal(training, tiny):
     for text, expected in zip(texts, together, strict=True):
         alone = training.predict_logits(tiny.model, tiny.transformer.preprocess_test([text], verbose=0), "")
         np.testing.assert_allclose(alone[0], expected, atol=1e-5)
-
-
-def test_softmax_equals_scipy_s_and_does_not_overflow(training):
-    import scipy.special
-
-    logits = np.random.default_rng(0).normal(0, 5, (20, 4)).astype(np.float32)
-    probabilities = training.softmax(logits)
-    assert probabilities.dtype == np.float64
-    np.testing.assert_allclose(probabilities, scipy.special.softmax(logits.astype(np.float64), axis=1), rtol=1e-12)
-    assert training.softmax(np.array([[1e4, 0.0], [-1e4, -1e4]], np.float32)).tolist() == [[1.0, 0.0], [0.5, 0.5]]
 
 
 # -- temporary files, and the learning-rate finder

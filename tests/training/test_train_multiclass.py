@@ -31,6 +31,7 @@ import halfbert
 from halfbert.cli import options
 from halfbert.models.checkpoints import SMALL_RECIPE, sha256
 from halfbert.predictor import agreement
+from halfbert.scoring.probabilities import softmax
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def _probabilities(folder, texts, labels):
     data = transformer.preprocess_test(texts, np.zeros(len(texts), int), verbose=0)
     model = transformer.get_classifier()
     training.compile_model(model, "cpu")
-    return training.softmax(training.predict_logits(model, data, "test"))
+    return softmax(training.predict_logits(model, data, "test"))
 
 
 # Engines.

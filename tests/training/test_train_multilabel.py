@@ -30,6 +30,7 @@ from halfbert.cli import options
 from halfbert.data import messages
 from halfbert.models.checkpoints import SMALL_RECIPE
 from halfbert.scoring import multilabel as multilabel_metrics
+from halfbert.scoring.probabilities import sigmoid
 from halfbert.system.errors import InputError
 
 
@@ -70,7 +71,7 @@ def read(here, capsys):
 
 def chosen_again(run, how):
     """The thresholds by a rule from the validation logits of the epoch that was kept."""
-    probabilities = multilabel_metrics.sigmoid(run.seen.run.best.best_logits)
+    probabilities = sigmoid(run.seen.run.best.best_logits)
     return multilabel_metrics.choose_thresholds(run.seen.truth["val"], probabilities, how).tolist()
 
 
@@ -280,9 +281,8 @@ def test_deterministic_repeats_to_the_bit_and_test_labels_choose_nothing(tmp_pat
 # The twin.
 
 OWN_STEPS = {
-    "train_multiclass": {"training.softmax", "training.class_weights", "records.wrong_rows"},
+    "train_multiclass": {"training.class_weights", "records.wrong_rows"},
     "train_multilabel": {
-        "metrics.sigmoid",
         "training.SigmoidCrossentropy",
         "training.balancing_weights",
         "metrics.choose_thresholds",
