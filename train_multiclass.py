@@ -8,8 +8,8 @@ import sys
 
 from halfbert.cli import options
 from halfbert.data import tables
-from halfbert.output import record as records
 from halfbert.system import console, tensorflow_setup
+from halfbert.training import results as records
 from halfbert.training.run import TrainingRun
 
 TASK = "multiclass"

@@ -283,7 +283,7 @@ def plain_ktrain(elsewhere: Path, texts: list[str], *folders: str) -> dict[str, 
 
 def watch_multilabel(monkeypatch) -> SimpleNamespace:
     """Filled by each run of train_multilabel.py in this process: the run, the truth of each part, test probabilities."""
-    from halfbert.output import record as records
+    from halfbert.training import results as records
 
     seen = SimpleNamespace()
     draw = records.draw_multilabel

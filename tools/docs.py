@@ -4,6 +4,7 @@ A part stands between `<!-- made: NAME -->` and `<!-- end -->`. `tests/test_read
 """
 
 import argparse
+import dataclasses
 import json
 import re
 import statistics
@@ -122,16 +123,15 @@ def _help(action: argparse.Action) -> str:
     return (action.help % {"default": action.default}).replace("|", "\\|")
 
 
-def published(task: str) -> list[dict]:
-    """The committed records of a task's runs, by table and model, each with its folder's name as "name"."""
-    folders = sorted((PUBLISHED / task).glob("*/record.json"))
-    found = [{**records.read(path.parent), "name": path.parent.name} for path in folders]
+def published(task: str) -> list[tuple[str, records.Record]]:
+    """The committed records of a task's runs, by table and rows, each after its folder's name."""
+    found = [(path.parent.name, records.read(path.parent)) for path in (PUBLISHED / task).glob("*/record.json")]
     order = list(NAMES)
-    return sorted(found, key=lambda record: (order.index(_table(record)), record["data"]["rows"]["train"], record["name"]))
+    return sorted(found, key=lambda run: (order.index(_table(run[0])), run[1].data.rows.train, run[0]))
 
 
-def _table(record: dict) -> str:
-    return record["name"].split("-")[0]
+def _table(name: str) -> str:
+    return name.split("-")[0]
 
 
 def quality_table() -> str:
@@ -158,16 +158,16 @@ def _scores(task: str, scores: dict[str, str]) -> str:
         f"|{'---|' * (len(scores) + 7)}",
     ]
     found = published(task)
-    for record in found:
-        rows, precision = record["data"]["rows"], record["options"]["precision"]
-        values = " | ".join(f"{_at(record['test'], path):.4f}" for path in scores.values())
+    for name, record in found:
+        rows, precision = record.data.rows, record.options["precision"]
+        values = " | ".join(f"{_at(record.test, path):.4f}" for path in scores.values())
         lines.append(
-            f"| [{NAMES[_table(record)]}](results/published/{task}/{record['name']}/report.txt) "
-            f"| {rows['train']:,} / {rows['val']:,} / {rows['test']:,} "
-            f"| {record['model']}{'' if precision == 'float32' else f', {precision}'} | {values} | {record['best_epoch']} "
-            f"| {len(record['epochs'])} | {record['timing']['fit_seconds'] / 60:.1f} | {record['split']['seed']} |"
+            f"| [{NAMES[_table(name)]}](results/published/{task}/{name}/report.txt) "
+            f"| {rows.train:,} / {rows.val:,} / {rows.test:,} "
+            f"| {record.model}{'' if precision == 'float32' else f', {precision}'} | {values} | {record.best_epoch} "
+            f"| {len(record.epochs)} | {record.timing.fit_seconds / 60:.1f} | {record.split.seed} |"
         )
-    return "\n".join([*lines, "", _hardware([record["environment"] for record in found])])
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for _, record in found])])
 
 
 def _at(scores: dict, path: str) -> float:
@@ -342,22 +342,22 @@ def distill_table() -> str:
         f"|{'---|' * 10}",
     ]
     found = published("distill")
-    for record in found:
-        told, rows = record["distillation"], record["data"]["rows"]
-        worth = told["worth"]["accuracy"]
-        accuracies = (told["teacher"]["test"]["accuracy"], worth["first"], worth["second"])
+    for name, record in found:
+        told, rows = record.distillation, record.data.rows
+        worth = told.worth["accuracy"]
+        accuracies = (told.teacher.test["accuracy"], worth["first"], worth["second"])
         cells = [
-            f"[{NAMES[_table(record)]}](results/published/distill/{record['name']}/report.txt)",
-            f"{rows['train']:,} / {rows['val']:,}",
-            f"{told['unlabelled']['used']:,}",
-            str(record["options"]["seed"]),
-            str(len(record["epochs"])),
+            f"[{NAMES[_table(name)]}](results/published/distill/{name}/report.txt)",
+            f"{rows.train:,} / {rows.val:,}",
+            f"{told.unlabelled.used:,}",
+            str(record.options["seed"]),
+            str(len(record.epochs)),
             *(f"{accuracy:.4f}" for accuracy in accuracies),
             span(worth),
-            f"{record['timing']['fit_seconds'] / 60:.1f}",
+            f"{record.timing.fit_seconds / 60:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _hardware([record["environment"] for record in found])])
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for _, record in found])])
 
 
 def _races() -> dict[str, dict]:

@@ -20,8 +20,9 @@ from halfbert.data import multilabel as multilabel_tables
 from halfbert.data import tables
 from halfbert.data.equality import normalise
 from halfbert.output import record as records
+from halfbert.output.record import Record, Size, Timing
 from halfbert.scoring import multilabel as multilabel_metrics
-from halfbert.system import console, machine, storage
+from halfbert.system import console, storage
 from halfbert.training import tasks
 
 NAME = "tfidf"
@@ -106,29 +107,22 @@ def fit_and_test(task: str, reading: dict, columns: dict, threshold: str | None,
     with storage.atomic_folder(Path(results)) as folder:
         joblib.dump(model, folder / MODEL)
         records.write_answers(probabilities, data.test.numbers, folder)
-        record = {
-            "schema_version": records.SCHEMA_VERSION,
-            "task": task,
-            "model": NAME,
-            "checkpoint": None,
-            "options": {"c": tried[0]["c"], "threshold": threshold, "balanced": balanced},
-            "validation": tried,
-            "data": records.describe_data(data),
-            "stopped": None,
-            "test": tasks.scores(task, truth, probabilities, thresholds, data.labels),
-            "timing": {
-                "setup_seconds": read - started,
-                "fit_seconds": fitted - read,
-                "steady_rows_per_second": None,
-                "evaluate_seconds": evaluate_seconds,
-            },
-            "size": {
-                "parameters": sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head])),
-                "folder_bytes": (folder / MODEL).stat().st_size,
-            },
-            "environment": machine.describe("cpu", None, "float64", reading["seed"]),
-        }
-        storage.write_json(record, folder / records.RECORD)
+        record = Record(
+            task=task,
+            model=NAME,
+            checkpoint=None,
+            options={"c": tried[0]["c"], "threshold": threshold, "balanced": balanced},
+            validation=tried,
+            data=records.describe_data(data),
+            test=tasks.scores(task, truth, probabilities, thresholds, data.labels),
+            timing=Timing(setup_seconds=read - started, fit_seconds=fitted - read, evaluate_seconds=evaluate_seconds),
+            size=Size(
+                parameters=sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head])),
+                folder_bytes=(folder / MODEL).stat().st_size,
+            ),
+            environment=records.environment("cpu", None, "float64", reading["seed"]),
+        )
+        records.write(record, folder)
     console.say(f"C = {tried[0]['c']:g} kept of {len(tried)}; {len(words.vocabulary_):,} words and pairs of words")
 
 

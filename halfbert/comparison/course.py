@@ -1,6 +1,7 @@
 """The course of a comparison: contestants fitted part by part, their answers to the same test rows set side by side."""
 
 import contextlib
+import dataclasses
 import importlib.util
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from halfbert.comparison.jobs import Finished, Part, Work, code_sha256
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
 from halfbert.output import text as report
+from halfbert.output.record import Record
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError
@@ -205,7 +207,7 @@ class Comparison:
                 self._checked(self.work.finish(self.part(name, self.options.seed + n, self.rows))) for n in range(seeds)
             ]
         if self.options.learning_curve:
-            rows = self.fitted[self.contestants[0]][0].record["data"]["rows"]["train"]
+            rows = self.fitted[self.contestants[0]][0].record.data.rows.train
             sizes = {max(round(share * rows), 2 * len(self.data.labels)) for share in CURVE}
             for size in sorted(size for size in sizes if size < rows):
                 for name in self.contestants:
@@ -219,7 +221,7 @@ class Comparison:
 
     def answers(self, finished: Finished) -> np.ndarray:
         """(test rows, labels) bool."""
-        return tasks.answers(self.task, finished.probabilities, finished.record["test"].get("thresholds"))
+        return tasks.answers(self.task, finished.probabilities, finished.record.test.get("thresholds"))
 
     def measure_speed(self) -> dict:
         """Time the contestants of the first seed, by the benchmark's own quick look; those of scikit-learn by its protocol."""
@@ -286,7 +288,7 @@ class Comparison:
             self.say("likely label errors were not looked for: cleanlab is not installed (pip install cleanlab)")
             return None
         fits = self.fitted.get(baseline.NAME)
-        c = fits[0].record["options"]["c"] if fits else 10.0
+        c = fits[0].record.options["c"] if fits else 10.0
         told = {"task": self.task, "reading": {**self.reading, "rows": self.rows}, "columns": self.columns, "c": c}
         asked = {**told, "reading": _without_places(told["reading"])}
         depends_on = self._depends_on(Path(baseline.__file__), asked, None)
@@ -311,7 +313,7 @@ class Comparison:
             "schema_version": SCHEMA_VERSION,
             "task": self.task,
             "options": self._shareable_options(),
-            "data": {**first["data"], "split_seed": self.reading["seed"]},
+            "data": {**dataclasses.asdict(first.data), "split_seed": self.reading["seed"]},
             "notes": self.notes,
             "verdict": found,
             "contestants": [self._contestant(name, answers[name], speeds[name]) for name in self.contestants],
@@ -342,15 +344,15 @@ class Comparison:
     def _contestant(self, name: str, answers: list[np.ndarray], speeds: list[dict]) -> dict:
         fits = self.fitted[name]
         price, best = self.options.price_per_hour, max(speeds, key=lambda speed: speed["texts_per_second"], default=None)
-        checkpoint = fits[0].record["checkpoint"]
+        checkpoint = fits[0].record.checkpoint
         return {
             "name": name,
-            "checkpoint": checkpoint and checkpoint["name"],
-            "rows": fits[0].record["data"]["rows"]["train"],
+            "checkpoint": checkpoint and checkpoint.name,
+            "rows": fits[0].record.data.rows.train,
             "scores": figures.scores(self.task, self.truth, answers),
-            "parameters": fits[0].record["size"]["parameters"],
-            "folder_bytes": fits[0].record["size"]["folder_bytes"],
-            "fit_seconds": [fit.record["timing"]["fit_seconds"] for fit in fits],
+            "parameters": fits[0].record.size.parameters,
+            "folder_bytes": fits[0].record.size.folder_bytes,
+            "fit_seconds": [fit.record.timing.fit_seconds for fit in fits],
             "speeds": speeds,
             "best_engine": best and best["engine"],
             "cost_per_million": price / 3600 * 1e6 / best["texts_per_second"] if price and best else None,
@@ -365,7 +367,7 @@ class Comparison:
         return [
             {
                 "name": name,
-                "rows": fit.record["data"]["rows"]["train"],
+                "rows": fit.record.data.rows.train,
                 "score": figures.score(key, self.truth, self.answers(fit)),
             }
             for name, fit in [*self.curve, *((name, fits[0]) for name, fits in self.fitted.items())]
@@ -378,17 +380,17 @@ def _without_places(asked: dict) -> dict:
     return {name: value for name, value in asked.items() if name not in places}
 
 
-def cost(record: dict, seconds: float, test_rows: int) -> tuple[float, float]:
+def cost(record: Record, seconds: float, test_rows: int) -> tuple[float, float]:
     """(seconds whatever the rows, seconds a training row) of a part, judged by a short run of it that took `seconds`.
 
     The rate is the steady one where the run was long enough to have it; else start-up counts as if it grew with the rows, so
     that the estimate errs to the long side.
     """
-    timing, rows = record["timing"], record["data"]["rows"]
-    steady = timing["steady_rows_per_second"]
-    a_row = len(record["epochs"]) / steady if steady else timing["fit_seconds"] / rows["train"]
-    evaluation = timing["evaluate_seconds"] / rows["test"]
-    return seconds - rows["train"] * a_row + (test_rows - rows["test"]) * evaluation, a_row
+    timing, rows = record.timing, record.data.rows
+    steady = timing.steady_rows_per_second
+    a_row = len(record.epochs) / steady if steady else timing.fit_seconds / rows.train
+    evaluation = timing.evaluate_seconds / rows.test
+    return seconds - rows.train * a_row + (test_rows - rows.test) * evaluation, a_row
 
 
 def _counted(suspected: dict, test_rows: int) -> dict:

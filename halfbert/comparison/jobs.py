@@ -53,7 +53,7 @@ class Finished:
     seconds: float
     results: Path
     predictor: Path
-    record: dict
+    record: records.Record
     probabilities: np.ndarray  # (test rows, labels)
     numbers: np.ndarray  # (test rows,), in their file
 
@@ -95,7 +95,7 @@ class Work:
         state, places = read_json(self._state(part)), self._places(part)
         record = records.read(places["results"])
         whole = part.job is not None or (places["predictor"] / "halfbert.json").is_file()
-        if state.get("identity") != part.identity or record["stopped"] is not None or not whole:
+        if state.get("identity") != part.identity or record.stopped is not None or not whole:
             raise ArtefactError(f"{places['results']}: not finished")
         probabilities, numbers = records.read_answers(places["results"])
         return Finished(part, state["seconds"], record=record, probabilities=probabilities, numbers=numbers, **places)

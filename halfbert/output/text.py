@@ -1,6 +1,9 @@
 """Lines and tables for people: the console, report.txt, the model card."""
 
+import msgspec
+
 from halfbert.data.tables import Data
+from halfbert.output.record import Distillation, Record
 from halfbert.scoring import intervals as statistics
 
 SCORE_NAMES = {
@@ -48,20 +51,20 @@ def training_line(run, parameters: int) -> str:
     )
 
 
-def scores_table(record: dict) -> str:
+def scores_table(record: Record) -> str:
     """The scores of the test rows, those of answering without looking beside them, and a line per label."""
-    test = record["test"]
+    test = record.test
     if test is None:
-        return f"No test: the run ended early ({record['stopped']}).\n"
-    lines = _multilabel_scores(test) if record["task"] == "multilabel" else _multiclass_scores(test)
+        return f"No test: the run ended early ({record.stopped}).\n"
+    lines = _multilabel_scores(test) if record.task == "multilabel" else _multiclass_scores(test)
     return (
         "\n".join(
             [
-                f"{record['data']['rows']['test']:,} test rows",
+                f"{record.data.rows.test:,} test rows",
                 "",
                 *lines,
                 "",
-                *distillation_lines(record),
+                *distillation_lines(record.task, test, record.distillation),
                 *_per_label(test["per_label"]),
             ]
         )
@@ -129,7 +132,7 @@ def closing(run) -> str:
         unlearned = _unlearned(run.scores)
         if unlearned:
             lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
-    fit, rows = run.timing["fit_seconds"], run.record["timing"]["fit_rows_per_second"]
+    fit, rows = run.timing["fit_seconds"], run.record.timing.fit_rows_per_second
     lines += [
         f"epoch {run.best.best_epoch} of {len(run.best.rows)} kept; fitted in {fit:.0f} s ({rows:.0f} rows/s)",
         f"predictor: {run.options.output}   record, tables and plots: {run.options.results}",
@@ -154,19 +157,18 @@ def _unlearned(scores: dict) -> str | None:
     return None if scores["macro_f1"] > always["macro_f1"] else f"always answering {always['label']!r}"
 
 
-def distillation_lines(record: dict) -> list[str]:
+def distillation_lines(task: str, scores: dict, distillation: Distillation | None) -> list[str]:
     """Of a taught student: how much of its teacher's scores it retains, and what the teacher was worth."""
-    found = record.get("distillation")
-    if not found or not found["teacher"]["test"]:
+    if distillation is None or not distillation.teacher.test:
         return []
-    teacher, test = found["teacher"], card_scores(record["test"])
+    of_teacher, test = distillation.teacher.test, card_scores(scores)
     retained = ", ".join(
-        f"{COMPARED_NAMES[name]} {teacher['test'][name]:.4f}" + _retained(test[name], teacher["test"][name])
-        for name in statistics.COMPARED[record["task"]]
+        f"{COMPARED_NAMES[name]} {of_teacher[name]:.4f}" + _retained(test[name], of_teacher[name])
+        for name in statistics.COMPARED[task]
     )
-    also = f" (also on {found['unlabelled']['used']:,} texts without labels)" if found["unlabelled"] else ""
-    lines = [f"the teacher, {teacher['name']}{also}: {retained}"]
-    for name, worth in (found["worth"] or {}).items():
+    also = f" (also on {distillation.unlabelled.used:,} texts without labels)" if distillation.unlabelled else ""
+    lines = [f"the teacher, {distillation.teacher.name}{also}: {retained}"]
+    for name, worth in (distillation.worth or {}).items():
         lines.append(
             f"without the teacher: {COMPARED_NAMES[name]} {worth['second']:.4f}; it was worth {worth['difference']:+.4f} "
             f"({worth['level']:.0%} interval {worth['low']:+.4f} to {worth['high']:+.4f}, paired bootstrap over "
@@ -224,8 +226,8 @@ def card(manifest: dict, run) -> str:
         names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
         rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]
         lines += ["| on the test rows | |", "|---|---|", *rows, ""]
-        taught = {"task": run.task, "test": run.scores, "distillation": run.distillation}
-        lines += [line and f"- {line}" for line in distillation_lines(taught)]
+        taught = run.distillation and msgspec.convert(run.distillation, Distillation)
+        lines += [line and f"- {line}" for line in distillation_lines(run.task, run.scores, taught)]
     loading = [
         "import os",
         "",

@@ -12,6 +12,7 @@ from halfbert.output import text as report
 from halfbert.system import storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, ResourceError
+from halfbert.training import results
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
 FEW_PROVING_TEXTS = 200  # where a GPU or TPU trained: its processor may be slow
@@ -227,10 +228,10 @@ class TrainingRun:
         predictors.reserve_space(model, self._folder)
         yield str(self._folder)
         self.parameters = model.count_params()
-        manifest = records.manifest(self)
+        manifest = results.manifest(self)
         predictors.finish(self._folder, manifest, report.card(manifest, self))
-        self.record = records.record(self, storage.folder_bytes(self._folder))
-        records.write(self, self._results)
+        self.record = results.record(self, storage.folder_bytes(self._folder))
+        results.write(self, self._results)
         draw(self._results)
         self._stack.close()  # from here on predictor and results stand under their names
         if self.completed:

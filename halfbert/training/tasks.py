@@ -10,8 +10,8 @@ import numpy as np
 
 from halfbert.data import multilabel as multilabel_tables
 from halfbert.data import tables
-from halfbert.output import record as records
 from halfbert.scoring.probabilities import probabilities_of
+from halfbert.training import results as records
 
 CHOSEN_BY = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}
 

@@ -1,13 +1,12 @@
 """The verdict on made-up results, parts that are run once, their processes, time limits, and the TF-IDF baseline."""
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from support import TAGS, example_rows, tagged_rows, write_csv, write_tags
+from support import ROOT, TAGS, example_rows, tagged_rows, write_csv, write_tags
 
 from halfbert.cli import options
 from halfbert.comparison import baseline
@@ -233,11 +232,11 @@ FAKE = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from halfbert.output import record as records; from halfbert.system import storage
+from halfbert.output import record as records
 job = json.load(sys.stdin)
 folder = Path(job["results"]); folder.mkdir(parents=True, exist_ok=True)
 records.write_answers(np.eye(2), [2, 3], folder)
-storage.write_json({"schema_version": 1, "stopped": None}, folder / "record.json")
+(folder / "record.json").write_text(Path(job["record"]).read_text())
 open(job["log"], "a").write("run\\n")
 """
 
@@ -248,17 +247,19 @@ def test_a_part_is_run_once_and_again_where_it_is_damaged_or_other(tmp_path):
     def runs() -> int:
         return len(log.read_text().splitlines())
 
+    published = ROOT / "results" / "published" / "multiclass" / "messages-bert" / "record.json"
+    job = {"log": str(log), "record": str(published)}
     work = Work(tmp_path / "work")
-    part = Part("fake-seed0", ["-c", FAKE], {"x": 1}, {"log": str(log)})
+    part = Part("fake-seed0", ["-c", FAKE], {"x": 1}, job)
     finished = work.finish(part)
     assert finished.numbers.tolist() == [2, 3] and finished.probabilities.tolist() == [[1, 0], [0, 1]] and runs() == 1
     assert work.finish(part).record == finished.record and runs() == 1
     (finished.results / records.ANSWERS).write_bytes(b"half of a file")
     work.finish(part)
     assert runs() == 2
-    other = Part("fake-seed0", ["-c", FAKE], {"x": 2}, {"log": str(log)})
+    other = Part("fake-seed0", ["-c", FAKE], {"x": 2}, job)
     assert work.finish(other).results != finished.results and runs() == 3
-    (finished.results / "record.json").write_text(json.dumps({"schema_version": 1, "stopped": "SIGTERM"}))
+    (finished.results / "record.json").write_text(published.read_text().replace('"stopped": null', '"stopped": "SIGTERM"'))
     work.finish(part)  # one that was stopped is no result
     assert runs() == 4
 
@@ -268,8 +269,9 @@ def test_a_part_is_run_once_and_again_where_it_is_damaged_or_other(tmp_path):
 
 
 def pilot(seconds, fit_seconds, steady=None):
-    timing = {"steady_rows_per_second": steady, "fit_seconds": fit_seconds, "evaluate_seconds": 2.0}
-    return {"timing": timing, "data": {"rows": {"train": 100, "test": 50}}, "epochs": [{}, {}]}, seconds
+    timing = records.Timing(steady_rows_per_second=steady, fit_seconds=fit_seconds, evaluate_seconds=2.0)
+    rows = records.RowCounts(train=100, val=10, test=50)
+    return SimpleNamespace(timing=timing, data=SimpleNamespace(rows=rows), epochs=[{}, {}]), seconds
 
 
 def test_the_cost_of_a_row():
@@ -332,20 +334,20 @@ def test_the_baseline_learns_one_label_a_text(tmp_path):
     table = write_csv(tmp_path / "things.csv", example_rows(150))
     told, record, (probabilities, numbers) = fitted(tmp_path, "multiclass", table, {"label_column": "label"})
     data = baseline.read_data("multiclass", told["reading"], told["columns"])
-    assert record["test"]["accuracy"] == 1.0 > record["test"]["commonest_label"]["accuracy"]
+    assert record.test["accuracy"] == 1.0 > record.test["commonest_label"]["accuracy"]
     assert numbers.tolist() == data.test.numbers and probabilities.shape == (15, 3)
     assert [data.labels[n] for n in probabilities.argmax(axis=1)] == data.test.labels
-    best = max(score["val_macro_f1"] for score in record["validation"])
-    assert record["validation"][0]["val_macro_f1"] == best and record["options"]["c"] == record["validation"][0]["c"]
-    assert record["size"]["folder_bytes"] == (tmp_path / "results" / baseline.MODEL).stat().st_size
+    best = max(score["val_macro_f1"] for score in record.validation)
+    assert record.validation[0]["val_macro_f1"] == best and record.options["c"] == record.validation[0]["c"]
+    assert record.size.folder_bytes == (tmp_path / "results" / baseline.MODEL).stat().st_size
 
 
 def test_the_baseline_learns_any_number_of_labels(tmp_path):
     table = write_tags(tmp_path / "tags.csv", tagged_rows(200))
     _, record, (probabilities, _) = fitted(tmp_path, "multilabel", table, {"label_columns": list(TAGS)})
-    scores = record["test"]
+    scores = record.test
     assert scores["at_thresholds"]["macro_f1"] > 0.9 > scores["no_label"]["macro_f1"]
-    assert len(scores["thresholds"]) == 3 and probabilities.shape == (record["data"]["rows"]["test"], 3)
+    assert len(scores["thresholds"]) == 3 and probabilities.shape == (record.data.rows.test, 3)
 
 
 def test_pairs_of_words_are_features():

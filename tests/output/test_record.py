@@ -1,19 +1,22 @@
 """What a run leaves behind: record, tables, pictures, manifest; every figure is checked against another source of it."""
 
 import csv
+import dataclasses
 import json
+import math
 from collections import Counter
 
 import numpy as np
 import openpyxl
 import pytest
-from support import LABELS, TAGS
+from support import LABELS, ROOT, TAGS, record_of
 
 from halfbert.models.checkpoints import SMALL_RECIPE, sha256
 from halfbert.output import record as records
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.errors import ArtefactError
 
+PUBLISHED = sorted(file.parent for file in (ROOT / "results" / "published").glob("*/*/record.json"))
 NUMBER = (int, float)
 CONTRACT = {
     "schema_version": int,
@@ -332,10 +335,54 @@ def test_the_multilabel_manifest_says_from_which_probability_a_label_is_answered
 
 
 def test_a_record_is_read_back_and_another_schema_refused(finished, tmp_path):
-    assert records.read(finished.results) == finished.record
-    with pytest.raises(ArtefactError, match="no record"):
+    records.write(records.read(finished.results), tmp_path)
+    assert record_of(tmp_path) == finished.record
+
+
+def without(record, *path):
+    """A copy that lacks the field at the path."""
+    return {key: value if key != path[0] else without(value, *path[1:]) for key, value in record.items() if (key,) != path}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda record: "{", "no record"),
+        (lambda record: "[" * 100_000, "no record"),
+        (lambda record: "[]", "schema_version is None"),
+        (lambda record: json.dumps({**record, "schema_version": 99}), "schema_version is 99"),
+        (lambda record: json.dumps({**record, "epochs": {}}), "record.json, epochs: expected `array`, got `object`"),
+        (lambda record: json.dumps(without(record, "task")), "record.json: object missing required field `task`"),
+        (lambda record: json.dumps(without(record, "data", "rows", "val")), "record.json, data.rows: .*`val`"),
+    ],
+)
+def test_what_is_no_record_is_refused_in_one_line_that_names_the_field(change, complaint, finished, tmp_path):
+    (tmp_path / "record.json").write_text(change(finished.record))
+    with pytest.raises(ArtefactError, match=complaint) as refusal:
         records.read(tmp_path)
-    for content in ("{", "[]", json.dumps({**finished.record, "schema_version": 99})):
-        (tmp_path / "record.json").write_text(content)
-        with pytest.raises(ArtefactError, match="record.json"):
-            records.read(tmp_path)
+    assert "record.json" in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: f"{folder.parent.name}-{folder.name}")
+def test_published_records_are_read_and_written_with_the_same_keys(folder, tmp_path):
+    records.write(records.read(folder), tmp_path)
+    before, after = record_of(folder), record_of(tmp_path)
+
+    def kept(old, new):
+        return all(kept(value, new[key]) for key, value in old.items()) if isinstance(old, dict) else old == new
+
+    assert kept(before, after)
+
+
+def test_what_is_no_number_is_null_in_the_file_and_read_back(finished, tmp_path):
+    record = records.read(finished.results)
+    finder = records.RateFinder(rates=[1e-7, 1e-6], losses=[0.5, math.inf], suggestion=math.nan)
+    test = {**record.test, "macro_f1": np.float64("nan"), "per_label": [{"f1": -math.inf}]}
+    timing = dataclasses.replace(record.timing, fit_rows_per_second=math.inf)
+    epochs = [{**row, "val_loss": math.nan} for row in record.epochs]
+    spoilt = dataclasses.replace(record, learning_rate_finder=finder, test=test, timing=timing, epochs=epochs)
+    records.write(spoilt, tmp_path)
+    found = records.read(tmp_path)
+    assert found.learning_rate_finder == records.RateFinder([1e-7, 1e-6], [0.5, None], None)
+    assert found.test["macro_f1"] is None and found.test["per_label"] == [{"f1": None}]
+    assert found.timing.fit_rows_per_second is None and found.epochs[0]["val_loss"] is None

@@ -1,13 +1,19 @@
 """What people read of a run: console lines, report.txt, the model card."""
 
+import dataclasses
 from types import SimpleNamespace
 
 from support import LABELS, ROOT, TAGS
 
 from halfbert.models.checkpoints import SMALL_RECIPE
+from halfbert.output import record as records
 from halfbert.output import text as report
 
 SCORES = ("accuracy", "balanced accuracy", "macro F1", "micro F1", "weighted F1", "log loss", "expected calibration error")
+
+
+def record_with(run, **changes):
+    return dataclasses.replace(records.read(run.results), **changes)
 
 
 def lines_of(text):
@@ -73,17 +79,13 @@ def test_the_report_has_a_line_for_each_label(finished):
         assert line.split() == [label, *shown, str(scores["support"])]
 
 
-def test_a_long_label_widens_the_table_and_keeps_it_straight():
+def test_a_long_label_widens_the_table_and_keeps_it_straight(finished):
     long = {"label": "a label of forty characters, or so, long", "precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 4}
     short = {"label": "b", "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 12345}
     always = {"label": "b", "accuracy": 0.5, "balanced_accuracy": 0.5, "macro_f1": 0.5}
     scores = dict.fromkeys(report.SCORE_NAMES, 0.5)
-    record = {
-        "task": "multiclass",
-        "data": {"rows": {"test": 12349}},
-        "test": {**scores, "commonest_label": always, "per_label": [long, short]},
-    }
-    table = report.scores_table(record).splitlines()[-3:]
+    test = {**scores, "commonest_label": always, "per_label": [long, short]}
+    table = report.scores_table(record_with(finished, test=test)).splitlines()[-3:]
     assert len({len(line) for line in table}) == 1
     assert table[1].startswith(long["label"] + " ") and table[2].endswith("12,345")
 
@@ -92,7 +94,7 @@ def test_many_labels_are_left_to_the_report(finished, monkeypatch):
     """With more labels than fit the console, it shows the scores without the table by label."""
     run = SimpleNamespace(
         scores=finished.record["test"],
-        record=finished.record,
+        record=record_with(finished),
         data=SimpleNamespace(labels=list(LABELS)),
         best=SimpleNamespace(best_epoch=1, rows=finished.record["epochs"]),
         timing=finished.record["timing"],
@@ -169,7 +171,7 @@ def test_a_score_that_no_label_has_is_a_dash(finished_multilabel):
     test = finished_multilabel.record["test"]
     per_label = [{**test["per_label"][0], "roc_auc": None, "average_precision": None}]
     without = {**test, "mean_roc_auc": None, "mean_average_precision": None, "labels_scored": 0, "per_label": per_label}
-    lines = lines_of(report.scores_table({**finished_multilabel.record, "test": without}))
+    lines = lines_of(report.scores_table(record_with(finished_multilabel, test=without)))
     assert "mean ROC AUC – over 0 labels" in [" ".join(line.split()) for line in lines]
     assert lines[-1].split()[-3:-1] == ["–", "–"]
     assert "mean_roc_auc" not in report.card_scores(without) and "micro_f1" in report.card_scores(without)
@@ -179,7 +181,7 @@ def test_a_multilabel_model_no_better_than_chance_is_said(finished_multilabel):
     def closing(**scores):
         test = {**finished_multilabel.record["test"], **scores}
         run = SimpleNamespace(**vars(finished_multilabel.seen.run))
-        run.scores, run.record = test, {**finished_multilabel.record, "test": test}
+        run.scores, run.record = test, record_with(finished_multilabel, test=test)
         return report.closing(run)
 
     assert "warning" not in closing(mean_roc_auc=0.6)
