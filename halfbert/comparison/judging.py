@@ -5,6 +5,7 @@ seed.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def scores(task: str, truth: np.ndarray, answers: list[np.ndarray]) -> dict[str,
     """The task's SCORES of a contestant, means of its seeds, each with its 95 % interval and the score of every seed."""
     return {
         key: {
-            **statistics.bootstrap(getattr(statistics, key), truth, answers),
+            **asdict(statistics.bootstrap(getattr(statistics, key), truth, answers)),
             "by_seed": [score(key, truth, each) for each in answers],
         }
         for key in SCORES[task]
@@ -104,13 +105,15 @@ def compare(task: str, truth: np.ndarray, answers: Answers, small: str, large: s
     return {
         "small": small,
         "large": large,
-        "difference": {**next(iter(found.values())), "seeds": max(len(one), len(other))},
-        "differences": {key: {name: each[name] for name in ("difference", "low", "high")} for key, each in found.items()},
+        "difference": {**asdict(next(iter(found.values()))), "seeds": max(len(one), len(other))},
+        "differences": {
+            key: {"difference": each.difference, "low": each.low, "high": each.high} for key, each in found.items()
+        },
         "retained": {
-            key: {"ratio": each["first"] / each["second"] if each["second"] else None, "points": 100 * each["difference"]}
+            key: {"ratio": each.first / each.second if each.second else None, "points": 100 * each.difference}
             for key, each in found.items()
         },
-        "mcnemar": statistics.mcnemar(*right),
+        "mcnemar": asdict(statistics.mcnemar(*right)),
         "agreement": float((one[0] == other[0]).all(axis=1).mean()),
     }
 

@@ -10,6 +10,8 @@ The loss of a row is a weighted sum of three:
 Shapes: B rows of a batch, L labels, h hidden units. Import after `tensorflow_setup.prepare`.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import tensorflow as tf
 
@@ -153,6 +155,6 @@ def worth(task: str, truth: np.ndarray, student: np.ndarray, control: np.ndarray
     """
     truth = truth.astype(bool)
     return {
-        name: statistics.paired_bootstrap(score, truth, [student], [control])
+        name: asdict(statistics.paired_bootstrap(score, truth, [student], [control]))
         for name, score in statistics.COMPARED[task].items()
     }

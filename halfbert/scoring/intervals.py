@@ -1,10 +1,10 @@
-"""What a difference between two models on the same test rows is worth: numpy only.
+"""How certain a score is, and the difference between two models on the same test rows.
 
 Shapes: R rows, L labels, N resamples. Truth and answers are bool, (R, L); where a row has one label, one-hot.
 """
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +16,39 @@ NUMBERS_AT_ONCE = 20_000_000  # of a block of resamples times rows: 160 MB
 Score = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A score, the mean over the training seeds, with its percentile interval."""
+
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The `first` score minus the `second`, each the mean over its training seeds, with its percentile interval."""
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    level: float  # of the interval
+    rows: int
+    seeds: int  # the smaller number of the two
+    resamples: int
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """How many rows only one of two models gets right, and the p-value of their being equally good."""
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
 def accuracy(truth: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(N,) shares of rows with every label right."""
     return weights @ (truth == answers).all(axis=1) / weights.sum(axis=1)
@@ -23,28 +56,29 @@ def accuracy(truth: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> np.
 
 def micro_f1(truth: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(N,) micro F1, as in scikit-learn; 0 where there is neither a label nor an answer."""
-    found, given = (counts.sum(axis=1) for counts in _counts(truth, answers, weights))
-    return _share(2 * found, given)
+    both, either = (counts.sum(axis=1) for counts in _counts(truth, answers, weights))
+    return share(2 * both, either)
 
 
 def macro_f1(truth: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(N,) macro F1, as in scikit-learn; a label with neither rows nor answers counts as 0."""
-    found, given = _counts(truth, answers, weights)
-    return _share(2 * found, given).mean(axis=1)
+    both, either = _counts(truth, answers, weights)
+    return share(2 * both, either).mean(axis=1)
 
 
 def _counts(truth: np.ndarray, answers: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, L) weights of the rows that have a label and are answered it, and of having plus being answered it."""
+    """(N, L) weights of the rows with a label both true and predicted, and the sum of those true and those predicted."""
     together = np.hstack([truth & answers, truth.astype(np.int8) + answers]).astype(weights.dtype)
-    found, given = np.split(weights @ together, 2, axis=1)
-    return found, given
+    both, either = np.split(weights @ together, 2, axis=1)
+    return both, either
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def share(part: np.ndarray, whole: np.ndarray, empty: float = 0.0) -> np.ndarray:
+    """`part` divided by `whole`, element by element; `empty` where the whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), float(empty)), where=np.asarray(whole) > 0)
 
 
-# What two models are compared by, of each task; by the names that the scores have in a record.
+# The scores that two models are compared by, for each task; the names are those of a record.
 COMPARED: dict[str, dict[str, Score]] = {
     "multiclass": {"accuracy": accuracy, "macro_f1": macro_f1},
     "multilabel": {"micro_f1": micro_f1, "macro_f1": macro_f1},
@@ -59,7 +93,7 @@ def paired_bootstrap(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
-) -> dict:
+) -> Difference:
     """The score of `first` minus that of `second`, with the bootstrap's percentile interval over the test rows.
 
     Both are scored on the same drawn rows, so what makes some rows hard for both cancels out (Efron and Tibshirani 1993,
@@ -69,13 +103,8 @@ def paired_bootstrap(
         score: `accuracy`, `micro_f1`, `macro_f1`, or any function of the same form.
         truth: bool, shape (R, L).
         first, second: for each training seed the answers, bool, shape (R, L); the scores of the seeds are averaged. The
-            interval tells what other test rows could change, not what other seeds could.
-        level: of the interval.
-        seed: of the draw; the same gives the same interval.
-
-    Returns:
-        `first`, `second` (mean scores on all rows), `difference`, `low` and `high` (of the interval), `level`, `rows`,
-        `seeds` (the smaller number of the two) and `resamples`.
+            interval shows what other test rows could change, not what other seeds could.
+        seed: of the resampling; the same gives the same interval.
 
     Raises:
         ValueError: there are no rows or no answers, or shapes do not fit.
@@ -89,18 +118,9 @@ def paired_bootstrap(
 
     low, high = _interval(difference, len(truth), resamples, level, seed)
     once = np.ones((1, len(truth)))
-    means = [float(np.mean([score(truth, answers, once)[0] for answers in each])) for each in (first, second)]
-    return {
-        "first": means[0],
-        "second": means[1],
-        "difference": means[0] - means[1],
-        "low": low,
-        "high": high,
-        "level": level,
-        "rows": len(truth),
-        "seeds": min(len(first), len(second)),
-        "resamples": resamples,
-    }
+    one, other = (float(np.mean([score(truth, answers, once)[0] for answers in each])) for each in (first, second))
+    seeds = min(len(first), len(second))
+    return Difference(one, other, one - other, low, high, level, len(truth), seeds, resamples)
 
 
 def bootstrap(
@@ -110,42 +130,36 @@ def bootstrap(
     resamples: int = RESAMPLES,
     level: float = LEVEL,
     seed: int = 0,
-) -> dict[str, float]:
-    """The score of `answers`, as in `paired_bootstrap` those of each seed, alone: {"score", "low", "high"}."""
+) -> Interval:
+    """The score of one model's `answers`, one array per seed as in `paired_bootstrap`."""
 
     def mean(weights: np.ndarray) -> np.ndarray:
         return np.mean([score(truth, each, weights) for each in answers], axis=0)
 
     low, high = _interval(mean, len(truth), resamples, level, seed)
-    return {"score": float(mean(np.ones((1, len(truth))))[0]), "low": low, "high": high}
+    return Interval(float(mean(np.ones((1, len(truth))))[0]), low, high)
 
 
 def _interval(
     statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int, level: float, seed: int
 ) -> tuple[float, float]:
     """The percentile interval of a statistic, from (N, R) weights to (N,), over the rows drawn with replacement."""
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     block = max(1, NUMBERS_AT_ONCE // rows)
     sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
-    drawn = (chance.multinomial(rows, np.full(rows, 1 / rows), size=size).astype(float) for size in sizes)
+    drawn = (rng.multinomial(rows, np.full(rows, 1 / rows), size=size).astype(float) for size in sizes)
     low, high = np.quantile(np.concatenate([statistic(weights) for weights in drawn]), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> dict:
-    """Exact McNemar test of two models on the same rows, from (R,) bool: which rows each gets right.
+def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
+    """Exact two-sided McNemar test of two models on the same rows, from (R,) bool: which rows each gets right.
 
-    Where both are equally good, a row that only one gets right is as likely the one's as the other's (McNemar 1947;
+    If both are equally good, a row that only one gets right is as likely the one's as the other's (McNemar 1947;
     Dietterich 1998, "Approximate Statistical Tests for Comparing Supervised Classification Learning Algorithms").
-
-    Returns `only_first`, `only_second` (rows) and `p_value`, two-sided and exact.
     """
+    from scipy.stats import binomtest  # takes most of a second to import
+
     only_first, only_second = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
-    trials, fewer = only_first + only_second, min(only_first, only_second)
-    # Whole numbers to the end: 2**trials is beyond any float for a few thousand rows.
-    tail = ways = 1
-    for chosen in range(fewer):
-        ways = ways * (trials - chosen) // (chosen + 1)
-        tail += ways
-    p_value = min(1.0, float(Fraction(2 * tail, 2**trials)))
-    return {"only_first": only_first, "only_second": only_second, "p_value": p_value}
+    decided = only_first + only_second
+    return McNemar(only_first, only_second, float(binomtest(only_first, decided).pvalue) if decided else 1.0)

@@ -12,6 +12,8 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
+from halfbert.scoring.intervals import share
+
 THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
 CALIBRATION_RIDGE = 10.0  # as much as some forty rows of a probability of 0.5 weigh
 LEAST_PROBABILITY = 1e-6  # below which, and as near to 1, a logit is not followed
@@ -185,7 +187,7 @@ def ranking_scores(true: np.ndarray, probabilities: np.ndarray) -> tuple[list[fl
 def scores_per_label(true: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
     """`precision`, `recall` and `f1` of each label, from booleans of shape (rows, labels); 0 where nothing is to be shared."""
     found, support, given = (true & answers).sum(axis=0), true.sum(axis=0), answers.sum(axis=0)
-    return {"precision": _share(found, given), "recall": _share(found, support), "f1": _share(2 * found, support + given)}
+    return {"precision": share(found, given), "recall": share(found, support), "f1": share(2 * found, support + given)}
 
 
 def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -268,20 +270,15 @@ def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float
     support, given = true.sum(axis=0), answers.sum(axis=0)
     f1 = scores_per_label(true, answers)["f1"]
     scores = {
-        "micro_f1": _share(2 * both.sum(), support.sum() + given.sum()),
+        "micro_f1": share(2 * both.sum(), support.sum() + given.sum()),
         "macro_f1": f1.mean(),
-        "weighted_f1": _share((f1 * support).sum(), support.sum()),
-        "samples_f1": _share(2 * both.sum(axis=1), true.sum(axis=1) + answers.sum(axis=1), empty=1).mean(),
+        "weighted_f1": share((f1 * support).sum(), support.sum()),
+        "samples_f1": share(2 * both.sum(axis=1), true.sum(axis=1) + answers.sum(axis=1), empty=1).mean(),
         "hamming_loss": (true != answers).mean(),
-        "hamming_score": _share(both.sum(axis=1), either.sum(axis=1), empty=1).mean(),
+        "hamming_score": share(both.sum(axis=1), either.sum(axis=1), empty=1).mean(),
         "exact_match": (true == answers).all(axis=1).mean(),
     }
     return {name: float(score) for name, score in scores.items()}
-
-
-def _share(part: np.ndarray, whole: np.ndarray, empty: float = 0.0) -> np.ndarray:
-    """`part` of `whole`, element by element; `empty` where the whole is nothing."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), float(empty)), where=np.asarray(whole) > 0)
 
 
 def _confusion(true: np.ndarray, answers: np.ndarray) -> list[list[list[int]]]:

@@ -84,9 +84,9 @@ def test_mcnemar_by_hand():
     """6 rows that only the first gets right, 1 that only the second does: 2 · (C(7,0) + C(7,1)) / 2⁷ = 0.125."""
     first = np.array([1] * 6 + [0] + [1] * 5 + [0] * 3, bool)
     second = np.array([0] * 6 + [1] + [1] * 5 + [0] * 3, bool)
-    assert statistics.mcnemar(first, second) == {"only_first": 6, "only_second": 1, "p_value": 0.125}
-    assert statistics.mcnemar(first, first) == {"only_first": 0, "only_second": 0, "p_value": 1.0}
-    assert statistics.mcnemar(np.ones(3000, bool), np.zeros(3000, bool))["p_value"] == 0.0  # 2⁻²⁹⁹⁹ in floats
+    assert statistics.mcnemar(first, second) == statistics.McNemar(6, 1, 0.125)
+    assert statistics.mcnemar(first, first) == statistics.McNemar(0, 0, 1.0)
+    assert statistics.mcnemar(np.ones(3000, bool), np.zeros(3000, bool)).p_value == 0.0  # 2⁻²⁹⁹⁹ in floats
 
 
 def test_the_interval_of_one_score_is_that_of_its_standard_error():
@@ -94,8 +94,8 @@ def test_the_interval_of_one_score_is_that_of_its_standard_error():
     answers = np.eye(2, dtype=bool)[(np.arange(1000) >= 900).astype(int)]
     found = statistics.bootstrap(statistics.accuracy, truth, [answers])
     half_width = 1.96 * np.sqrt(0.9 * 0.1 / 1000)
-    assert found["score"] == 0.9
-    assert (found["low"], found["high"]) == (
+    assert found.score == 0.9
+    assert (found.low, found.high) == (
         pytest.approx(0.9 - half_width, abs=0.002),
         pytest.approx(0.9 + half_width, abs=0.002),
     )

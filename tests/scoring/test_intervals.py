@@ -15,10 +15,10 @@ def answers_of(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def test_scores_are_those_of_scikit_learn_on_the_drawn_rows():
     from sklearn.metrics import accuracy_score, f1_score
 
-    chance = np.random.default_rng(0)
-    truth, answers = chance.random((2, 60, 5)) < 0.3
+    rng = np.random.default_rng(0)
+    truth, answers = rng.random((2, 60, 5)) < 0.3
     truth[:, 4] = answers[:, 4] = False  # a label that nobody has and nobody is given
-    weights = chance.multinomial(60, np.full(60, 1 / 60), size=7).astype(float)
+    weights = rng.multinomial(60, np.full(60, 1 / 60), size=7).astype(float)
     for number, counts in enumerate(weights.astype(int)):
         drawn = np.repeat(np.arange(60), counts)
         for average, score in (("micro", statistics.micro_f1), ("macro", statistics.macro_f1)):
@@ -36,16 +36,16 @@ def test_the_interval_is_that_of_the_known_standard_error():
     truth, of_first = answers_of(first)
     found = statistics.paired_bootstrap(statistics.accuracy, truth, [of_first], [answers_of(second)[1]], resamples=4000)
     half_width = 1.96 * np.sqrt((300 / rows - 0.05**2) / rows)
-    assert found["difference"] == pytest.approx(0.05) and (found["first"], found["second"]) == (0.95, 0.9)
-    assert found["low"] == pytest.approx(0.05 - half_width, abs=0.002)
-    assert found["high"] == pytest.approx(0.05 + half_width, abs=0.002)
-    assert (found["rows"], found["seeds"], found["resamples"], found["level"]) == (rows, 1, 4000, 0.95)
+    assert found.difference == pytest.approx(0.05) and (found.first, found.second) == (0.95, 0.9)
+    assert found.low == pytest.approx(0.05 - half_width, abs=0.002)
+    assert found.high == pytest.approx(0.05 + half_width, abs=0.002)
+    assert (found.rows, found.seeds, found.resamples, found.level) == (rows, 1, 4000, 0.95)
 
 
 def test_what_is_hard_for_both_cancels_out():
     truth, answers = answers_of(np.random.default_rng(0).random(300) < 0.5)
     found = statistics.paired_bootstrap(statistics.macro_f1, truth, [answers], [answers])
-    assert found["low"] == found["difference"] == found["high"] == 0
+    assert found.low == found.difference == found.high == 0
 
 
 def test_seeds_are_averaged_and_blocks_change_nothing(monkeypatch):
@@ -53,7 +53,7 @@ def test_seeds_are_averaged_and_blocks_change_nothing(monkeypatch):
     truth = answers_of(right[0])[0]
     runs = [answers_of(row)[1] for row in right]
     found = statistics.paired_bootstrap(statistics.accuracy, truth, runs[:2], runs[2:], resamples=300)
-    assert found["difference"] == pytest.approx(right[:2].mean() - right[2:].mean()) and found["seeds"] == 2
+    assert found.difference == pytest.approx(right[:2].mean() - right[2:].mean()) and found.seeds == 2
     monkeypatch.setattr(statistics, "NUMBERS_AT_ONCE", 100 * 64)
     assert statistics.paired_bootstrap(statistics.accuracy, truth, runs[:2], runs[2:], resamples=300) == found
 
