@@ -13,6 +13,7 @@ import numpy as np
 
 from halfbert.benchmark import statistics as timing
 from halfbert.benchmark.figures import WHO, cell_figures, chief_batch, contestant_key, measured, predictor_of, score_of
+from halfbert.output import sheets
 from halfbert.system import storage
 from halfbert.system.errors import InputError
 
@@ -102,7 +103,7 @@ def _again(record: dict) -> str:
 
 def _not_run(record: dict) -> list[str]:
     rows = [[c["predictor"], c["engine"], c["setting"], c["not_run"]] for c in record["contestants"] if c["not_run"]]
-    return ["## Not measured", "", *table(["predictor", "engine", "setting", "why"], rows)] if rows else []
+    return ["## Not measured", "", sheets.markdown_table(["predictor", "engine", "setting", "why"], rows)] if rows else []
 
 
 def _sizes(record: dict) -> list[str]:
@@ -125,7 +126,7 @@ def _sizes(record: dict) -> list[str]:
     heads = ["predictor", "engine", "setting", "parameters", "weights, MB", "folder, MB", "score", "answers equal to keras"]
     heads += [f"share of ceiling, {_lengths(record, lengths)}" for lengths in all_lengths]
     ceilings = ", ".join(f"{rate:.0f} GFLOP/s with {threads} thread(s)" for threads, rate in record["ceilings"].items())
-    return ["## Sizes and scores", "", *table(heads, rows), "", f"Ceiling: {ceilings or 'not measured'}."]
+    return ["## Sizes and scores", "", sheets.markdown_table(heads, rows), "", f"Ceiling: {ceilings or 'not measured'}."]
 
 
 def _ceiling_share(record: dict, contestant: dict, lengths: str) -> str:
@@ -179,7 +180,7 @@ def _by_setting(record: dict, scenario: str, heading: str, note: str, cells, col
         rows.append(row)
     heads = ["predictor", "engine", "lengths", "measured"]
     heads += [f"{setting}{end}" for setting in settings for end in column_ends]
-    return [heading, "", note, "", *table(heads, rows)] if rows else []
+    return [heading, "", note, "", sheets.markdown_table(heads, rows)] if rows else []
 
 
 def _cold(record: dict) -> list[str]:
@@ -198,7 +199,7 @@ def _cold(record: dict) -> list[str]:
     heads = ["predictor", "engine", "setting", "first answer, s", "of it imports", "of it loading"]
     heads += ["memory after imports, MB", "peak above that, MB", "GPU peak, MB"]
     note = "Median ± median absolute deviation (least–greatest) from the start of a process, files in the system's cache."
-    return ["## Cold start and memory", "", note, "", *table(heads, rows)] if rows else []
+    return ["## Cold start and memory", "", note, "", sheets.markdown_table(heads, rows)] if rows else []
 
 
 def _megabytes(starts: list[dict], name: str) -> str:
@@ -217,7 +218,7 @@ def _paper(record: dict) -> list[str]:
         if figure["scenario"] == "paper"
     ]
     heads = ["predictor", "engine", "setting", "texts", "seconds, median", "MAD", "min", "max"]
-    return ["## One pass over the texts, one at a time, on the CPU", "", *table(heads, rows)] if rows else []
+    return ["## One pass over the texts, one at a time, on the CPU", "", sheets.markdown_table(heads, rows)] if rows else []
 
 
 def _pairs(record: dict) -> list[str]:
@@ -247,7 +248,7 @@ def _pairs(record: dict) -> list[str]:
         "Blocks A B B A in turn, both processes alive, a fresh pair for each repeat; geometric mean of the blocks' ratios and "
         "its bootstrap interval. A ratio within the spread of A against itself is inconclusive."
     )
-    return ["## Pairs", "", note, "", *table(heads, rows)] if rows else []
+    return ["## Pairs", "", note, "", sheets.markdown_table(heads, rows)] if rows else []
 
 
 def _side(contestant: dict) -> str:
@@ -277,7 +278,7 @@ def _published(record: dict) -> list[str]:
         values = [100 * score["value"] for score in scores]
         rows.append(_versus(f"score ({scores[0]['name']} on the runs' test rows)", *values, "points", here))
     heads = ["what", "BERT", "DistilBERT", "ratio BERT/DistilBERT", "share saved", "share kept", "source"]
-    return ["## Published, and measured here", "", *table(heads, rows)]
+    return ["## Published, and measured here", "", sheets.markdown_table(heads, rows)]
 
 
 def _versus(what: str, bert: float, distilbert: float, unit: str, source: str) -> list[str]:
@@ -337,22 +338,12 @@ def short(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table; a | in a cell stays in its cell."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return ["| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines]
-
-
 # ---------------------------------------------------------------------------------------------------------------------------
 # Workbook
 
 
 def write_workbook(record: dict, path: Path) -> None:
-    """Write the figures, starts, pairs and predictors as sheets; text is never taken for a formula."""
-    from openpyxl import Workbook
-
-    book = Workbook()
-    book.remove(book.active)
+    """Write the figures, starts, pairs and predictors as sheets."""
     starts = [
         {**dict(zip(WHO, contestant_key(contestant), strict=True)), **start}
         for contestant in record["contestants"]
@@ -367,30 +358,8 @@ def write_workbook(record: dict, path: Path) -> None:
         {name: value for name, value in contestant.items() if name not in ("cold", "cases")}
         for contestant in record["contestants"]
     ]
-    sheets = {"figures": record["figures"], "contestants": contestants, "predictors": record["predictors"]}
-    for name, rows in {**sheets, "cold": starts, "pairs": pairs}.items():
-        _write_sheet(book.create_sheet(name), [_flat(row) for row in rows])
-    book.save(path)
-
-
-def _write_sheet(sheet, rows: list[dict]) -> None:
-    heads = list(dict.fromkeys(name for row in rows for name in row))
-    for number, values in enumerate([heads, *([row.get(name) for name in heads] for row in rows)], start=1):
-        for column, value in enumerate(values, start=1):
-            cell = sheet.cell(number, column, value)
-            if isinstance(value, str):
-                cell.data_type = "s"
-
-
-def _flat(row: dict, before: str = "") -> dict:
-    """A nested row with one name a value: {"a": {"b": 1}, "c": [2, 3]} becomes {"a.b": 1, "c": "2, 3"}."""
-    flat = {}
-    for name, value in row.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{before}{name}.")
-        else:
-            flat[f"{before}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
-    return flat
+    tables = {"figures": record["figures"], "contestants": contestants, "predictors": record["predictors"]}
+    sheets.write_workbook(path, {**tables, "cold": starts, "pairs": pairs})
 
 
 # ---------------------------------------------------------------------------------------------------------------------------

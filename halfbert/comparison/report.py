@@ -5,17 +5,14 @@ file: its pictures stand in it.
 """
 
 import base64
-import csv
 import html as html_library
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from halfbert.comparison import plots as comparison_plots
 from halfbert.comparison.course import RECORD
 from halfbert.comparison.judging import SCORES, SPEED_BATCH
-from halfbert.data.tables import spreadsheet_safe
+from halfbert.output.sheets import markdown_table, write_csv, write_workbook
 from halfbert.system import storage
 
 NAMES = {"tfidf": "TF-IDF", "student": "the distilled student", "distilbert": "DistilBERT", "bert": "BERT"}
@@ -375,9 +372,7 @@ def markdown(record: dict) -> str:
         lines += ["", f"## {section.title}"]
         lines += [line for words in section.words for line in ("", words)]
         if section.table:
-            heads, *rows = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in section.table]
-            ruler = ["---", *["---:"] * (len(heads) - 1)]
-            lines += ["", *("| " + " | ".join(row) + " |" for row in (heads, ruler, *rows))]
+            lines += ["", markdown_table(section.table[0], section.table[1:], right=True)]
         if section.picture:
             lines += ["", f"![{section.title}]({section.picture})"]
     return "\n".join(lines) + "\n"
@@ -423,18 +418,9 @@ def write(record: dict, folder: Path) -> None:
     storage.write_text(html(record, folder), folder / "report.html")
     for name, rows in private.items():
         if rows:
-            storage.write_text(_csv(rows), folder / f"{name}.csv")
-    write_workbook(_sheets(record), folder / "comparison.xlsx")
+            write_csv(folder / f"{name}.csv", list(rows[0]), rows)
+    write_workbook(folder / "comparison.xlsx", _sheets(record))
     storage.write_json(record, folder / RECORD)
-
-
-def _csv(rows: Sequence[dict]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, rows[0], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: spreadsheet_safe(value) if isinstance(value, str) else value for name, value in row.items()})
-    return stream.getvalue()
 
 
 def _sheets(record: dict) -> dict[str, list[dict]]:
@@ -450,34 +436,6 @@ def _sheets(record: dict) -> dict[str, list[dict]]:
         "lengths": record["lengths"],
         "learning curve": record["learning_curve"],
     }
-
-
-def write_workbook(sheets: dict[str, list[dict]], path: Path) -> None:
-    """Write rows as sheets, nested ones with one column a value; text is never taken for a formula."""
-    from openpyxl import Workbook
-
-    book = Workbook()
-    book.remove(book.active)
-    for name, nested in sheets.items():
-        sheet, rows = book.create_sheet(name), [_flat(row) for row in nested]
-        heads = list(dict.fromkeys(key for row in rows for key in row))
-        for number, values in enumerate([heads, *([row.get(head) for head in heads] for row in rows)], start=1):
-            for column, value in enumerate(values, start=1):
-                cell = sheet.cell(number, column, value)
-                if isinstance(value, str):
-                    cell.data_type = "s"
-    book.save(path)
-
-
-def _flat(row: dict, before: str = "") -> dict:
-    """{"a": {"b": 1}, "c": [2, 3]} becomes {"a.b": 1, "c": "2, 3"}."""
-    flat = {}
-    for name, value in row.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{before}{name}.")
-        else:
-            flat[f"{before}{name}"] = ", ".join(map(str, value)) if isinstance(value, list) else value
-    return flat
 
 
 def closing(record: dict, output: Path) -> str:

@@ -19,7 +19,6 @@ IDENTIFIER_ROWS = 50  # from so many rows on, a label column of mostly distinct 
 
 INTEGRAL = re.compile(r"(-?\d+)\.0+")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
-UNSAFE_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 # What a task stratifies by: (units, size, seed, both) -> sorted indices of the drawn units. A unit is the labels of one row
 # or of several that must stay together; `both` says that what is not drawn is used as well, so that it needs labels too.
@@ -115,14 +114,6 @@ def read_multiclass(
     _check_enough_texts(parts, labels)
     divide(parts, len(labels), _draw_by_label, rows, test_rows, seed, notes)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=counts, notes=notes)
-
-
-def spreadsheet_safe(value: str) -> str:
-    """Keep a csv cell from being run as a formula: one that begins with = + - @ tab or CR gets an apostrophe first.
-
-    See OWASP, "CSV Injection".
-    """
-    return f"'{value}" if value.startswith(UNSAFE_STARTS) else value
 
 
 # From files to rows.

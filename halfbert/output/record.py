@@ -259,7 +259,7 @@ def environment(device: str, threads: int | None, precision: str, seed: int) -> 
 
 def write_answers(probabilities: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
     """Write ANSWERS: the (rows, labels) `probabilities` of the test rows, and the rows' `numbers` in their file; no texts."""
-    with open(folder / ANSWERS, "wb") as stream:
+    with storage.atomic_file(folder / ANSWERS) as stream:
         np.savez_compressed(stream, probabilities=probabilities.astype(np.float32), numbers=np.array(numbers))
 
 

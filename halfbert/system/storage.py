@@ -1,4 +1,7 @@
-"""Files and folders that are either whole or not there: write beside the final name, sync, rename."""
+"""Atomic writes: files and folders are written beside their final name, synced to disk, then renamed.
+
+Whatever the project writes to keep is written here; numpy, openpyxl and matplotlib write into `atomic_file`.
+"""
 
 import contextlib
 import ctypes
@@ -6,31 +9,33 @@ import glob
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from halfbert.system.errors import InputError, ResourceError
 
 RENAME_EXCHANGE = 2  # linux/fs.h
 AT_FDCWD = -100
-REPLACED = "-replaced"  # end of the name of a folder that is out of the way between two renames
+REPLACED = "-replaced"  # name ending of the old folder between two renames
 
 
 @contextlib.contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Give a new folder to fill; when the block ends well it takes the place of `target`, else nothing has changed.
+    """Yield a new folder to fill; it replaces `target` when the block succeeds, and is removed when it raises.
 
-    What stood at `target` stays until the new folder is complete and on the disk. On Linux the two change places in one
-    system call, so that at every moment one of them stands there, whatever kills the process.
+    The old `target` stays until the new folder is complete and on disk. On Linux the two are exchanged in one system call,
+    so that `target` exists at every moment, even if the process is killed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.partial-"))
+    staging = _staging_name(target)
+    staging.mkdir()
     try:
         yield staging
-        staging.chmod(0o755)  # mkdtemp made it private
         sync(staging)
         if target.exists():
             _exchange(staging, target)
@@ -41,47 +46,64 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def remove_leftovers(target: Path) -> None:
-    """Remove what a killed run left half-written beside `target`. Call with the lock of `target` held.
+def _staging_name(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
 
-    Where the kill came between two renames, what stood at `target` is put back first.
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what a killed run left half-written beside `target`, whose lock the caller holds.
+
+    If the run was killed between two renames, the old `target` is restored first.
     """
     for leftover in sorted(target.parent.glob(f".{glob.escape(target.name)}.partial-*"), reverse=True):
         if leftover.name.endswith(REPLACED) and not target.exists():
             os.rename(leftover, target)
-        else:
+        elif leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
-def write_json(value, path: Path) -> None:
-    """Write `value` as JSON; the file is whole or not there. NaN, which JSON has no word for, is refused."""
-    write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
-
-
-def write_text(content: str, path: Path) -> None:
-    """Write UTF-8 text; the file is whole or not there."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Yield a binary file to write; it replaces `path` when the block succeeds, and is removed when it raises."""
+    temporary = _staging_name(path)
     try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as stream:
-            stream.write(content)
+        with open(temporary, "xb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
+def write_bytes(content: bytes, path: Path) -> None:
+    """Write a file that is whole or not there."""
+    with atomic_file(path) as stream:
+        stream.write(content)
+
+
+def write_text(content: str, path: Path) -> None:
+    r"""Write UTF-8 text, as `write_bytes` does; lone surrogates, which UTF-8 cannot encode, are escaped as in JSON (\ud800)."""
+    write_bytes(content.encode("utf-8", "backslashreplace"), path)
+
+
+def write_json(value: object, path: Path) -> None:
+    """Write `value` as JSON, as `write_bytes` does. Raises ValueError for NaN and infinity, which JSON cannot represent."""
+    write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
+
+
 def sync(folder: Path) -> None:
-    """Have the disk hold every file of the folder, and the folder."""
+    """Flush every file of the folder, and the folder itself, to disk."""
     for path in [*folder.rglob("*"), folder]:
         _sync_path(path)
 
 
 def _sync_path(path: Path) -> None:
     if path.is_dir() and os.name == "nt":
-        return  # Windows has no handle to a folder that could be synced
+        return  # Windows cannot sync folders
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -90,7 +112,7 @@ def _sync_path(path: Path) -> None:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Let `new` and `old` change places; where the system cannot do that at once, by two renames."""
+    """Exchange `new` and `old`: atomically on Linux, elsewhere by renaming in turn."""
     if sys.platform == "linux":
         renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
         if renameat2 and renameat2(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE) == 0:
@@ -103,10 +125,10 @@ def _exchange(new: Path, old: Path) -> None:
 
 @contextlib.contextmanager
 def output_lock(target: Path) -> Iterator[None]:
-    """Hold the lock of an output while the block runs; raises InputError where another run holds it.
+    """Hold the lock of an output while the block runs. Raises InputError if another run holds it.
 
-    The lock is the operating system's, so it goes when its process does. Its file goes with it, and so do the folders that
-    were made for it, unless something stands in them by then.
+    The operating system releases the lock when the process ends. The lock file is removed afterwards, and so are the folders
+    created for it, if they are empty.
     """
     from filelock import FileLock, Timeout
 
@@ -117,12 +139,12 @@ def output_lock(target: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{target}: another run is writing there; wait for it, or give another folder") from None
+        raise InputError(f"{target}: another run is writing there; wait for it, or choose another folder") from None
     try:
         yield
     finally:
-        # Removed while it is held: whoever opened it meanwhile sees that it is gone, and makes a new one.
-        with contextlib.suppress(OSError):  # Windows removes no open file; an empty one then stays
+        # Removed while held: filelock notices that a file it has just locked was removed, and creates a new one.
+        with contextlib.suppress(OSError):  # Windows does not remove open files; an empty one then stays
             file.unlink()
         lock.release()
         with contextlib.suppress(OSError):  # not empty
@@ -131,46 +153,48 @@ def output_lock(target: Path) -> Iterator[None]:
 
 
 def check_disjoint(output: Path, results: Path, option: str = "--results") -> None:
-    """Refuse an --output and `option` that are one folder or lie in each other: the later would wipe out the earlier."""
+    """Raise InputError if --output and `option` are the same folder or one contains the other: one would replace the other."""
     first, second = output.resolve(), results.resolve()
     if first == second or first in second.parents or second in first.parents:
-        raise InputError(f"--output {output} and {option} {results}: one is the other or lies in it; give two folders apart")
+        raise InputError(
+            f"--output {output} and {option} {results}: the same folder, or one inside the other; choose two separate ones"
+        )
 
 
 def check_output(path: Path, option: str, overwrite: bool, marker: str) -> None:
-    """Refuse an output that exists, is a file or cannot be written; `marker` is the file by which we know our own folders.
+    """Raise InputError if an output folder exists, is a file or cannot be written.
 
-    `overwrite` allows the place of a folder that holds `marker`, or of an empty one, never that of somebody's other data.
+    With `overwrite` a folder may be replaced if it contains the file `marker`, by which we know our own; no other data is.
     """
     if path.is_symlink() and not path.exists():
-        raise InputError(f"{option} {path}: a link to nowhere; give another name")
+        raise InputError(f"{option} {path}: a broken link; choose another name")
     if path.exists() and not path.is_dir():
-        raise InputError(f"{option} {path}: is a file; give the name of a folder")
+        raise InputError(f"{option} {path}: is a file; a folder is needed")
     if path.exists() and any(path.iterdir()):
         if not overwrite:
-            raise InputError(f"{option} {path}: already there; --overwrite replaces it, or give another name")
+            raise InputError(f"{option} {path}: already exists; --overwrite replaces it, or choose another name")
         if not (path / marker).is_file():
-            raise InputError(f"{option} {path}: holds no {marker}, so it is not ours to replace; give another name")
+            raise InputError(f"{option} {path}: contains no {marker}, so it is not replaced; choose another name")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise InputError(f"{option} {path}: cannot be written ({parent} is not writable)")
 
 
 def check_free_space(path: Path, needed_bytes: int) -> None:
-    """Raise ResourceError where the disk that would hold `path` has less room than `needed_bytes`."""
+    """Raise ResourceError if the disk of `path` has less free space than `needed_bytes`."""
     parent = next(folder for folder in [path.absolute(), *path.absolute().parents] if folder.exists())
     free = shutil.disk_usage(parent).free
     if free < needed_bytes:
         raise ResourceError(
-            f"{path}: about {needed_bytes / 1e6:,.0f} MB will be written and {free / 1e6:,.0f} MB are free; make room, or "
-            f"give an --output on another disk"
+            f"{path}: about {needed_bytes / 1e6:,.0f} MB will be written and {free / 1e6:,.0f} MB are free; make room, "
+            "or choose an --output on another disk"
         )
 
 
 def reserve_space(folder: Path, needed_bytes: int) -> None:
-    """Reserve a file of that size in `folder` for a moment; raises OSError (ENOSPC, EDQUOT, EFBIG) where it cannot be had.
+    """Reserve a file of that size in `folder` for a moment. Raises OSError (ENOSPC, EDQUOT, EFBIG) if that fails.
 
-    Free space alone does not tell what quotas and limits allow.
+    Free space alone says nothing about quotas and limits.
     """
     check_free_space(folder, needed_bytes)
     with tempfile.TemporaryFile(dir=folder) as file:

@@ -1,16 +1,13 @@
 """What a training run leaves behind, made from its state: record, manifest, tables and pictures."""
 
-import csv
-import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from halfbert.data.tables import Rows, spreadsheet_safe
-from halfbert.output import plots
+from halfbert.data.tables import Rows
+from halfbert.output import plots, sheets
 from halfbert.output import record as records
 from halfbert.output import text as report
 from halfbert.output.record import CheckpointUsed, Distillation, RateFinder, Record, Size, Split, Timing
@@ -66,10 +63,10 @@ def manifest(run) -> dict:
 def write(run, folder: Path) -> None:
     """Write record.json, training.xlsx, report.txt, errors.csv and answers.npz into a results folder that is being made."""
     records.write(run.record, folder)
-    _write_epochs(run.record.epochs, folder / "training.xlsx")
+    sheets.write_workbook(folder / "training.xlsx", {"epochs": run.record.epochs})
     storage.write_text(report.scores_table(run.record), folder / "report.txt")
     if run.scores is not None:
-        storage.write_text(_errors_csv(run.wrong_rows, ERROR_COLUMNS[run.task]), folder / "errors.csv")
+        sheets.write_csv(folder / "errors.csv", ERROR_COLUMNS[run.task], run.wrong_rows)
         records.write_answers(run.probabilities, run.data.test.numbers, folder)
 
 
@@ -152,21 +149,6 @@ def wrong_multilabel_rows(
         }
         for index in wrong[np.argsort(-losses[wrong], kind="stable")]
     ]
-
-
-def _errors_csv(rows: list[dict], columns: Sequence[str]) -> str:
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: spreadsheet_safe(value) if isinstance(value, str) else value for name, value in row.items()})
-    return stream.getvalue()
-
-
-def _write_epochs(epochs: list[dict], path: Path) -> None:
-    import pandas as pd
-
-    pd.DataFrame(epochs).to_excel(path, index=False, sheet_name="epochs")
 
 
 def _checkpoint(run) -> dict:

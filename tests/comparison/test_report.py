@@ -214,7 +214,7 @@ def test_texts_stand_in_the_csv_alone_and_nothing_is_run_as_a_formula(report):
     files = report.files
     having = {name for name, file in files.items() if b"secret words" in file.read_bytes()}
     assert having == {"disagreements.csv", "label_errors.csv"}
-    lines = files["disagreements.csv"].read_text(encoding="utf-8").splitlines()
+    lines = files["disagreements.csv"].read_text(encoding="utf-8-sig").splitlines()
     assert lines[0] == "file,row,text,truth,distilbert,bert,right" and len(lines) == 9
     assert all(",'=HYPERLINK(" in line for line in lines[1:]) and any(",'=1+1," in line for line in lines)
     book = openpyxl.load_workbook(files["comparison.xlsx"])

@@ -15,7 +15,7 @@ import pytest
 from halfbert.data import tables, workbooks
 from halfbert.data.equality import normalise
 from halfbert.data.formats import cell_text
-from halfbert.data.tables import read_multiclass, spreadsheet_safe, stratified_sample
+from halfbert.data.tables import read_multiclass, stratified_sample
 from halfbert.system.errors import InputError, ResourceError
 
 COLUMNS = {"text_column": "text", "label_column": "label"}
@@ -892,16 +892,3 @@ def test_take_keeps_rows_together():
     rows = tables.Rows(["a", "b", "c"], ["x", "y", "z"], [2, 3, 4], "t.csv")
     assert rows.take([2, 0]) == tables.Rows(["c", "a"], ["z", "x"], [4, 2], "t.csv")
     assert len(rows) == 3
-
-
-# Writing.
-
-
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_spreadsheet_safe_defuses(start):
-    assert spreadsheet_safe(f"{start}1+1") == f"'{start}1+1"
-
-
-@pytest.mark.parametrize("value", ["plain", "", "a=b", " =1", "'=1"])
-def test_spreadsheet_safe_leaves_the_rest(value):
-    assert spreadsheet_safe(value) == value

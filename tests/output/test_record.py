@@ -85,7 +85,7 @@ def check(value, contract, place="record"):
 
 
 def errors_of(run):
-    with open(run.results / "errors.csv", newline="", encoding="utf-8") as stream:
+    with open(run.results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -175,7 +175,7 @@ def test_errors_are_the_wrong_rows_worst_first(finished, wrong):
 
 @pytest.mark.parametrize("run", ["finished", "finished_multilabel"])
 def test_no_cell_of_the_errors_is_run_as_a_formula(run, request):
-    with open(request.getfixturevalue(run).results / "errors.csv", newline="", encoding="utf-8") as stream:
+    with open(request.getfixturevalue(run).results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
         cells = [cell for row in csv.reader(stream) for cell in row]
     assert sum(cell.startswith(("'=", "'+", "'-", "'@")) for cell in cells) >= 8
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]

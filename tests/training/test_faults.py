@@ -278,7 +278,7 @@ def test_an_output_that_is_taken_is_left_as_it_is(option, here, tmp_path, capsys
     (here / "dangling").symlink_to(here / "nowhere")
     before = contents(here)
     refused(capsys, 2, [option, "notes", "--overwrite"], *common, option, "notes")
-    refused(capsys, 2, [option, "notes", "not ours"], *common, option, "notes", "--overwrite")
+    refused(capsys, 2, [option, "notes", "not replaced"], *common, option, "notes", "--overwrite")
     refused(capsys, 2, [option, "file", "is a file"], *common, option, "file", "--overwrite")
     refused(capsys, 2, [option, "file"], *common, option, "file/inside")
     refused(capsys, 2, [option, "dangling"], *common, option, "dangling", "--overwrite")
@@ -300,7 +300,7 @@ def test_an_output_where_no_folder_can_be_made(here, capsys, table, no_checkpoin
 @pytest.mark.parametrize(("output", "results"), [("a", "a"), ("a", "a/results"), ("a/b/predictor", "a"), ("a", "./x/../a")])
 def test_output_and_results_that_would_wipe_each_other_out(output, results, here, capsys, table, no_checkpoint):
     places = ("--output", output, "--results", results)
-    refused(capsys, 2, ["--output", "--results", "apart"], "--model", "bert", "--train", table, *places)
+    refused(capsys, 2, ["--output", "--results", "separate"], "--model", "bert", "--train", table, *places)
     assert not list(here.iterdir())
 
 

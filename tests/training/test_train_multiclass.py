@@ -106,7 +106,7 @@ def _same_as_recorded(found, results):
     record = record_of(results)
     assert found["labels"] == ["axe", "meal", "zoo"] == record["data"]["labels"]
     assert found["one"] == found["answers"][0]
-    with open(results / "errors.csv", newline="") as stream:
+    with open(results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
         wrong = {int(row["row"]) - 2: row for row in csv.DictReader(stream)}
     assert wrong
     for number, (answer, probabilities) in enumerate(zip(found["answers"], found["probabilities"], strict=True)):
