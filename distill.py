@@ -26,7 +26,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         return
     taught_by = teacher.read(Path(chosen.teacher))
     options.complete_distillation(parser, chosen, taught_by)
-    task, chosen_by = taught_by.predictor.task, tasks.CHOSEN_BY[taught_by.predictor.task]
+    task, chosen_by = taught_by.predictor.manifest.task, tasks.CHOSEN_BY[taught_by.predictor.manifest.task]
     with TrainingRun(task, chosen, stop) as run, tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         reader, columns = tasks.reader(task, chosen)
         data = run.read(reader, **columns)

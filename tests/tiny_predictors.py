@@ -36,7 +36,8 @@ def make(kind: str, task: str, folder: Path, layers: int = 2) -> Path:
 
     tensorflow_setup.prepare("cpu")
     from halfbert.models.ktrain_data import Transformer, ktrain
-    from halfbert.predictor import writing as predictors
+    from halfbert.predictor import writing
+    from halfbert.predictor.manifest import Manifest
     from halfbert.training import fit as training
 
     checkpoint = write_checkpoint(folder.with_name(f"{folder.name}-checkpoint"), kind, layers=layers)
@@ -48,9 +49,8 @@ def make(kind: str, task: str, folder: Path, layers: int = 2) -> Path:
     training.compile_model(model, "cpu", loss=training.SigmoidCrossentropy() if task == "multilabel" else None)
     folder.mkdir(parents=True)
     ktrain.get_predictor(model, transformer.for_predictor()).save(str(folder))
-    described = {"task": task, "labels": list(LABELS), "maxlen": MAXLEN, "model": kind, "test": None}
-    described["thresholds"] = THRESHOLDS if task == "multilabel" else None
-    predictors.finish(folder, described, "# Tiny\n")
+    thresholds = THRESHOLDS if task == "multilabel" else None
+    writing.finish(folder, Manifest(task, list(LABELS), thresholds, MAXLEN, kind), "# Tiny\n")
     return folder
 
 

@@ -47,7 +47,8 @@ def make(model: str, folder: Path, **sizes: int) -> None:
     import transformers
 
     from halfbert.models.ktrain_data import Transformer, ktrain
-    from halfbert.predictor import writing as predictors
+    from halfbert.predictor import writing
+    from halfbert.predictor.manifest import CheckpointUsed, Manifest
 
     tokenizer = checkpoints.mini("bert").folder
     transformer = Transformer(tokenizer, maxlen=MAXLEN, class_names=LABELS)
@@ -58,20 +59,16 @@ def make(model: str, folder: Path, **sizes: int) -> None:
     network(network.dummy_inputs)  # builds the weights
     folder.mkdir(parents=True)
     ktrain.get_predictor(network, transformer.for_predictor()).save(str(folder))
-    manifest = {
-        "task": "multiclass",
-        "labels": LABELS,
-        "thresholds": None,
-        "maxlen": MAXLEN,
-        "model": model,
-        "checkpoint": {"name": "random weights", "weights_sha256": "", "note": "for timing only"},
-        "versions": machine.versions(),
-        "data": {"files": [], "split_seed": 0},
-        "best_epoch": None,
-        "test": None,
-        "stopped": None,
-    }
-    predictors.finish(folder, manifest, f"# {folder.name}\n\nRandom weights, for timing only.\n")
+    manifest = Manifest(
+        task="multiclass",
+        labels=LABELS,
+        thresholds=None,
+        maxlen=MAXLEN,
+        model=model,
+        checkpoint=CheckpointUsed("random weights", note="for timing only"),
+        versions=machine.versions(),
+    )
+    writing.finish(folder, manifest, f"# {folder.name}\n\nRandom weights, for timing only.\n")
 
 
 if __name__ == "__main__":

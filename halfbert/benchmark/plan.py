@@ -1,5 +1,6 @@
 """What a benchmark times: texts, predictors, contestants and cases, before anything is measured."""
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Sequence
@@ -68,29 +69,29 @@ def describe(folder: Path, random_weights: bool = False) -> dict:
         "name": folder.resolve().name,
         "folder": folder,
         "model": read.kind,
-        "task": found.task,
-        "labels": found.labels,
-        "maxlen": found.maxlen,
+        "task": found.manifest.task,
+        "labels": found.manifest.labels,
+        "maxlen": found.manifest.maxlen,
         "positions": found.config["max_position_embeddings"],
         "weights_sha256": found.weights_sha256,
-        "agreement": found.agreement,
+        "agreement": {engine: dataclasses.asdict(figures) for engine, figures in found.manifest.agreement.items()},
         "parameters": sum(weights.size for weights in read.weights.values()),
         "folder_bytes": storage.folder_bytes(folder) - storage.folder_bytes(folder / "engines"),  # as it was saved
         "sizes": {
             "hidden": read.weights["words"].shape[1],
             "feed_forward": read.weights["layers.0.intermediate.kernel"].shape[1],
             "layers": read.layers,
-            "labels": len(found.labels),
+            "labels": len(found.manifest.labels),
         },
-        "score": None if random_weights else _score(manifest.read(folder)),
+        "score": None if random_weights else _score(found.manifest),
         "random_weights": random_weights,
     }
 
 
-def _score(found: dict) -> dict | None:
+def _score(found: manifest.Manifest) -> dict | None:
     """The score that is quoted for the task, as the training run measured it on its test rows."""
-    name = "accuracy" if found["task"] == "multiclass" else "micro_f1"
-    value = (found.get("test") or {}).get(name)
+    name = "accuracy" if found.task == "multiclass" else "micro_f1"
+    value = (found.test or {}).get(name)
     return None if value is None else {"name": name.replace("_f1", " F1"), "value": value}
 
 

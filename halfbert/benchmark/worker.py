@@ -109,7 +109,8 @@ def prove(folder: str, texts: list[str], texts_name: str, engine_names: list[str
     """`agreement.prove`, in a process that TensorFlow may fill."""
     from halfbert.predictor import agreement
 
-    return agreement.prove(Path(folder), texts, texts_name, tuple(engine_names))
+    figures = agreement.prove(Path(folder), texts, texts_name, tuple(engine_names))
+    return {engine: dataclasses.asdict(found) for engine, found in figures.items()}
 
 
 class Served:
@@ -140,7 +141,8 @@ class Served:
         from halfbert.predictor.classifier import Classifier
 
         usual = self._classifier
-        uncut = Classifier(dataclasses.replace(usual.predictor, maxlen=fixed_tokens), usual.engine, usual.loaded)
+        manifest = dataclasses.replace(usual.predictor.manifest, maxlen=fixed_tokens)
+        uncut = Classifier(dataclasses.replace(usual.predictor, manifest=manifest), usual.engine, usual.loaded)
         self._texts = {"natural": (usual, natural), "fixed": (uncut, [_of_length(uncut, text, fixed_tokens) for text in fixed])}
         return {kind: user.encode(texts).lengths.tolist() for kind, (user, texts) in self._texts.items()}
 

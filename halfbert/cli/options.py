@@ -484,17 +484,17 @@ def parse_distillation(parser: argparse.ArgumentParser, argv: list[str]) -> argp
 
 def complete_distillation(parser: argparse.ArgumentParser, options: argparse.Namespace, taught_by) -> None:
     """Fill in the defaults that depend on others and on the `teacher.Teacher`: labels, maxlen, rule of thresholds, split."""
-    predictor = taught_by.predictor
+    taught = taught_by.predictor.manifest
     if options.output is None:
         options.output = Path("predictors") / f"student-{table_name(options.train or str(messages.TRAIN))}"
     if options.split_seed is None:
         options.split_seed = taught_by.split_seed
-    if predictor.task == "multiclass" and (options.label_columns or options.label_separator):
+    if taught.task == "multiclass" and (options.label_columns or options.label_separator):
         parser.error("--label-columns and --label-separator: the teacher answers one label a text; give --label-column")
-    if predictor.task == "multilabel" and options.train and not options.label_columns and not options.label_column:
-        options.label_columns = list(predictor.labels)
-    _complete_training(parser, options, predictor.task)
-    options.maxlen = options.maxlen or predictor.maxlen
+    if taught.task == "multilabel" and options.train and not options.label_columns and not options.label_column:
+        options.label_columns = list(taught.labels)
+    _complete_training(parser, options, taught.task)
+    options.maxlen = options.maxlen or taught.maxlen
     options.threshold = taught_by.threshold_rule or THRESHOLD_RULE
 
 

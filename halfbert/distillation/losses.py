@@ -132,7 +132,7 @@ def account(teacher: Teacher, options, weights: dict[str, float], engine: str, u
 def test_teacher(run, teacher: Teacher, truth: dict[str, np.ndarray], logits: np.ndarray) -> None:
     """Score the teacher's answers to the test rows, for the record."""
     probabilities = probabilities_of(logits, run.task)
-    scores = tasks.scores(run.task, truth, probabilities, teacher.predictor.thresholds, run.data.labels)
+    scores = tasks.scores(run.task, truth, probabilities, teacher.predictor.manifest.thresholds, run.data.labels)
     run.distillation["teacher"]["test"] = report.card_scores(scores)
 
 

@@ -59,13 +59,18 @@ class Answers:
 def read(folder: Path) -> Teacher:
     """Check a predictor folder. Raises InputError where there is none, ArtefactError where it is no predictor, or damaged."""
     predictor = manifest.check(folder)
-    found = manifest.read(folder)
-    try:
-        files = {file["role"]: file["sha256"] for file in found["data"]["files"]}
-        name, rule, split_seed = found["checkpoint"]["name"], found.get("threshold_rule"), found["data"]["split_seed"]
-        return Teacher(predictor, name, rule, split_seed, files["train"], "test" in files)
-    except (KeyError, TypeError) as error:
-        raise ArtefactError(f"{folder / manifest.MANIFEST}: does not say what data it was trained on ({error})") from error
+    described = predictor.manifest
+    files = {file.role: file.sha256 for file in described.data.files}
+    if "train" not in files or described.data.split_seed is None or described.checkpoint is None:
+        raise ArtefactError(f"{folder / manifest.MANIFEST}: does not say what data it was trained on")
+    return Teacher(
+        predictor,
+        described.checkpoint.name,
+        described.threshold_rule,
+        described.data.split_seed,
+        files["train"],
+        "test" in files,
+    )
 
 
 def check_data(teacher: Teacher, data: tables.Data, options) -> None:
@@ -73,7 +78,7 @@ def check_data(teacher: Teacher, data: tables.Data, options) -> None:
 
     Raises InputError where they are others, or where the rows to test on are among those that the teacher learnt from.
     """
-    known = teacher.predictor.labels
+    known = teacher.predictor.manifest.labels
     differing = {"lacks": set(known) - set(data.labels), "has besides": set(data.labels) - set(known)}
     if any(differing.values()):
         told = [f"{what} {formats.listed(sorted(map(tables.quoted, names)))}" for what, names in differing.items() if names]
@@ -212,7 +217,7 @@ def answers(teacher: Teacher, texts: Sequence[str], device: str) -> Answers:
     engine = agreement.fastest(predictor, device)
     folder = checkpoints.cache_folder() / "teacher-answers"
     folder.mkdir(exist_ok=True)
-    identity = [*predictor.files.items(), predictor.maxlen, engine, engines.find(engine).recipe(predictor)]
+    identity = [*predictor.manifest.files.items(), predictor.manifest.maxlen, engine, engines.find(engine).recipe(predictor)]
     different = list(dict.fromkeys(texts))
     parts, answer = [], None
     for start in range(0, len(different), TEXTS_AT_A_TIME):
@@ -255,7 +260,7 @@ def _answering(predictor: manifest.Predictor, engine: str, device: str) -> Calla
     states_of = _keras_states(predictor, device) if engine == "keras" else _onnx_states(predictor, weights, engine)
 
     def answer(texts: list[str]) -> dict[str, np.ndarray]:
-        encoded, _ = batching.encode(tokenizer, texts, predictor.maxlen)
+        encoded, _ = batching.encode(tokenizer, texts, predictor.manifest.maxlen)
         states = states_of(encoded)
         return {"logits": _head(weights, states), "states": states.astype(np.float16)}
 

@@ -13,35 +13,13 @@ import msgspec
 import numpy as np
 
 from halfbert.data.tables import Data
+from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.system import machine, storage
 from halfbert.system.errors import ArtefactError
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
 ANSWERS = "answers.npz"
-
-
-# Values by name, as JSON keeps them: an epoch's scores, a run's options.
-Numbers = dict[str, int | float | None]
-
-
-@dataclass(frozen=True)
-class CheckpointUsed:
-    """The weights that the fit began with; `note` where they are not the ones that were asked for."""
-
-    name: str
-    weights_sha256: str
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A file that was read; `rows` before any was dropped."""
-
-    role: str
-    name: str
-    sha256: str
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -130,17 +108,6 @@ class Environment:
     threads: int
     precision: str
     seed: int
-
-
-@dataclass(frozen=True)
-class TeacherTested:
-    """The teacher of a distilled student, and its scores on the student's test rows."""
-
-    name: str
-    checkpoint: str
-    weights_sha256: str
-    engine: str
-    test: Numbers | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import msgspec
 
 from halfbert.data.tables import Data
 from halfbert.output.record import Distillation, Record
+from halfbert.predictor.manifest import Agreement, Manifest
 from halfbert.scoring import intervals as statistics
 
 SCORE_NAMES = {
@@ -142,11 +143,11 @@ def closing(run) -> str:
     return "\n".join(lines)
 
 
-def agreement_line(figures: dict[str, dict]) -> str:
+def agreement_line(figures: dict[str, Agreement]) -> str:
     """How the engines' answers compare with Keras': `figures` as `agreement.prove` gives them."""
     first = next(iter(figures.values()))
-    shares = ", ".join(f"{engine} {found['equal_decisions']:.2%}" for engine, found in figures.items())
-    return f"engines that decide as Keras does, of {first['rows']:,} {first['texts']}: {shares}"
+    shares = ", ".join(f"{engine} {found.equal_decisions:.2%}" for engine, found in figures.items())
+    return f"engines that decide as Keras does, of {first.rows:,} {first.texts}: {shares}"
 
 
 def _unlearned(scores: dict) -> str | None:
@@ -189,39 +190,36 @@ def loading_lines(folder: str) -> list[str]:
     ]
 
 
-def card(manifest: dict, run) -> str:
+def card(manifest: Manifest, run) -> str:
     """The model card: what the predictor is, what it was trained on, how well it does, how to load it, its limits."""
-    checkpoint, test = manifest["checkpoint"], manifest["test"]
-    files = ", ".join(
-        f"`{file['name']}` ({file['rows']:,} rows, SHA-256 `{file['sha256'][:12]}…`)" for file in manifest["data"]["files"]
-    )
+    checkpoint, test = manifest.checkpoint, manifest.test
+    files = ", ".join(f"`{file.name}` ({file.rows:,} rows, SHA-256 `{file.sha256[:12]}…`)" for file in manifest.data.files)
     parts = {part: len(rows) for part, rows in run.data.parts()}
-    multilabel = manifest["task"] == "multilabel"
+    multilabel = manifest.task == "multilabel"
     answers = "any number" if multilabel else "one"
-    labels = ", ".join(f"`{label}`" for label in manifest["labels"])
+    labels = ", ".join(f"`{label}`" for label in manifest.labels)
     if multilabel:
         labels = ", ".join(
-            f"`{label}` from {threshold:.3f}"
-            for label, threshold in zip(manifest["labels"], manifest["thresholds"], strict=True)
+            f"`{label}` from {threshold:.3f}" for label, threshold in zip(manifest.labels, manifest.thresholds, strict=True)
         )
     lines = [
         f"# {run.options.output.name}",
         "",
-        f"A ktrain predictor: {answers} of {len(manifest['labels'])} labels for a text, by {manifest['model']}, fine-tuned "
-        f"from {checkpoint['name']} (SHA-256 of its weights `{checkpoint['weights_sha256'][:12]}…`).",
+        f"A ktrain predictor: {answers} of {len(manifest.labels)} labels for a text, by {manifest.model}, fine-tuned "
+        f"from {checkpoint.name} (SHA-256 of its weights `{checkpoint.weights_sha256[:12]}…`).",
         "",
     ]
-    if checkpoint["note"]:
-        lines += [f"Note: {checkpoint['note']}.", ""]
+    if checkpoint.note:
+        lines += [f"Note: {checkpoint.note}.", ""]
     lines += [
         f"- Labels{', each answered from the probability beside it' if multilabel else ''}: {labels}",
-        f"- Texts are cut at {manifest['maxlen']} tokens.",
-        f"- Data: {files}; {parts['train']:,} rows trained, {parts['val']:,} chose the epoch ({manifest['best_epoch']} of "
-        f"{len(run.best.rows)}), {parts['test']:,} tested; seed {manifest['data']['split_seed']}.",
+        f"- Texts are cut at {manifest.maxlen} tokens.",
+        f"- Data: {files}; {parts['train']:,} rows trained, {parts['val']:,} chose the epoch ({manifest.best_epoch} of "
+        f"{len(run.best.rows)}), {parts['test']:,} tested; seed {manifest.data.split_seed}.",
         "",
     ]
-    if manifest["stopped"]:
-        lines += [f"The run ended early ({manifest['stopped']}); it was not tested.", ""]
+    if manifest.stopped:
+        lines += [f"The run ended early ({manifest.stopped}); it was not tested.", ""]
     else:
         names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
         rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]

@@ -15,14 +15,12 @@ import numpy as np
 
 from halfbert.data import messages
 from halfbert.predictor import engines, manifest
-from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
 ROUNDING = 1e-4  # of a probability
 MOST_TEXTS = 1000
 FASTEST_FIRST = ("onnx-int8", "onnx")
 PROVEN = ("onnx", "onnx-int8")
-KEY = "agreement"  # in halfbert.json
 HELD_OUT = "validation and test texts"  # of a training run
 
 
@@ -54,7 +52,7 @@ def prove(
     reference: np.ndarray | None = None,
     most_texts: int = MOST_TEXTS,
     threads: int | None = None,
-) -> dict[str, dict]:
+) -> dict[str, manifest.Agreement]:
     """Compare engines with `keras` on real texts, and write the figures into the predictor's halfbert.json.
 
     Parameters
@@ -79,15 +77,13 @@ def prove(
     for engine in engine_names:
         classifier = load(folder, engine, "cpu", threads, allow_disagreement=True)
         predictor = classifier.predictor
-        figures[engine] = {
-            **compare(reference, classifier.predict_proba(texts), predictor.thresholds),
-            "texts": texts_name,
-            "made_from": _made_from(predictor, engine),
-            "versions": _versions(engine),
-        }
-    found = manifest.read(folder)
-    found[KEY] = {**predictor.agreement, **figures}
-    storage.write_json(found, folder / manifest.MANIFEST)
+        figures[engine] = manifest.Agreement(
+            **compare(reference, classifier.predict_proba(texts), predictor.manifest.thresholds),
+            texts=texts_name,
+            made_from=_made_from(predictor, engine),
+            versions=_versions(engine),
+        )
+    manifest.add_agreement(folder, figures)
     return figures
 
 
@@ -104,8 +100,8 @@ def require(predictor: manifest.Predictor, engine: str) -> None:
         )
     if not _enough(module, found):
         raise ArtefactError(
-            f"engine {engine}: {found['equal_decisions']:.2%} of {found['rows']:,} decisions are those of keras, "
-            f"{module.LEAST_EQUAL:.0%} are asked for, and the probabilities differ by up to {found['largest_difference']:.1e}; "
+            f"engine {engine}: {found.equal_decisions:.2%} of {found.rows:,} decisions are those of keras, "
+            f"{module.LEAST_EQUAL:.0%} are asked for, and the probabilities differ by up to {found.largest_difference:.1e}; "
             f"take another engine (or allow_disagreement)"
         )
 
@@ -119,23 +115,19 @@ def fastest(predictor: manifest.Predictor, device: str) -> str:
     return "keras"
 
 
-def _figures(predictor: manifest.Predictor, engine: str) -> dict | None:
+def _figures(predictor: manifest.Predictor, engine: str) -> manifest.Agreement | None:
     """What the manifest says of an engine, if it was measured with the weights and the recipe of today."""
-    found = predictor.agreement.get(engine)
-    if not isinstance(found, dict) or found.get("made_from") != _made_from(predictor, engine):
-        return None
-    numbers = (found.get(key) for key in ("rows", "equal_decisions", "largest_difference"))
-    return found if all(type(number) in (int, float) for number in numbers) else None
+    found = predictor.manifest.agreement.get(engine)
+    return found if found is not None and found.made_from == _made_from(predictor, engine) else None
 
 
-def _enough(module, found: dict) -> bool:
+def _enough(module, found: manifest.Agreement) -> bool:
     limit = module.LARGEST_DIFFERENCE
-    return found["equal_decisions"] >= module.LEAST_EQUAL and (limit is None or found["largest_difference"] <= limit)
+    return found.equal_decisions >= module.LEAST_EQUAL and (limit is None or found.largest_difference <= limit)
 
 
 def _made_from(predictor: manifest.Predictor, engine: str) -> dict[str, str]:
-    recipe = engines.find(engine).recipe(predictor)
-    return {"weights": predictor.weights_sha256, "config": predictor.files["config.json"], "recipe": recipe}
+    return predictor.made_from(engines.find(engine).recipe(predictor))
 
 
 def _versions(engine: str) -> dict[str, str]:

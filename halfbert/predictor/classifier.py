@@ -76,7 +76,7 @@ class Classifier:
 
     def get_classes(self) -> list[str]:
         """The labels, in the order of the columns of `predict_proba`."""
-        return list(self.predictor.labels)
+        return list(self.predictor.manifest.labels)
 
     def predict(self, texts: str | Iterable[str], return_proba: bool = False):
         """The answer to one text, or the answers to many in their order.
@@ -90,9 +90,9 @@ class Classifier:
         if return_proba:
             return self.predict_proba(texts)
         probabilities = self.predict_proba([texts] if isinstance(texts, str) else texts)
-        labels = self.predictor.labels
-        if self.predictor.task == "multilabel":
-            reached = probabilities >= np.array(self.predictor.thresholds)
+        labels = self.predictor.manifest.labels
+        if self.predictor.manifest.task == "multilabel":
+            reached = probabilities >= np.array(self.predictor.manifest.thresholds)
             answers = [list(itertools.compress(labels, row)) for row in reached]
         else:
             answers = [labels[number] for number in probabilities.argmax(axis=1)]
@@ -122,10 +122,10 @@ class Classifier:
 
     def _probabilities(self, texts: list[str]) -> np.ndarray:
         if self.loaded.probabilities is not None:
-            empty = np.empty((0, len(self.predictor.labels)), np.float32)
+            empty = np.empty((0, len(self.predictor.manifest.labels)), np.float32)
             return self.loaded.probabilities(texts) if texts else empty
         self.texts_cut = 0
-        probabilities = np.empty((len(texts), len(self.predictor.labels)), np.float32)
+        probabilities = np.empty((len(texts), len(self.predictor.manifest.labels)), np.float32)
         answered = self._answer(texts, probabilities)
         if len(texts) > TEXTS_WITHOUT_PROGRESS:
             answered = console.progress(answered, len(texts), "predicting")
@@ -140,7 +140,7 @@ class Classifier:
             self.texts_cut += int(np.sum(encoded.full_lengths > encoded.lengths))
             for rows in batches_in_order_of_length(encoded.lengths, self.loaded.tokens_per_batch):
                 logits = self.loaded.logits(*encoded.padded(rows))
-                probabilities[start + rows] = probabilities_of(logits, self.predictor.task)
+                probabilities[start + rows] = probabilities_of(logits, self.predictor.manifest.task)
                 yield from rows
 
 
@@ -160,5 +160,5 @@ def read_tokenizer(predictor: manifest.Predictor):
     if type(words) is not int or known > words:
         raise ArtefactError(f"{file}: knows {known} tokens, the model {words}")
     tokenizer.no_padding()
-    tokenizer.enable_truncation(predictor.maxlen)
+    tokenizer.enable_truncation(predictor.manifest.maxlen)
     return tokenizer

@@ -1,91 +1,223 @@
-"""The manifest of a predictor folder, `halfbert.json`: read, and every claim of it checked before anything is believed.
+"""The manifest of a predictor folder, `halfbert.json`: read and written, and every claim of it checked before it is used.
 
 Nothing here unpickles, and nothing imports TensorFlow.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
-from halfbert.models import weights as encoder
+import msgspec
+
+from halfbert.models import weights
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
 MANIFEST = "halfbert.json"
 FORMAT_VERSION = 1
 TOKENIZER = "tokenizer.json"
-NEEDED = ("config.json", encoder.WEIGHTS, TOKENIZER)
+REQUIRED = ("config.json", weights.WEIGHTS, TOKENIZER)
+Numbers = dict[str, int | float | None]  # scores by name
 PROBLEM_TYPES = {"multiclass": "single_label_classification", "multilabel": "multi_label_classification"}
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """A predictor folder that was found whole, and what its manifest says.
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A table that was read: its part of the data (train, val, test), its file without folders, rows before any was dropped."""
 
-    `labels` stand in the order of the classifier's columns; `thresholds`, (labels,), only where a text may have any number
-    of them; `maxlen` in tokens; `files` holds the SHA-256 of each file; `agreement` what `halfbert.predictor.agreement` wrote.
+    role: str
+    name: str = ""
+    sha256: str
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a predictor was trained on; `train_texts` and `val_texts` are digests of the texts (`halfbert.data.equality`)."""
+
+    files: list[DataFile] = field(default_factory=list)
+    split_seed: int | None = None
+    train_texts: str | None = None
+    val_texts: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointUsed:
+    """The pretrained weights that the fit began with; `note` if they are not the requested ones."""
+
+    name: str
+    weights_sha256: str = ""
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class TeacherTested:
+    """The teacher of a distilled student, the engine it answered with, and its scores on the student's test rows."""
+
+    name: str
+    checkpoint: str
+    weights_sha256: str
+    engine: str
+    test: Numbers | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How an engine's answers compare with the reference's, on how many of which texts.
+
+    `equal_decisions` is a share of the rows, `largest_difference` of a probability. The figures hold for `made_from`: the
+    hashes of weights and configuration, and the engine's recipe.
     """
 
-    folder: Path
+    rows: int
+    equal_decisions: float
+    largest_difference: float
+    made_from: dict[str, str]
+    texts: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a predictor folder states about itself.
+
+    `labels` are in the order of the classifier's columns; `thresholds`, (labels,), only of multi-label predictors; `maxlen` in
+    tokens; `files` maps each file to its SHA-256; `agreement` is by engine. What follows `maxlen` may be missing in a file.
+    """
+
     task: str
     labels: list[str]
     thresholds: list[float] | None
     maxlen: int
-    config: dict
-    files: dict[str, str]
-    agreement: dict = field(default_factory=dict)
+    model: str | None = None
+    threshold_rule: str | None = None
+    checkpoint: CheckpointUsed | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    data: TrainingData = field(default_factory=TrainingData)
+    best_epoch: int | None = None
+    test: Numbers | None = None
+    stopped: str | None = None
+    teacher: TeacherTested | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    agreement: dict[str, Agreement] = field(default_factory=dict)
 
-    @property
-    def weights_sha256(self) -> str:
-        """What ties engines' files and figures to the weights."""
-        return self.files[encoder.WEIGHTS]
+
+def read(folder: Path) -> Manifest:
+    """Read a predictor's manifest; what it claims is not checked yet.
+
+    Raises InputError if there is no such folder, ArtefactError if it holds no readable manifest.
+    """
+    content = _read_json(folder)
+    content["agreement"] = _readable_agreement(content.get("agreement"))
+    try:
+        return msgspec.convert({"thresholds": None, **content}, Manifest)
+    except msgspec.ValidationError as error:
+        raise ArtefactError(f"{folder / MANIFEST}: not a valid manifest ({error})") from error
 
 
-def read(folder: Path) -> dict:
-    """The manifest as it stands. Raises InputError where there is no such folder, ArtefactError where it is not readable."""
+def write(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest of a predictor folder."""
+    content = asdict(manifest)
+    for optional in ("teacher", "agreement"):
+        if not content[optional]:
+            del content[optional]
+    content["data"] = {name: value for name, value in content["data"].items() if value is not None}
+    storage.write_json({"format_version": FORMAT_VERSION, **content}, folder / MANIFEST)
+
+
+def add_agreement(folder: Path, agreement: dict[str, Agreement]) -> None:
+    """Add engines' figures to a manifest; the rest of it stays as it is, entries of a later halfbert included."""
+    content = _read_json(folder)
+    figures = {engine: asdict(figures) for engine, figures in agreement.items()}
+    content["agreement"] = {**_readable_agreement(content.get("agreement")), **figures}
+    storage.write_json(content, folder / MANIFEST)
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give the folder of a predictor")
     file = folder / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtefactError(f"{folder}: no predictor of this project ({MANIFEST} is missing)") from None
     except (OSError, ValueError, RecursionError) as error:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
-    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    version = content.get("format_version") if isinstance(content, dict) else None
     if version != FORMAT_VERSION:
         raise ArtefactError(f"{file}: format version {version!r}; this halfbert reads version {FORMAT_VERSION}")
-    return manifest
+    return content
+
+
+def _readable_agreement(content: object) -> dict[str, Any]:
+    """The figures that can be read; without its figures an engine counts as never compared."""
+    readable = {}
+    for engine, figures in content.items() if isinstance(content, dict) else ():
+        try:
+            msgspec.convert(figures, Agreement)
+            readable[engine] = figures
+        except msgspec.ValidationError:
+            continue
+    return readable
+
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# The checked predictor
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A predictor folder whose files are complete and unaltered, and whose manifest fits its configuration."""
+
+    folder: Path
+    manifest: Manifest
+    config: dict[str, Any]
+
+    @property
+    def weights_sha256(self) -> str:
+        """What ties engines' files and figures to the weights."""
+        return self.manifest.files[weights.WEIGHTS]
+
+    def made_from(self, recipe: str) -> dict[str, str]:
+        """What decides the answers of an engine of that recipe: figures and files made from the same are still valid."""
+        return {"weights": self.weights_sha256, "config": self.manifest.files["config.json"], "recipe": recipe}
 
 
 def check(folder: Path) -> Predictor:
-    """Read a predictor folder's manifest and hold the folder against it.
+    """Read a predictor folder's manifest and compare the folder with it.
 
     Every file that it names is there, inside the folder, with its SHA-256; task, labels, thresholds and maxlen fit the
-    classifier's configuration. Raises InputError where there is no such folder, ArtefactError for all else.
+    classifier's configuration. Raises InputError if there is no such folder, ArtefactError for all else.
     """
-    found = read(folder)
+    manifest = read(folder)
     file = folder / MANIFEST
-    files = found.get("files")
-    if not isinstance(files, dict) or not all(isinstance(digest, str) for digest in files.values()):
-        raise ArtefactError(f"{file}: names no files with their SHA-256")
-    for name in NEEDED:
-        if name not in files:
+    for name in REQUIRED:
+        if name not in manifest.files:
             raise ArtefactError(f"{file}: does not name {name}, which every predictor has")
-    for name, digest in files.items():
+    for name, digest in manifest.files.items():
         _check_file(folder, name, digest)
-    config = encoder.read_config(folder)
-    predictor = Predictor(
-        folder=folder,
-        task=_checked_task(file, found, config),
-        labels=_checked_labels(file, found, config),
-        thresholds=_checked_thresholds(file, found),
-        maxlen=_checked_maxlen(file, found, config),
-        config=config,
-        files=files,
-        agreement=found["agreement"] if isinstance(found.get("agreement"), dict) else {},
-    )
-    return predictor
+    config = weights.read_config(folder)
+    if manifest.task not in PROBLEM_TYPES:
+        raise ArtefactError(f"{file}: the task is {manifest.task!r}; expected {' or '.join(PROBLEM_TYPES)}")
+    if config.get("problem_type") != PROBLEM_TYPES[manifest.task]:
+        raise ArtefactError(f"{file}: the task is {manifest.task}, but config.json says {config.get('problem_type')!r}")
+    if not manifest.labels:
+        raise ArtefactError(f"{file}: names no labels")
+    if config["id2label"] != {str(number): label for number, label in enumerate(manifest.labels)}:
+        raise ArtefactError(f"{file}: its labels are not those of config.json (id2label)")
+    if manifest.task == "multiclass":
+        manifest = replace(manifest, thresholds=None)
+    else:
+        thresholds = manifest.thresholds or []
+        if len(thresholds) != len(manifest.labels) or not all(0 <= threshold <= 1 for threshold in thresholds):
+            raise ArtefactError(f"{file}: expected a threshold from 0 to 1 for each of the {len(manifest.labels)} labels")
+    positions = config.get("max_position_embeddings")
+    if type(positions) is not int or not 3 <= manifest.maxlen <= positions:
+        raise ArtefactError(
+            f"{file}: maxlen is {manifest.maxlen}; expected a whole number from 3 to the model's {positions} tokens"
+        )
+    return Predictor(folder, manifest, config)
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:
@@ -103,38 +235,3 @@ def _check_file(folder: Path, name: str, digest: str) -> None:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
     if found != digest:
         raise ArtefactError(f"{file}: altered or damaged (SHA-256 {found[:12]}…, {MANIFEST} says {digest[:12]}…)")
-
-
-def _checked_task(file: Path, found: dict, config: dict) -> str:
-    task = found.get("task")
-    if not isinstance(task, str) or task not in PROBLEM_TYPES:
-        raise ArtefactError(f"{file}: the task is {task!r}; expected {' or '.join(PROBLEM_TYPES)}")
-    if config.get("problem_type") != PROBLEM_TYPES[task]:
-        raise ArtefactError(f"{file}: the task is {task}, but config.json says {config.get('problem_type')!r}")
-    return task
-
-
-def _checked_labels(file: Path, found: dict, config: dict) -> list[str]:
-    labels, named = found.get("labels"), config["id2label"]
-    if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
-        raise ArtefactError(f"{file}: names no labels")
-    if named != {str(number): label for number, label in enumerate(labels)}:
-        raise ArtefactError(f"{file}: its labels are not those of config.json (id2label)")
-    return labels
-
-
-def _checked_thresholds(file: Path, found: dict) -> list[float] | None:
-    thresholds = found.get("thresholds")
-    if found["task"] == "multiclass":
-        return None
-    numbers = isinstance(thresholds, list) and all(type(value) in (int, float) and 0 <= value <= 1 for value in thresholds)
-    if not numbers or len(thresholds) != len(found["labels"]):
-        raise ArtefactError(f"{file}: expected a threshold from 0 to 1 for each of the {len(found['labels'])} labels")
-    return thresholds
-
-
-def _checked_maxlen(file: Path, found: dict, config: dict) -> int:
-    maxlen, positions = found.get("maxlen"), config.get("max_position_embeddings")
-    if type(maxlen) is not int or type(positions) is not int or not 3 <= maxlen <= positions:
-        raise ArtefactError(f"{file}: maxlen is {maxlen!r}; expected a whole number from 3 to the model's {positions} tokens")
-    return maxlen

@@ -7,10 +7,11 @@ moved, the checkpoint it came from may be gone. Beside ktrain's files stand `hal
 Import after `tensorflow_setup.prepare`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from halfbert.models.ktrain_data import Transformer, ktrain
-from halfbert.predictor.manifest import FORMAT_VERSION, MANIFEST
+from halfbert.predictor.manifest import MANIFEST, Manifest, write
 from halfbert.system import storage
 
 BYTES_PER_PARAMETER = 4
@@ -25,7 +26,7 @@ def reserve_space(model, folder: Path) -> None:
     storage.reserve_space(folder, model.count_params() * BYTES_PER_PARAMETER + OTHER_BYTES)
 
 
-def finish(folder: Path, manifest: dict, card: str) -> None:
+def finish(folder: Path, manifest: Manifest, card: str) -> None:
     """Add card and manifest to a written predictor; the manifest, last of all, names the SHA-256 of every other file."""
     (folder / "README.md").write_text(card, encoding="utf-8")
     files = {
@@ -33,7 +34,7 @@ def finish(folder: Path, manifest: dict, card: str) -> None:
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != MANIFEST
     }
-    storage.write_json({"format_version": FORMAT_VERSION, **manifest, "files": files}, folder / MANIFEST)
+    write(replace(manifest, files=files), folder)
 
 
 def keep_epoch(model, transformer: Transformer, folder: Path, epoch: int) -> None:

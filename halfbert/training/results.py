@@ -10,7 +10,8 @@ from halfbert.data.tables import Rows
 from halfbert.output import plots, sheets
 from halfbert.output import record as records
 from halfbert.output import text as report
-from halfbert.output.record import CheckpointUsed, Distillation, RateFinder, Record, Size, Split, Timing
+from halfbert.output.record import Distillation, RateFinder, Record, Size, Split, Timing
+from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TeacherTested, TrainingData
 from halfbert.system import machine, storage
 
 STEADY_AFTER_STEPS = 20
@@ -41,23 +42,23 @@ def record(run, folder_bytes: int) -> Record:
     )
 
 
-def manifest(run) -> dict:
-    """What a predictor folder says of itself (its `halfbert.json`, without format version and files)."""
-    return {
-        "task": run.task,
-        "labels": run.data.labels,
-        "thresholds": run.thresholds,
-        "threshold_rule": getattr(run.options, "threshold", None),
-        "maxlen": run.maxlen,
-        "model": run.options.model,
-        "checkpoint": _checkpoint(run),
-        "versions": machine.versions(),
-        "data": {"files": run.data.files, "split_seed": run.options.split_seed},
-        "best_epoch": run.best.best_epoch,
-        "test": run.scores and report.card_scores(run.scores),
-        "stopped": None if run.failure is None else str(run.failure),
-        **({"teacher": run.distillation["teacher"]} if run.distillation else {}),
-    }
+def manifest(run) -> Manifest:
+    """What a predictor folder states about itself (its `halfbert.json`, without the files)."""
+    return Manifest(
+        task=run.task,
+        labels=run.data.labels,
+        thresholds=run.thresholds,
+        threshold_rule=getattr(run.options, "threshold", None),
+        maxlen=run.maxlen,
+        model=run.options.model,
+        checkpoint=CheckpointUsed(**_checkpoint(run)),
+        versions=machine.versions(),
+        data=TrainingData([DataFile(**file) for file in run.data.files], run.options.split_seed),
+        best_epoch=run.best.best_epoch,
+        test=run.scores and report.card_scores(run.scores),
+        stopped=None if run.failure is None else str(run.failure),
+        teacher=TeacherTested(**run.distillation["teacher"]) if run.distillation else None,
+    )
 
 
 def write(run, folder: Path) -> None:

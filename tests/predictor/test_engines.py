@@ -1,5 +1,6 @@
 """Engines: equal answers, graphs that follow the weights, and the agreement that is asked of them."""
 
+import dataclasses
 import json
 import os
 
@@ -14,8 +15,6 @@ from halfbert.models import weights as encoder
 from halfbert.predictor import agreement, engines, manifest
 from halfbert.predictor.engines import onnx, onnx_int8
 from halfbert.system.errors import ArtefactError, InputError
-
-KEYS = ("rows", "equal_decisions", "largest_difference")
 
 
 @pytest.fixture
@@ -301,19 +300,21 @@ def test_what_hangs_on_rounding_counts_as_equal():
 @pytest.mark.parametrize("task", TASKS)
 def test_figures_stand_in_the_manifest_and_are_believed(tensorflow_ready, task, tmp_path):
     folder = tiny_predictors.copy("distilbert", task, tmp_path / "predictor")
-    before = manifest.read(folder)
+    tiny_predictors.change_manifest(folder, later={"of": "a later halfbert"})
+    before = json.loads((folder / manifest.MANIFEST).read_text())
     with pytest.raises(ArtefactError, match="never compared with keras"):
         load(folder, "onnx", allow_disagreement=False)
     found = agreement.prove(folder, TEXTS, "a few texts", ("onnx",))
-    after = manifest.read(folder)
-    assert after == {**before, "agreement": found}
-    assert found["onnx"]["rows"] == len(TEXTS) and found["onnx"]["texts"] == "a few texts"
-    assert found["onnx"]["equal_decisions"] == 1.0 and found["onnx"]["largest_difference"] < 1e-5
-    assert found["onnx"]["versions"].keys() == {"tensorflow", "transformers", "onnxruntime"}
+    after = json.loads((folder / manifest.MANIFEST).read_text())
+    assert after == {**before, "agreement": {"onnx": dataclasses.asdict(found["onnx"])}}
+    assert manifest.read(folder).agreement == found
+    assert found["onnx"].rows == len(TEXTS) and found["onnx"].texts == "a few texts"
+    assert found["onnx"].equal_decisions == 1.0 and found["onnx"].largest_difference < 1e-5
+    assert found["onnx"].versions.keys() == {"tensorflow", "transformers", "onnxruntime"}
     assert not any(text in json.dumps(after) for text in TEXTS if len(text) > 5)
     assert load(folder, "onnx", allow_disagreement=False).predict(TEXTS) == load(folder, "keras").predict(TEXTS)
     agreement.prove(folder, TEXTS, engine_names=("onnx-int8",))
-    assert manifest.read(folder)["agreement"].keys() == {"onnx", "onnx-int8"}
+    assert manifest.read(folder).agreement.keys() == {"onnx", "onnx-int8"}
 
 
 def test_figures_hold_for_the_weights_they_were_measured_with(tensorflow_ready, folder):
@@ -335,11 +336,11 @@ def test_a_sabotaged_int8_graph_is_refused_with_the_figure(tensorflow_ready, fol
     rounded = onnx_graph.rounded_by_column
     monkeypatch.setattr(onnx_graph, "rounded_by_column", lambda kernel, bits: rounded(-kernel, bits))
     found = agreement.prove(folder, TEXTS, engine_names=("onnx-int8",))["onnx-int8"]
-    assert found["equal_decisions"] < 0.99
+    assert found.equal_decisions < 0.99
     with pytest.raises(ArtefactError) as caught:
         load(folder, "onnx-int8", allow_disagreement=False)
     said = str(caught.value)
-    assert f"{found['equal_decisions']:.2%} of {len(TEXTS)} decisions" in said and "99%" in said and "\n" not in said
+    assert f"{found.equal_decisions:.2%} of {len(TEXTS)} decisions" in said and "99%" in said and "\n" not in said
     assert caught.value.exit_code == 3
     assert load(folder, "onnx-int8").predict("the old cat") in tiny_predictors.LABELS
 
@@ -348,7 +349,8 @@ def figures(folder, engine, **changes):
     predictor = manifest.check(folder)
     made_from = agreement._made_from(predictor, engine)
     figures = {"rows": 100, "equal_decisions": 1.0, "largest_difference": 1e-6, "made_from": made_from, **changes}
-    tiny_predictors.change_manifest(folder, agreement={**predictor.agreement, engine: figures})
+    others = json.loads((folder / manifest.MANIFEST).read_text()).get("agreement", {})
+    tiny_predictors.change_manifest(folder, agreement={**others, engine: figures})
 
 
 @pytest.mark.parametrize(
@@ -391,7 +393,7 @@ def test_auto_takes_the_fastest_that_is_proven_and_there(folder, monkeypatch):
 
 def test_without_texts_the_embedded_ones_are_taken_and_named(tensorflow_ready, folder):
     found = agreement.prove(folder, engine_names=("onnx",), most_texts=5)
-    assert found["onnx"]["texts"] == "messages_test.xlsx (embedded)" and found["onnx"]["rows"] == 5
+    assert found["onnx"].texts == "messages_test.xlsx (embedded)" and found["onnx"].rows == 5
     with pytest.raises(InputError, match="no text"):
         agreement.prove(folder, [])
 
@@ -399,4 +401,4 @@ def test_without_texts_the_embedded_ones_are_taken_and_named(tensorflow_ready, f
 def test_a_reference_at_hand_is_taken(folder):
     answers = load(folder, "onnx").predict_proba(TEXTS)
     found = agreement.prove(folder, TEXTS, engine_names=("onnx",), reference=answers, most_texts=4)["onnx"]
-    assert [found[key] for key in KEYS] == [4, 1.0, pytest.approx(0, abs=1e-6)]
+    assert (found.rows, found.equal_decisions, found.largest_difference) == (4, 1.0, pytest.approx(0, abs=1e-6))

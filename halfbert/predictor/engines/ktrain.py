@@ -28,11 +28,11 @@ def load(predictor: Predictor, device: str, threads: int | None) -> engines.Load
     Raises ArtefactError where a file stands in the folder that ktrain would read and the manifest does not name.
     """
     engines.require("ktrain")
-    if PICKLE not in predictor.files:
+    if PICKLE not in predictor.manifest.files:
         raise ArtefactError(f"{predictor.folder / PICKLE}: not named in the manifest, so not unpickled")
     for pattern in OTHER_WEIGHTS:
         for file in predictor.folder.glob(pattern):
-            if file.name not in predictor.files:
+            if file.name not in predictor.manifest.files:
                 raise ArtefactError(f"{file}: not named in the manifest, and ktrain would take its weights; remove it")
     encoder.read(predictor.folder)  # transformers would go on with random weights where some are missing
     device = keras.prepare(device, threads)

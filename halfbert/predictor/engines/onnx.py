@@ -50,7 +50,7 @@ def load_graph(
         if providers[0] not in onnxruntime.get_available_providers():
             raise ResourceError(_no_gpu(name))
     file = predictor.folder / "engines" / name / GRAPH
-    made_from = {"weights": predictor.weights_sha256, "config": predictor.files["config.json"], "recipe": recipe}
+    made_from = predictor.made_from(recipe)
     graph = str(file) if _is_current(file, made_from) else _make(predictor, file, made_from, kernel_bits)
     try:
         session = open_session(graph, threads, providers)
