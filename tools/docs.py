@@ -10,8 +10,8 @@ import re
 import statistics
 import sys
 
+from halfbert import options
 from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, contestant_key, score_of
-from halfbert.cli import options
 from halfbert.comparison.judging import SPEED_BATCH
 from halfbert.comparison.report import best_speed, span, verdict_line
 from halfbert.data.tables import plural
@@ -21,8 +21,12 @@ from halfbert.system.machine import PROJECT
 
 README = PROJECT / "README.md"
 PUBLISHED = PROJECT / "results" / "published"
-TRAINING = {"multiclass": options.multiclass_parser, "multilabel": options.multilabel_parser}
-TOOLS = {"benchmark.py": options.benchmark_parser, "compare.py": options.compare_parser, "distill.py": options.distill_parser}
+TRAINING = {"multiclass": options.MulticlassOptions, "multilabel": options.MultilabelOptions}
+TOOLS = {
+    "benchmark.py": options.BenchmarkOptions,
+    "compare.py": options.CompareOptions,
+    "distill.py": options.DistillOptions,
+}
 CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
 # The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
 PAPER, THESIS = "[Sanh et al. 2019](https://arxiv.org/abs/1910.01108)", "Bueno 2022"
@@ -76,11 +80,11 @@ def fresh(readme: str) -> str:
 
 def option_table() -> str:
     """Every option of the training scripts with its help, by group; those of one script only say so."""
-    having = {}  # (group, usage, help) to the scripts that have it
-    for script, parser in TRAINING.items():
-        for group, action in _actions(parser()):
-            having.setdefault((group, _usage(action), _help(action)), []).append(script)
-    sections = {}
+    having: dict[tuple[str, str, str], list[str]] = {}  # (group, usage, help) to the scripts that have it
+    for script, kind in TRAINING.items():
+        for option in options.declared(kind):
+            having.setdefault((option.group, _usage(option), _help(option)), []).append(script)
+    sections: dict[str, list[tuple[str, str]]] = {}
     for (group, usage, text), scripts in having.items():
         only = "" if len(scripts) == len(TRAINING) else f"{scripts[0]}: "
         sections.setdefault(group, []).append((usage, f"{only}{text}"))
@@ -89,17 +93,12 @@ def option_table() -> str:
 
 def tool_option_table() -> str:
     """The options of the other scripts, but for those that say the same there as in the training scripts."""
-    known = {(_usage(action), _help(action)) for parser in TRAINING.values() for _, action in _actions(parser())}
+    known = {(_usage(option), _help(option)) for kind in TRAINING.values() for option in options.declared(kind)}
     sections = {}
-    for script, parser in TOOLS.items():
-        rows = [(_usage(action), _help(action)) for _, action in _actions(parser())]
+    for script, kind in TOOLS.items():
+        rows = [(_usage(option), _help(option)) for option in options.declared(kind)]
         sections[f"`{script}`"] = [row for row in rows if row not in known]
     return _option_lines(sections)
-
-
-def _actions(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Action]]:
-    """The parser's options, each with the title of its group."""
-    return [(group.title, one) for group in parser._action_groups for one in group._group_actions if one.dest != "help"]
 
 
 def _option_lines(sections: dict[str, list[tuple[str, str]]]) -> str:
@@ -110,17 +109,16 @@ def _option_lines(sections: dict[str, list[tuple[str, str]]]) -> str:
     return "\n".join(lines)
 
 
-def _usage(action: argparse.Action) -> str:
-    if not action.option_strings:
-        return f"{action.metavar} …"
-    if action.nargs == 0:
-        return action.option_strings[0]
-    value = action.metavar or "\\|".join(map(str, action.choices))
-    return f"{action.option_strings[0]} {value}"
+def _usage(option: options.Option) -> str:
+    if option.positional:
+        return f"{option.metavar} …"
+    if option.is_switch:
+        return option.flag
+    return f"{option.flag} {option.metavar or '|'.join(option.choices)}".replace("|", "\\|")
 
 
-def _help(action: argparse.Action) -> str:
-    return (action.help % {"default": action.default}).replace("|", "\\|")
+def _help(option: options.Option) -> str:
+    return option.help_text.replace("|", "\\|")
 
 
 def published(task: str) -> list[tuple[str, records.Record]]:

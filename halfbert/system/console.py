@@ -1,6 +1,5 @@
 """What a script says and how it ends: plain lines, progress, exit codes, signals."""
 
-import argparse
 import contextlib
 import errno
 import os
@@ -50,19 +49,6 @@ class StopRequest:
     def raise_if_set(self) -> None:
         if self.signal_number is not None:
             raise Stopped(self.signal_number)
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, but a mistake is one line and exit code 2, like every other mistake of the user's.
-
-    Options are written out: a shortened one would become ambiguous, or mean another, once there are more of them.
-    """
-
-    def __init__(self, *arguments, **keywords):
-        super().__init__(*arguments, allow_abbrev=False, **keywords)
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message} (all options: {self.prog} --help)")
 
 
 def run(main: Callable[[list[str], StopRequest], None], argv: list[str]) -> int:

@@ -23,7 +23,7 @@ def test_help_needs_no_tensorflow():
     ("arguments", "says"),
     [
         (["--text-column", "Reviews"], "has no column 'Reviews'"),
-        (["--contestants", "bert"], "give two at least"),
+        (["--contestants", "bert"], "give at least two"),
         (["--work", "results/compare"], "one inside the other"),
         (["--contestants", "bert=nowhere/at-all,tfidf"], "nowhere/at-all"),
     ],
@@ -74,7 +74,7 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     assert str(here) not in (folder / "comparison.json").read_text() + (folder / "report.html").read_text()
 
     assert end_here(*arguments, script="compare") == 2  # a finished report is not replaced unasked
-    assert "already exists; --overwrite" in capfd.readouterr().err
+    assert "already there; --overwrite" in capfd.readouterr().err
     assert end_here(*arguments, "--overwrite", "--margin", "0.9", script="compare") == 0
     out = capfd.readouterr().out
     assert out.count("taken over") == 5 and "running" not in out

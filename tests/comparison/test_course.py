@@ -121,7 +121,7 @@ def test_what_a_contestant_is_told_is_what_was_asked():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--contestants", "bert"], "two at least"),
+        (["--contestants", "bert"], "at least two"),
         (["--contestants", "bert,roberta"], "roberta"),
         (["--contestants", "bert,bert=x"], "at most once"),
         (["--contestants", "tfidf=x,bert"], "tfidf=x"),

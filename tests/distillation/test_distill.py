@@ -233,10 +233,10 @@ def test_the_student_is_not_tested_on_what_the_teacher_learnt(trained_teacher, h
         (["--keep", "1", "--model", "bert"], "give one of them"),
         (["--weight-soft", "0", "--weight-cosine", "0"], "teaches nothing"),
         (["--objective", "mlm", "--train", "a.csv"], "--output"),
-        (["--objective", "mlm", "--train", "a.csv", "--output", "a", "--test", "b.csv"], "--test: is of no use"),
+        (["--objective", "mlm", "--train", "a.csv", "--output", "a", "--test", "b.csv"], "--test has no effect"),
         (["--layers", "0,x"], "'x' is not an integer"),
         (["--temperature", "0"], "above 0"),
-        (["--label-columns", "a,b"], "one label a text"),
+        (["--label-columns", "a,b"], "one label per text"),
     ],
 )
 def test_options_that_go_not_together(random_teacher, here, capsys, arguments, told):

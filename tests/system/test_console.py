@@ -97,7 +97,7 @@ def test_a_full_disk_for_real(capsys):
     ("arguments", "fragment"),
     [
         ([], "--model"),
-        (["--model", "gpt"], "invalid choice: 'gpt'"),
+        (["--model", "gpt"], "--model: 'gpt' is not one of bert, distilbert"),
         ([*REQUIRED, "--epochs", "none"], "'none' is not an integer of at least 1"),
         ([*REQUIRED, "--colour"], "--colour"),
         ([*REQUIRED, "--test", "a.csv"], "--train"),

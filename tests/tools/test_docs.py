@@ -4,7 +4,7 @@ import re
 
 from support import ROOT
 
-from halfbert.cli import options
+from halfbert import options
 from halfbert.system import console
 from tools import docs as readme
 
@@ -17,10 +17,9 @@ def test_made_parts_are_fresh():
 
 def test_every_option_of_the_training_scripts_stands_in_the_table():
     table = readme.option_table()
-    for parser in (options.multiclass_parser(), options.multilabel_parser()):
-        for action in parser._actions:
-            if action.dest != "help":
-                assert f"| `{action.option_strings[0]}" in table
+    for kind in (options.MulticlassOptions, options.MultilabelOptions):
+        for option in options.declared(kind):
+            assert f"| `{option.flag}" in table
 
 
 def test_an_option_of_one_script_says_whose_it_is():
@@ -31,10 +30,9 @@ def test_an_option_of_one_script_says_whose_it_is():
 
 def test_every_option_of_the_other_scripts_stands_in_a_table():
     tables = readme.option_table() + readme.tool_option_table()
-    for parser in readme.TOOLS.values():
-        for action in parser()._actions:
-            if action.dest != "help":
-                assert f"| `{readme._usage(action)}` |" in tables
+    for kind in readme.TOOLS.values():
+        for option in options.declared(kind):
+            assert f"| `{readme._usage(option)}` |" in tables
 
 
 def test_files_that_it_names_are_there():

@@ -1,0 +1,21 @@
+"""Options of every job, each declared once: for the command line, the Python functions and the documentation."""
+
+from halfbert.options.benchmark import BenchmarkOptions
+from halfbert.options.comparison import CompareOptions
+from halfbert.options.declaring import Option, Options, as_arguments, changed, declared
+from halfbert.options.distillation import DistillOptions
+from halfbert.options.training import MulticlassOptions, MultilabelOptions, TrainOptions
+
+__all__ = [
+    "BenchmarkOptions",
+    "CompareOptions",
+    "DistillOptions",
+    "MulticlassOptions",
+    "MultilabelOptions",
+    "Option",
+    "Options",
+    "TrainOptions",
+    "as_arguments",
+    "changed",
+    "declared",
+]

@@ -1,0 +1,120 @@
+"""Options of a benchmark: what to time, on which texts, and how."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from halfbert.data import messages
+from halfbert.options import values
+from halfbert.options.declaring import Options, option, table_name
+from halfbert.options.training import DEBUG, in_output
+from halfbert.predictor import engines
+from halfbert.system.errors import InputError
+from halfbert.system.machine import available_cpus
+
+SCENARIOS = ("single", "offline", "cold", "paper")
+LENGTHS = ("natural", "fixed")
+DEVICES = ("cpu", "gpu")
+
+timed, of_texts, how = (partial(option, group) for group in ("what to time", "texts", "how to time"))
+
+
+def known_engines(value: object) -> list[str]:
+    """Names of engines, each at most once."""
+    return values.names_of(engines.names())(value)
+
+
+@dataclass(kw_only=True)
+class BenchmarkOptions(Options):
+    """Options of timing predictors, engine by engine."""
+
+    predictors: list[Path] = timed(
+        [], "predictors that a training script saved", values.paths, metavar="FOLDER", positional=True
+    )
+    base: bool = timed(
+        False, "also BERT-base and DistilBERT-base, from their configurations with random weights: speed only, no scores"
+    )
+    engines: list[str] = timed(
+        ["ktrain", "keras", "onnx", "onnx-int8"],
+        "ktrain, keras, onnx, onnx-int8, torch",
+        known_engines,
+        metavar="A,B,C",
+        default_help="all but torch",
+    )
+    devices: list[str] = timed(["cpu"], "cpu, gpu or both", values.names_of(DEVICES), metavar="A,B")
+    threads: list[int] = timed(
+        None,
+        "processor threads of every engine; all means those of the machine",
+        values.thread_counts,
+        metavar="N,M",
+        default_help="1,all; all with --quick",
+    )
+    scenarios: list[str] = timed(
+        list(SCENARIOS),
+        "single: one text at a time; offline: batches; cold: from the start of a process; paper: one pass over the texts, "
+        "one at a time, on the CPU",
+        values.names_of(SCENARIOS),
+        metavar="A,B,C",
+        default_help="all four",
+    )
+    lengths: list[str] = timed(
+        list(LENGTHS),
+        "natural: texts as they are; fixed: 128 tokens each",
+        values.names_of(LENGTHS),
+        metavar="A,B",
+        default_help="both",
+    )
+    batches: list[int] = timed(
+        None, "texts per call for batches", values.batches, metavar="N,M", default_help="8,32,128; 8,32 with --quick"
+    )
+    texts: str = of_texts(None, "texts to answer", values.source, metavar="FILE", default_help="the embedded messages")
+    text_column: str = of_texts("text", "column with the texts", metavar="NAME")
+    label_column: str | None = of_texts(
+        None,
+        "column with one true label each, for every engine's accuracy on these texts",
+        metavar="NAME",
+        default_help="none; queue in the embedded table",
+    )
+    sheet: str | None = of_texts(None, "sheet of the workbook", metavar="NAME", default_help="the first")
+    encoding: str | None = of_texts(
+        None, "encoding of csv, tsv and jsonl files", metavar="NAME", default_help="UTF-8, or as the BOM says"
+    )
+    drop_missing: bool = of_texts(False, "leave out rows that lack a text or a label")
+    rows: int = of_texts(
+        None, "texts sampled from the table", values.positive_integer, metavar="N", default_help="256; 32 with --quick"
+    )
+    repeats: int = how(None, "fresh processes", values.positive_integer, metavar="N", default_help="10; 2 with --quick")
+    seconds: float = how(
+        None, "least seconds per repeat of each case", values.positive_number, metavar="S", default_help="5; 0.5 with --quick"
+    )
+    quick: bool = how(False, "a fast look, marked as one: too short to quote figures from")
+    prepare: bool = how(False, "make the engines' files, check on the texts that they answer alike, and stop")
+    allow_disagreement: bool = how(False, "also time engines whose answers differ from those of keras")
+    output: Path = in_output(
+        None,
+        "NAME.json for the record, the folder NAME for tables and plots",
+        values.path,
+        metavar="NAME",
+        default_help="results/benchmark/TABLE",
+    )
+    overwrite: bool = in_output(False, "replace an earlier benchmark")
+    debug: bool = in_output(False, DEBUG)
+
+    def complete(self) -> None:
+        embedded, quick = self.texts is None, self.quick
+        if not self.predictors and not self.base:
+            raise InputError("give at least one predictor's folder, or --base")
+        if self.base and self.prepare:
+            raise InputError("--prepare and --base: what --base makes is gone after the run; give one of them")
+        if self.label_column is not None and embedded:
+            raise InputError("--label-column goes with --texts")
+        self.repeats = self.repeats or (2 if quick else 10)
+        self.seconds = self.seconds or (0.5 if quick else 5.0)
+        self.rows = self.rows or (32 if quick else 256)
+        self.batches = self.batches or ([8, 32] if quick else [8, 32, 128])
+        self.threads = self.threads or list(dict.fromkeys([available_cpus()] if quick else [1, available_cpus()]))
+        if embedded:
+            self.texts, self.label_column = str(messages.TEST), messages.LABEL
+        if self.output is None:
+            name = table_name(self.texts).removesuffix("_test").removesuffix("-test") + ("-quick" if quick else "")
+            self.output = Path("results") / "benchmark" / name

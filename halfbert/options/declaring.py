@@ -1,0 +1,159 @@
+"""How an option is declared: a dataclass field with its default, its help, its group and the reader of its value.
+
+Parsers, signatures of the Python functions and the option tables of the documentation are made from these fields.
+"""
+
+import csv
+import dataclasses
+import functools
+import io
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from halfbert.options import values
+from halfbert.system.errors import InputError
+
+FORMATS = "xlsx, csv, tsv, parquet, jsonl, or hf:NAME[:CONFIG] for a data set of the hub"
+# Titles of the groups in the order of the help, each with the sentence below its title.
+GROUPS = {
+    "comparison": None,
+    "what to time": None,
+    "model": None,
+    "teacher and student": None,
+    "loss": None,
+    "table": FORMATS,
+    "texts": FORMATS,
+    "training": None,
+    "how to time": None,
+    "machine": None,
+    "output": None,
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, as its field declares it; `default_help` says in words what None stands for."""
+
+    group: str
+    help: str
+    default: Any
+    parse: Callable[[Any], Any]
+    metavar: str | None = None
+    choices: Sequence[str] = ()
+    default_help: str | None = None
+    required: bool = False  # on the command line; a Python function may have a default
+    positional: bool = False
+    name: str = ""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_switch(self) -> bool:
+        return self.default is False
+
+    @property
+    def value_name(self) -> str:
+        """What stands for the value in a usage line."""
+        return self.metavar or "{" + ",".join(self.choices) + "}"
+
+    @property
+    def help_text(self) -> str:
+        """The help, with the default where there is one."""
+        default = self.default_help
+        if default is None and not (self.required or self.is_switch or self.default is None or self.default == []):
+            default = as_text(self.default)
+        return self.help if default is None else f"{self.help} (default: {default})"
+
+    def read(self, value: Any) -> Any:
+        """The value as jobs use it, from a word of the command line or from Python. Raises InputError if it does not fit."""
+        if value is None and self.default is None:
+            return None
+        try:
+            return self.parse(value)
+        except ValueError as error:
+            raise InputError(f"{self.metavar if self.positional else self.flag}: {error}") from None
+
+
+def option(
+    group: str,
+    default: Any,
+    help: str,
+    parse: Callable[[Any], Any] = values.text,
+    *,
+    choices: Sequence[str] = (),
+    **more: Any,
+) -> Any:
+    """A dataclass field that is an option. A default of False makes a switch; one of MISSING makes the option required."""
+    assert group in GROUPS
+    if default is False:
+        parse = values.switch
+    elif choices:
+        parse = functools.partial(values.one_of, known=choices)
+    more.setdefault("required", default is dataclasses.MISSING)
+    declared = Option(group, help, default, parse, choices=choices, **more)
+    if isinstance(default, (list, dict)):
+        return dataclasses.field(default_factory=default.copy, metadata={"option": declared})
+    return dataclasses.field(default=default, metadata={"option": declared})
+
+
+@dataclass(kw_only=True)
+class Options:
+    """Base of the options of each job: values are read and checked when they are made, then the rest is filled in."""
+
+    def __post_init__(self) -> None:
+        for each in declared(type(self)):
+            setattr(self, each.name, each.read(getattr(self, each.name)))
+        self.complete()
+
+    def complete(self) -> None:
+        """Fill in the defaults that depend on others. Raises InputError where options contradict each other."""
+
+
+def declared(kind: type[Options]) -> tuple[Option, ...]:
+    """The options of a job in the order of its help: by group, then as declared."""
+    fields = [field for field in dataclasses.fields(kind) if "option" in field.metadata]
+    options = [dataclasses.replace(field.metadata["option"], name=field.name) for field in fields]
+    return tuple(sorted(options, key=lambda one: list(GROUPS).index(one.group)))
+
+
+def changed(options: Options, groups: Collection[str] = tuple(GROUPS), leave_out: Collection[str] = ()) -> dict[str, Any]:
+    """The options of these groups that differ from their defaults, by name: keywords for another job's options."""
+    return {
+        each.name: getattr(options, each.name)
+        for each in declared(type(options))
+        if each.group in groups and each.name not in leave_out
+        if each.required or getattr(options, each.name) != each.default
+    }
+
+
+def as_arguments(options: Options, groups: Collection[str] = tuple(GROUPS), leave_out: Collection[str] = ()) -> list[str]:
+    """The words of a command line that give the options of these groups that differ from their defaults."""
+    by_name = {each.name: each for each in declared(type(options))}
+    words: list[str] = []
+    for name, value in changed(options, groups, leave_out).items():
+        if by_name[name].positional:
+            words += map(str, value)
+        else:
+            words.append(by_name[name].flag if value is True else f"{by_name[name].flag}={as_text(value)}")
+    return words
+
+
+def as_text(value: Any) -> str:
+    """A value as it is written on the command line."""
+    if isinstance(value, dict):
+        value = [name if to is None else f"{name}={to}" for name, to in value.items()]
+    if isinstance(value, list):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(value)
+        return line.getvalue()
+    return str(value)
+
+
+def table_name(source: str | Path) -> str:
+    """A short name for a table: its file's or data set's name without suffix and without `_train`."""
+    name = Path(str(source).removeprefix("hf:").split(":")[0]).name.split(".")[0]
+    return name.removesuffix("_train").removesuffix("-train") or "table"

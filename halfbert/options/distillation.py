@@ -1,0 +1,122 @@
+"""Options of distillation: a teacher, a student, the loss between them, and all of training."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
+from functools import partial
+from pathlib import Path
+
+from halfbert.data import messages
+from halfbert.models.checkpoints import MODELS
+from halfbert.options import values
+from halfbert.options.declaring import changed, option, table_name
+from halfbert.options.training import (
+    OWN_LABEL,
+    THRESHOLD_RULE,
+    LabelColumnsOptions,
+    TrainOptions,
+    in_table,
+    in_training,
+)
+from halfbert.system.errors import InputError
+
+OBJECTIVES = ("task", "mlm")
+NOT_WITH_MLM = (
+    *("unlabelled", "model", "checkpoint", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_column"),
+    *("label_columns", "label_separator", "find_lr", "head", "early_stopping", "keep_epochs", "results"),
+)
+# Those DistilBERT was published with: README of its training code (transformers, examples/research_projects/distillation).
+DISTILBERT_WEIGHTS = {"soft": 5.0, "supervised": 2.0, "cosine": 1.0}
+
+in_teaching, in_loss = partial(option, "teacher and student"), partial(option, "loss")
+weight = values.non_negative_number
+
+
+@dataclass(kw_only=True)
+class DistillOptions(LabelColumnsOptions, TrainOptions):
+    """Options of teaching a student what a trained predictor knows."""
+
+    teacher: str = in_teaching(
+        MISSING,
+        "a predictor that a training script saved; with --objective mlm a BERT checkpoint, as folder or hub name",
+        values.source,
+        metavar="FOLDER",
+    )
+    unlabelled: str | None = in_teaching(
+        None, "more texts to learn the teacher's answers from; labels in it are not read", values.source, metavar="FILE"
+    )
+    layers: list[int] | None = in_teaching(
+        None,
+        "layers of the teacher, from 0, from which its DistilBERT form, the student, is made",
+        values.integers,
+        metavar="A,B,C",
+        default_help="as --keep",
+    )
+    keep: int | None = in_teaching(
+        None, "how many layers, evenly spread", values.positive_integer, metavar="N", default_help="half of them"
+    )
+    model: str | None = in_teaching(None, "another student, of this architecture", choices=MODELS, default_help="distilbert")
+    checkpoint: str | None = in_teaching(
+        None, "its pretrained weights: a hub name, a folder, or mini", values.source, metavar="NAME"
+    )
+    objective: str = in_teaching(
+        "task",
+        "task: learn the teacher's task; mlm: masked language modelling on plain texts, for a new general checkpoint",
+        choices=OBJECTIVES,
+    )
+    no_control: bool = in_teaching(False, "leave out fitting the same student without the teacher")
+    weight_soft: float = in_loss(
+        DISTILBERT_WEIGHTS["soft"], "weight of the divergence from the teacher's answers", weight, metavar="W"
+    )
+    weight_supervised: float = in_loss(
+        DISTILBERT_WEIGHTS["supervised"], "weight of the loss on the labels", weight, metavar="W"
+    )
+    weight_cosine: float = in_loss(
+        DISTILBERT_WEIGHTS["cosine"],
+        "weight of the cosine loss between teacher's and student's final hidden states",
+        weight,
+        metavar="W",
+    )
+    temperature: float = in_loss(2.0, "softmax temperature of both answers", values.positive_number, metavar="T")
+    label_column: str | None = in_table(None, "column with the label of each text", metavar="NAME", default_help=OWN_LABEL)
+    label_columns: list[str] | None = in_table(
+        None,
+        "with a multi-label teacher: columns of 0 and 1, one per label, a name with a comma in double quotes",
+        values.pieces,
+        metavar="A,B,C",
+        default_help="the teacher's labels",
+    )
+    label_separator: str | None = in_table(None, "what separates two names in --label-column", values.separator, metavar="TEXT")
+    maxlen: int | None = in_training(
+        None, "tokens after which a text is truncated", values.maxlen, metavar="N", default_help="the teacher's"
+    )
+    threshold: str | None = None  # no option: the teacher's rule
+
+    def complete(self) -> None:
+        """Check what can be checked without the teacher; `complete_with_teacher` fills in the rest."""
+        if sum(value is not None for value in (self.layers, self.keep, self.model or self.checkpoint)) > 1:
+            raise InputError("--layers, --keep and --model with --checkpoint: give one of them")
+        if not self.weight_soft and not self.weight_cosine:
+            raise InputError("--weight-soft 0 and --weight-cosine 0: then the teacher teaches nothing")
+        if self.objective == "mlm":
+            unused = [name for name in changed(self) if name in NOT_WITH_MLM]
+            if unused:
+                raise InputError(f"--{unused[0].replace('_', '-')} has no effect with --objective mlm")
+            if self.train is None or self.output is None:
+                raise InputError("--objective mlm: give the texts with --train, and the new checkpoint's folder with --output")
+            self.split_seed = self.seed if self.split_seed is None else self.split_seed
+
+    def complete_with_teacher(
+        self, task: str, labels: Sequence[str], maxlen: int, split_seed: int, threshold_rule: str | None
+    ) -> None:
+        """Fill in the defaults that depend on the teacher. Raises InputError where options do not fit it."""
+        self.output = self.output or Path("predictors") / f"student-{table_name(self.train or messages.TRAIN)}"
+        self.split_seed = split_seed if self.split_seed is None else self.split_seed
+        if task == "multiclass" and (self.label_columns or self.label_separator):
+            raise InputError(
+                "--label-columns and --label-separator: the teacher answers one label per text; give --label-column"
+            )
+        if task == "multilabel" and self.train and not self.label_columns and not self.label_column:
+            self.label_columns = list(labels)
+        self.complete_training(task)
+        self.maxlen = self.maxlen or maxlen
+        self.threshold = threshold_rule or THRESHOLD_RULE

@@ -1,0 +1,236 @@
+"""Options of the jobs that train: table, learning, machine and output, shared by training and distillation."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from halfbert.data import messages
+from halfbert.data.multilabel import ALL
+from halfbert.models.checkpoints import HUB_NAMES, MODELS
+from halfbert.options import values
+from halfbert.options.declaring import Options, option, table_name
+from halfbert.system.errors import InputError
+from halfbert.system.tensorflow_setup import DEVICES, PRECISIONS
+
+THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
+THRESHOLD_RULE = "expected-f1"
+TASKS = ("multiclass", "multilabel")
+HEADS = ("probed", "random")
+CLASS_WEIGHTS = ("balanced",)
+OWN_LABEL = "label; queue in the embedded table"
+CHECKPOINT = "pretrained weights: a hub name, a folder, or mini, the packaged small pair"
+HUB_DEFAULT = (
+    " or ".join(HUB_NAMES[model] for model in MODELS)
+    + " from the hub; falls back to mini, with a notice, if the hub is unreachable"
+)
+DEBUG = "show the traceback of a failure"
+
+in_model, in_table, in_training = (partial(option, group) for group in ("model", "table", "training"))
+in_machine, in_output = partial(option, "machine"), partial(option, "output")
+
+
+@dataclass(kw_only=True)
+class TableOptions(Options):
+    """Which rows to train, validate and test on."""
+
+    train: str | None = in_table(
+        None, "training rows", values.source, metavar="FILE", default_help="the embedded customer messages"
+    )
+    val: str | None = in_table(
+        None, "validation rows, which choose the epoch", values.source, metavar="FILE", default_help="10% of --train"
+    )
+    test: str | None = in_table(
+        None, "test rows, held out and never used for tuning", values.source, metavar="FILE", default_help="10% of --train"
+    )
+    text_column: str = in_table("text", "column with the texts", metavar="NAME")
+    sheet: str | None = in_table(None, "sheet of the workbooks", metavar="NAME", default_help="the first")
+    encoding: str | None = in_table(
+        None, "encoding of csv, tsv and jsonl files", metavar="NAME", default_help="UTF-8, or as the BOM says"
+    )
+    drop_missing: bool = in_table(False, "leave out rows that lack a text or a label")
+    keep_leaks: bool = in_table(False, "train also on texts that occur in the given test or validation file")
+    rows: int | None = in_table(
+        None,
+        "for a quick try, train on a stratified sample of N rows (validation shrinks accordingly, the test rows stay)",
+        values.positive_integer,
+        metavar="N",
+    )
+    test_rows: int | None = in_table(None, "test on a stratified sample of N rows", values.positive_integer, metavar="N")
+
+
+@dataclass(kw_only=True)
+class LearningOptions(Options):
+    """How to learn."""
+
+    maxlen: int | None = in_training(
+        None,
+        "tokens after which a text is truncated",
+        values.maxlen,
+        metavar="N",
+        default_help="auto, the 99th percentile of the training texts, at most 512",
+    )
+    epochs: int | None = in_training(
+        None,
+        "passes over the training rows",
+        values.positive_integer,
+        metavar="N",
+        default_help="3; 5 for small checkpoints such as mini",
+    )
+    batch_size: int = in_training(16, "texts per training step", values.positive_integer, metavar="N")
+    lr: float | None = in_training(
+        None, "highest learning rate", values.positive_number, metavar="RATE", default_help="5e-5; 2e-4 for small checkpoints"
+    )
+    find_lr: bool = in_training(False, "run ktrain's learning-rate finder first and train with the rate that it suggests")
+    weight_decay: float = in_training(0.0, "decoupled weight decay", values.non_negative_number, metavar="RATE")
+    head: str | None = in_training(
+        None,
+        "begin with a classification head fitted on the frozen encoder, or with a random one",
+        choices=HEADS,
+        default_help="random; probed for small checkpoints",
+    )
+    early_stopping: bool = in_training(False, "stop after an epoch that is no better than the best")
+
+
+@dataclass(kw_only=True)
+class MachineOptions(Options):
+    """Where to compute, and how repeatably."""
+
+    device: str = in_machine("auto", "where to compute", choices=DEVICES)
+    precision: str = in_machine("float32", "number format of the computation", choices=PRECISIONS)
+    threads: int | None = in_machine(None, "processor threads", values.positive_integer, metavar="N", default_help="all")
+    seed: int = in_machine(0, "seed of the weights and of the order of rows", values.seed, metavar="N")
+    split_seed: int | None = in_machine(
+        None,
+        "seed of what is held out and sampled, to keep these rows while --seed varies",
+        values.seed,
+        metavar="N",
+        default_help="the same as --seed",
+    )
+    deterministic: bool = in_machine(False, "make runs on the same machine repeat bit by bit; somewhat slower")
+
+
+@dataclass(kw_only=True)
+class OutputOptions(Options):
+    """Where to put what a run makes. Jobs see paths: the defaults are filled in."""
+
+    output: Path = in_output(
+        None, "folder of the predictor", values.path, metavar="FOLDER", default_help="predictors/MODEL-TABLE"
+    )
+    results: Path = in_output(
+        None,
+        "folder of the record, tables and plots",
+        values.path,
+        metavar="FOLDER",
+        default_help="results/TASK/ and the predictor's name",
+    )
+    overwrite: bool = in_output(False, "replace an earlier predictor and its results")
+    keep_epochs: bool = in_output(False, "keep each epoch's predictor, in the folder's epochs/")
+    debug: bool = in_output(False, DEBUG)
+
+
+@dataclass(kw_only=True)
+class TrainOptions(TableOptions, LearningOptions, MachineOptions, OutputOptions):
+    """What every job that trains a predictor has; multiclass, multilabel and distillation add their own."""
+
+    task: ClassVar[str]
+    if TYPE_CHECKING:  # declared by each job, with a help of its own
+        model: str | None
+        checkpoint: str | None
+        label_column: str | None
+
+    def complete_training(self, task: str) -> None:
+        """Fill in the defaults that depend on others. Raises InputError where options contradict each other."""
+        embedded = self.train is None
+        if embedded and (self.test or self.val):
+            raise InputError("--val and --test go with --train")
+        if self.lr is not None and self.find_lr:
+            raise InputError("--lr and --find-lr: give one of them")
+        if self.train is None:
+            self.train, self.test = str(messages.TRAIN), str(messages.TEST)
+        self.output = self.output or Path("predictors") / f"{self.model}-{table_name(self.train)}"
+        self.results = self.results or Path("results") / task / self.output.name
+        self.split_seed = self.seed if self.split_seed is None else self.split_seed
+        if task == "multilabel":
+            self.complete_label_columns(embedded)
+        else:
+            self.label_column = self.label_column or (messages.LABEL if embedded else "label")
+
+    def complete_label_columns(self, embedded: bool) -> None:
+        """Fill in where the labels of a multi-label table are."""
+
+
+@dataclass(kw_only=True)
+class ModelOptions(TrainOptions):
+    """Which architecture to train, starting from which weights."""
+
+    model: str = in_model("distilbert", "architecture to fine-tune", choices=MODELS, required=True)
+    checkpoint: str | None = in_model(None, CHECKPOINT, values.source, metavar="NAME", default_help=HUB_DEFAULT)
+
+
+@dataclass(kw_only=True)
+class LabelColumnsOptions(Options):
+    """Where the labels of a multi-label table are."""
+
+    label_column: str | None = in_table(None, "one column that names the labels of each text instead", metavar="NAME")
+    label_columns: list[str] | None = in_table(
+        None,
+        "columns of 0 and 1, one per label, a name with a comma in double quotes; ALL takes every column but the text",
+        values.pieces,
+        metavar="A,B,C",
+        default_help="ALL; the tags in the embedded table",
+    )
+    label_separator: str | None = in_table(
+        None,
+        "what separates two names in --label-column, such as ; or | (lists, as jsonl can hold them, need none)",
+        values.separator,
+        metavar="TEXT",
+    )
+
+    def complete_label_columns(self, embedded: bool) -> None:
+        """Fill in the default. Raises InputError where the labels are given in two forms."""
+        if self.label_columns and self.label_column:
+            raise InputError("--label-columns and --label-column: give one of them")
+        if self.label_separator and self.label_column is None:
+            raise InputError("--label-separator goes with --label-column")
+        if self.label_columns is None and self.label_column is None:
+            self.label_columns = list(messages.TAGS) if embedded else [ALL]
+
+
+@dataclass(kw_only=True)
+class MultilabelTrainingOptions(LabelColumnsOptions):
+    """How the labels of a multi-label table are learnt and answered."""
+
+    drop_constant_labels: bool = in_table(False, "leave out labels that no training row has, or every one")
+    balance: bool = in_training(False, "weigh rows with and without a label equally in that label's loss")
+    threshold: str = in_training(
+        THRESHOLD_RULE,
+        "how the probability above which a label is answered is chosen on validation: 0.5 for all, each label's best "
+        "expected F1 (by probabilities calibrated on validation), its best F1, its best geometric mean of sensitivity and "
+        "specificity, or one for all",
+        choices=THRESHOLD_RULES,
+    )
+
+
+@dataclass(kw_only=True)
+class MulticlassOptions(ModelOptions):
+    """Options of training on a table of one label per text."""
+
+    task: ClassVar[str] = "multiclass"
+    label_column: str = in_table(None, "column with the label of each text", metavar="NAME", default_help=OWN_LABEL)
+    class_weights: str | None = in_training(
+        None, "weigh each class by the inverse of its number of training rows", choices=CLASS_WEIGHTS
+    )
+
+    def complete(self) -> None:
+        self.complete_training(self.task)
+
+
+@dataclass(kw_only=True)
+class MultilabelOptions(MultilabelTrainingOptions, ModelOptions):
+    """Options of training on a table of any number of labels per text."""
+
+    task: ClassVar[str] = "multilabel"
+
+    def complete(self) -> None:
+        self.complete_training(self.task)
