@@ -1,19 +1,21 @@
-"""What a record says of the machine and the software."""
+"""Describes the machine and the software for a record."""
 
+import functools
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[2]  # the checkout; of an installed package its site-packages
 VECTOR_EXTENSIONS = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
-PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "onnxruntime", "numpy", "pandas", "scikit-learn")
+PACKAGES = ("halfbert", "tensorflow", "tf_keras", "ktrain", "transformers", "onnxruntime", "numpy", "pandas", "scikit-learn")
 
 
-def describe(device: str, threads: int | None, precision: str, seed: int) -> dict:
-    """What a record says of the machine and the software: versions, hardware, threads, precision, seed."""
+def describe(device: str, threads: int | None, precision: str, seed: int) -> dict[str, Any]:
+    """The `environment` of a record: command, commit, versions, hardware, threads, precision, seed."""
     return {
         "command": [Path(sys.argv[0]).name, *map(shareable, sys.argv[1:])],
         "commit": commit(),
@@ -27,41 +29,52 @@ def describe(device: str, threads: int | None, precision: str, seed: int) -> dic
 
 
 def shareable(value: str) -> str:
-    """An absolute path without the folders that are nobody else's business: as seen from the project, or its name alone."""
-    path = Path(value)
-    if not path.is_absolute():
+    """An absolute path without its private folders: relative to the project, else its name alone; "--option=PATH" too."""
+    option, equals, last = value.rpartition("=")
+    path = Path(last)
+    if not path.is_absolute() or not path.name:  # "/" is a separator of labels rather than a folder
         return value
-    return path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name
+    return option + equals + (path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else path.name)
 
 
 def versions() -> dict[str, str]:
-    """Version of Python and of each package that a run depends on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    """The versions of Python and of each installed package that results depend on."""
+    installed = {package: version_of(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **{name: version for name, version in installed.items() if version}}
+
+
+def version_of(package: str) -> str | None:
+    """The version of a package, whatever its distribution is called (onnxruntime-gpu has `onnxruntime`); None if absent."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        others = _distributions().get(package)
+        return importlib.metadata.version(others[0]) if others else None
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())  # reads every distribution's list of files
 
 
 def available_cpus() -> int:
-    """Processors that this process may use (its affinity mask, where the system has one)."""
+    """The number of processors that this process may use (its affinity mask, if the system has one)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def hardware() -> dict:
-    """Processor model, the vector extensions that decide matrix speed, processors to be used, memory in bytes, GPUs."""
-    info = _cpu_information()
-    flags = info.get("flags", "").split()
-    described = {
-        "cpu": info.get("model name", platform.processor() or platform.machine()),
+def hardware() -> dict[str, Any]:
+    """Processor model, the vector extensions that decide matrix speed, usable processors, memory in bytes, GPUs."""
+    import psutil
+
+    processor = _processor()
+    flags = {flag.replace("_", "") for flag in processor.get("flags", ())}  # "avx512_vnni" on Linux, elsewhere "avx512vnni"
+    described: dict[str, Any] = {
+        "cpu": processor.get("brand_raw") or platform.processor() or platform.machine(),
         "cpus": available_cpus(),
-        "vector_extensions": [extension for extension in VECTOR_EXTENSIONS if extension in flags],
+        "vector_extensions": [extension for extension in VECTOR_EXTENSIONS if extension.replace("_", "") in flags],
         "system": f"{platform.system()} {platform.machine()}",
+        "memory_bytes": psutil.virtual_memory().total,
     }
-    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
-        described["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if "tensorflow" in sys.modules:
         tf = sys.modules["tensorflow"]
         described["gpus"] = [
@@ -71,16 +84,20 @@ def hardware() -> dict:
     return described
 
 
-def _cpu_information() -> dict[str, str]:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    except OSError:  # not Linux
-        return {}
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+@functools.cache
+def _processor() -> dict[str, Any]:
+    """What py-cpuinfo knows of the processor.
+
+    `get_cpu_info` starts a process and measures the clock rate for a second, which every load of an int8 model would wait
+    for; on Linux the library's reader of /proc/cpuinfo has all we need within milliseconds.
+    """
+    from cpuinfo import cpuinfo
+
+    return cpuinfo._get_cpu_info_from_proc_cpuinfo() or cpuinfo.get_cpu_info()
 
 
 def commit() -> str | None:
-    """The project's git commit, with "+changes" where the working tree differs; None outside a checkout."""
+    """The git commit of the checkout, with "+changes" if the working tree differs; None for an installed package."""
     if not (PROJECT / ".git").exists():
         return None
     try:

@@ -77,6 +77,17 @@ def test_versions_leave_out_what_is_not_installed(monkeypatch):
     assert set(machine.versions()) == {"python", "numpy"}
 
 
+def test_a_package_by_another_name(tmp_path, monkeypatch):
+    """onnxruntime-gpu brings the package onnxruntime; import names stand in for any such pair."""
+    for file, content in {"METADATA": "Name: thing-gpu\nVersion: 1.2\n", "top_level.txt": "thing\n"}.items():
+        (tmp_path / "thing_gpu-1.2.dist-info").mkdir(exist_ok=True)
+        (tmp_path / "thing_gpu-1.2.dist-info" / file).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    machine._distributions.cache_clear()
+    assert machine.version_of("thing") == "1.2" and machine.version_of("nothing") is None
+    machine._distributions.cache_clear()
+
+
 def test_hardware():
     found = machine.hardware()
     json.dumps(found)
@@ -85,8 +96,8 @@ def test_hardware():
     if sys.platform == "linux":
         total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
         assert found["memory_bytes"] == pytest.approx(total, rel=0.01)
-        flags = Path("/proc/cpuinfo").read_text()
-        assert ("avx2" in found["vector_extensions"]) == (" avx2 " in flags)
+        flags = Path("/proc/cpuinfo").read_text().split("\n\n")[0].split()
+        assert found["vector_extensions"] == [name for name in machine.VECTOR_EXTENSIONS if name in flags]
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity is Linux's")
@@ -98,9 +109,40 @@ def test_only_the_processors_that_may_be_used_are_counted():
     assert python(code).stdout == "1 1\n"
 
 
-def test_a_machine_that_is_not_linux(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine, "_cpu_information", dict)
-    assert machine.hardware()["vector_extensions"] == []
+@pytest.mark.parametrize(
+    ("processor", "extensions"),
+    [({}, []), ({"brand_raw": "A Chip", "flags": ["avx2", "avx512vnni"]}, ["avx2", "avx512_vnni"])],  # unknown; Windows' names
+)
+def test_a_machine_that_is_not_linux(processor, extensions, monkeypatch):
+    monkeypatch.setattr(machine, "_processor", lambda: processor)
+    found = machine.hardware()
+    assert found["vector_extensions"] == extensions and found["cpu"] == processor.get("brand_raw", found["cpu"]) != ""
+
+
+def test_an_unknown_machine_is_asked_once_and_help_never_asks(monkeypatch):
+    code = (
+        "from halfbert.system import machine\nassert not {'cpuinfo', 'psutil'} & set(sys.modules)\n"
+        "from cpuinfo import cpuinfo\ncalls = []\ncpuinfo._get_cpu_info_from_proc_cpuinfo = dict\n"
+        "cpuinfo.get_cpu_info = lambda: calls.append(1) or {'brand_raw': 'A Chip'}\n"
+        "print(machine.hardware()['cpu'], machine.hardware()['cpu'], len(calls))"
+    )
+    assert python(code).stdout == "A Chip A Chip 1\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("bert", "bert"),
+        ("here/a.csv", "here/a.csv"),
+        ("/home/me/a.csv", "a.csv"),
+        ("--train=/home/me/a.csv", "--train=a.csv"),
+        ("--label-separator=/", "--label-separator=/"),
+        (f"{machine.PROJECT}/data/a.csv", "data/a.csv"),
+        (f"--train={machine.PROJECT}/data/a.csv", "--train=data/a.csv"),
+    ],
+)
+def test_paths_are_shared_without_their_folders(given, shown):
+    assert machine.shareable(given) == shown
 
 
 def test_describe(monkeypatch):
