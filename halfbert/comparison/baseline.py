@@ -83,8 +83,13 @@ def fit(data: tables.Data, task: str, balanced: bool = False):
     for c in INVERSE_PENALTIES:
         model = classifier(task, c, balanced).fit(train, targets(task, train_truth))
         tried.append(({"c": c, **tasks.validation(task, val_truth, model.predict_proba(val))}, model))
-    tried.sort(key=lambda pair: -pair[0][tasks.CHOSEN_BY[task]])
+    tried.sort(key=lambda pair: _cost(pair[0][tasks.CHOSEN_BY[task]], pair[0]["val_loss"]))
     return make_pipeline(words, tried[0][1]), [scores for scores, _ in tried]
+
+
+def _cost(score: float | None, loss: float) -> float:
+    """What is smallest for the best; a score that cannot be measured leaves it to the loss."""
+    return loss if score is None else -score
 
 
 def fit_and_test(task: str, reading: dict, columns: dict, threshold: str | None, balanced: bool, results: str) -> None:

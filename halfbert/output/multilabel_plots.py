@@ -105,18 +105,21 @@ def f1_against_threshold(
     columns, side = _landscape(len(shown))
     height = math.ceil(len(shown) / columns) * (0.8 * side + 0.3) + 1.2
     chosen, at_half = (scores_per_label(truth > 0, probabilities >= at)["f1"] for at in (thresholds, 0.5))
+    having = truth.any(axis=0)
+    means = [f"{f1.mean():.3f}" if having.any() else "unknown" for f1 in (chosen, at_half)]
     with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
         for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
-            _name(axes, labels[label], side, chosen[label])
-            cuts, f1 = f1_curve(truth[:, label], probabilities[:, label])
-            # Between two probabilities the upper one's answers are given, above the highest none.
-            axes.plot([0, *cuts, 1], [f1[0], *f1, 0], drawstyle="steps-pre", **LINE)
+            _name(axes, labels[label], side, chosen[label] if having[label] else None)
+            if having[label]:
+                cuts, f1 = f1_curve(truth[:, label], probabilities[:, label])
+                # Between two probabilities the upper one's answers are given, above the highest none.
+                axes.plot([0, *cuts, 1], [f1[0], *f1, 0], drawstyle="steps-pre", **LINE)
+                axes.plot(thresholds[label], chosen[label], **DOT)
             axes.axvline(0.5, **DASHED)
-            axes.plot(thresholds[label], chosen[label], **DOT)
         _head(figure, "threshold", "F1")
         title(
             figure,
-            f"F1 against threshold: macro F1 {chosen.mean():.3f} at the chosen thresholds, {at_half.mean():.3f} at 0.5",
+            f"F1 against threshold: macro F1 {means[0]} at the chosen thresholds, {means[1]} at 0.5",
             f"dot and number: F1 at the chosen threshold; dashed: 0.5; {_of_what(*truth.shape)}",
         )
 

@@ -78,6 +78,7 @@ def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
         raise ValueError(f"epoch {best_epoch} is not among the {len(numbers)} epochs to draw")
     names = dict.fromkeys(name for entry in epochs for name in entry)
     metrics = [name for name in names if name.startswith("val_") and name != "val_loss"]
+    metrics = [name for name in metrics if not np.isnan(_values(epochs, name)).all()]
     with picture(path, 9.6, 4.2) as figure:
         losses, scores = figure.subplots(1, 2)
         for name, colour, label in [("train_loss", SKY, "training"), ("val_loss", BLUE, "validation")]:

@@ -85,8 +85,12 @@ def _multiclass_scores(test: dict) -> list[str]:
 def _multilabel_scores(test: dict) -> list[str]:
     lines = [f"{'':34}{'at 0.5':>14}{'at thresholds':>15}{'no label ever':>15}"]
     for key, name in ANSWER_NAMES.items():
-        lines.append(f"{name:34}{test['at_half'][key]:>14.4f}{test['at_thresholds'][key]:>15.4f}{test['no_label'][key]:>15.4f}")
+        lines.append(
+            f"{name:34}{_score(test['at_half'][key]):>14}{_score(test['at_thresholds'][key]):>15}{_score(test['no_label'][key]):>15}"
+        )
     lines.append("")
+    if test["labels_scored"] == 0:
+        lines.append("–: not measurable, as every label stands on all test rows or on none")
     for key, name in RANKING_NAMES.items():
         of_labels = f"  over {test['labels_scored']} labels" if key.startswith("mean") else ""
         lines.append(f"{name:34}{_score(test[key]):>14}{of_labels}")
@@ -153,19 +157,22 @@ def agreement_line(figures: dict[str, Agreement]) -> str:
 def _unlearned(scores: dict) -> str | None:
     """What a model that learned nothing is no better than; None if it learned something."""
     if "no_label" in scores:
-        return None if (scores["mean_roc_auc"] or 0) > 0.5 else "chance (mean ROC AUC 0.5)"
+        area = scores["mean_roc_auc"]
+        return "chance (mean ROC AUC 0.5)" if area is not None and area <= 0.5 else None
     always = scores["commonest_label"]
     return None if scores["macro_f1"] > always["macro_f1"] else f"always answering {always['label']!r}"
 
 
 def distillation_lines(task: str, scores: dict, distillation: Distillation | None) -> list[str]:
     """Of a taught student: how much of its teacher's scores it retains, and what the teacher was worth."""
-    if distillation is None or not distillation.teacher.test:
+    if distillation is None or not distillation.teacher.test or not scores:
         return []
     of_teacher, test = distillation.teacher.test, card_scores(scores)
+    compared = [name for name in statistics.COMPARED[task] if name in test and name in of_teacher]
+    if not compared:  # no test row has a label
+        return []
     retained = ", ".join(
-        f"{COMPARED_NAMES[name]} {of_teacher[name]:.4f}" + _retained(test[name], of_teacher[name])
-        for name in statistics.COMPARED[task]
+        f"{COMPARED_NAMES[name]} {of_teacher[name]:.4f}" + _retained(test[name], of_teacher[name]) for name in compared
     )
     also = f" (also on {distillation.unlabelled.used:,} texts without labels)" if distillation.unlabelled else ""
     lines = [f"the teacher, {distillation.teacher.name}{also}: {retained}"]

@@ -16,10 +16,10 @@ def multiclass(truth: np.ndarray, probabilities: np.ndarray, labels: list[str], 
     Returns:
         `accuracy`, `balanced_accuracy`, `macro_f1`, `micro_f1`, `weighted_f1` (from 0 to 1), `log_loss` (nats per row),
         `expected_calibration_error` (from 0 to 1), `commonest_label` (the baseline's label, `accuracy`,
-        `balanced_accuracy` and `macro_f1`; it has no probabilities, hence no log loss), `per_label` (in label order)
-        and `confusion` (counts; rows are the truth, columns the answer). The names mean what they mean in
-        scikit-learn. F1 is averaged over all `labels`, and is 0 for one that has neither rows nor answers; balanced
-        accuracy is averaged over the labels that have rows.
+        `balanced_accuracy` and `macro_f1`; it has no probabilities, hence no log loss), `per_label` (in label order; the
+        scores of a label without rows are None) and `confusion` (counts; rows are the truth, columns the answer). The
+        names mean what they mean in scikit-learn. F1 is averaged over all `labels`, and is 0 for one that has neither
+        rows nor answers; balanced accuracy is averaged over the labels that have rows.
 
     Raises:
         ValueError: the shapes do not fit together, there are no rows, or an index is out of range.
@@ -123,9 +123,9 @@ def _per_label(truth: np.ndarray, answers: np.ndarray, labels: list[str]) -> lis
     return [
         {
             "label": label,
-            "precision": float(precision),
-            "recall": float(recall),
-            "f1": float(f1),
+            "precision": float(precision) if support else None,
+            "recall": float(recall) if support else None,
+            "f1": float(f1) if support else None,
             "support": int(support),
         }
         for label, precision, recall, f1, support in zip(labels, *columns, strict=True)

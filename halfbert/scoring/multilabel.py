@@ -90,13 +90,15 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
 
     Returns:
         `mean_roc_auc` and `mean_average_precision`, the means over the `labels_scored` labels that have rows with and rows
-        without them (None if there is no such label); `label_ranking_average_precision` (1 for a row with no label or all);
-        `log_loss` (binary cross-entropy, mean over rows and labels, nats); `thresholds`; `per_label` (in label order, `roc_auc`
-        and `average_precision` None where undefined); `confusion` (of each label at its threshold: [[true negatives, false
+        without them (None if there is no such label); `label_ranking_average_precision` (1 for a row with no label or all;
+        None if there are only such rows);
+        `log_loss` (binary cross-entropy, mean over rows and labels, nats); `thresholds`; `per_label` (in label order; the
+        scores of a label without rows are None); `confusion` (of each label at its threshold: [[true negatives, false
         positives], [false negatives, true positives]]); and under `at_half`, `at_thresholds` and `no_label`, which is what
         answering no label at all scores:
 
-        - `micro_f1`, `macro_f1`, `weighted_f1`: as in scikit-learn; 0 for a label with neither rows nor answers.
+        - `micro_f1`, `macro_f1`, `weighted_f1`: as in scikit-learn, which counts a label without rows as 0; None if no row has
+          any label, as F1 can then be nothing but 0.
         - `samples_f1`: the mean of each row's F1; 1 for a row with neither labels nor answers, as in the hamming score, for
           0 (scikit-learn's default) would punish the right answer of all rows without labels. It is scikit-learn's with
           `zero_division=1`.
@@ -114,11 +116,16 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
         raise ValueError(f"{len(labels)} labels and {len(thresholds)} thresholds do not fit {truth.shape[1]} columns")
     true, at_thresholds, at_half = truth > 0, probabilities >= thresholds, probabilities >= 0.5
     areas, precisions = ranking_scores(true, probabilities)
+    ranked = true.any(axis=1) & ~true.all(axis=1)
+    answered = scores_per_label(true, at_thresholds)
+    having = true.any(axis=0)
     return {
         "mean_roc_auc": _mean(areas),
         "mean_average_precision": _mean(precisions),
         "labels_scored": sum(area is not None for area in areas),
-        "label_ranking_average_precision": float(label_ranking_average_precision_score(true, probabilities)),
+        "label_ranking_average_precision": (
+            float(label_ranking_average_precision_score(true, probabilities)) if ranked.any() else None
+        ),
         "log_loss": _cross_entropy(true, probabilities),
         "at_half": _scores_of_answers(true, at_half),
         "at_thresholds": _scores_of_answers(true, at_thresholds),
@@ -128,8 +135,10 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
             {
                 "label": labels,
                 "threshold": thresholds,
-                **scores_per_label(true, at_thresholds),
-                "f1_at_half": scores_per_label(true, at_half)["f1"],
+                "precision": _where(having, answered["precision"]),
+                "recall": _where(having, answered["recall"]),
+                "f1": _where(having, answered["f1"]),
+                "f1_at_half": _where(having, scores_per_label(true, at_half)["f1"]),
                 "support": true.sum(axis=0),
                 "roc_auc": areas,
                 "average_precision": precisions,
@@ -139,7 +148,7 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
     }
 
 
-def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
     """Scores the validation rows after an epoch; cheap enough for every epoch.
 
     The epoch is best chosen by the mean average precision: it needs no threshold, which is chosen only later; every label
@@ -152,8 +161,8 @@ def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]
 
     Returns:
         `val_loss` (binary cross-entropy, mean over rows and labels, nats), `val_mean_average_precision`,
-        `val_mean_roc_auc` (over the labels that have rows with and rows without them; 0 where no label has), `val_micro_f1`
-        (at 0.5). All are NaN where a probability is.
+        `val_mean_roc_auc` (over the labels that have rows with and rows without them; None where no label has),
+        `val_micro_f1` (at 0.5; None where no row has a label). All are NaN where a probability is.
 
     Raises:
         ValueError: the shapes do not fit together, there are no rows, or truth holds more than 0 and 1.
@@ -165,8 +174,8 @@ def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]
     areas, precisions = ranking_scores(truth > 0, probabilities)
     return {
         "val_loss": loss,
-        "val_mean_average_precision": _mean(precisions) or 0.0,
-        "val_mean_roc_auc": _mean(areas) or 0.0,
+        "val_mean_average_precision": _mean(precisions),
+        "val_mean_roc_auc": _mean(areas),
         "val_micro_f1": _scores_of_answers(truth > 0, probabilities >= 0.5)["micro_f1"],
     }
 
@@ -265,7 +274,12 @@ def _cross_entropy(true: np.ndarray, probabilities: np.ndarray) -> float:
     return float(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)).mean())
 
 
-def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float]:
+def _where(defined: np.ndarray, scores: np.ndarray) -> list[float | None]:
+    """The scores, None where they are not defined."""
+    return [float(score) if known else None for known, score in zip(defined, scores, strict=True)]
+
+
+def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float | None]:
     both, either = true & answers, true | answers
     support, given = true.sum(axis=0), answers.sum(axis=0)
     f1 = scores_per_label(true, answers)["f1"]
@@ -278,7 +292,8 @@ def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float
         "hamming_score": share(both.sum(axis=1), either.sum(axis=1), empty=1).mean(),
         "exact_match": (true == answers).all(axis=1).mean(),
     }
-    return {name: float(score) for name, score in scores.items()}
+    unknown = () if true.any() else ("micro_f1", "macro_f1", "weighted_f1")
+    return {name: None if name in unknown else float(score) for name, score in scores.items()}
 
 
 def _confusion(true: np.ndarray, answers: np.ndarray) -> list[list[list[int]]]:

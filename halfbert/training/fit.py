@@ -226,7 +226,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
     validation: encoded validation texts.
     score: from their (rows, labels) logits to a dict with "val_loss" and the scores to be recorded.
     chosen_by: key of the score that decides which epoch is best; the larger is better, the lower val_loss breaks a tie. With
-        None the lowest val_loss decides.
+        None, and where the score is None since it cannot be measured, the lowest val_loss decides.
     stop: set by a signal; training then ends at the next batch.
     keep: called with the epoch's number after each epoch, for --keep-epochs.
     """
@@ -285,6 +285,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
         row = {"epoch": epoch + 1, **means, **scores}
         if not math.isfinite(scores["val_loss"]):
             raise Diverged(f"the validation loss became {scores['val_loss']} after epoch {epoch + 1}")
+        if not self.rows and self.chosen_by and scores[self.chosen_by] is None:
+            console.say(
+                f"{readable(self.chosen_by[4:])} is not measurable on these validation rows: every label stands on all of them "
+                f"or on none; the epoch of the lowest validation loss is kept"
+            )
         self.rows.append(row)
         if self._is_best(row):
             self.best_epoch, self.best_weights, self.best_logits = epoch + 1, self.model.get_weights(), logits
@@ -302,18 +307,23 @@ class BestEpoch(tf.keras.callbacks.Callback):
     def _is_best(self, row: dict) -> bool:
         if self.best_epoch is None:
             return True
-        best = self.rows[self.best_epoch - 1]
-        if self.chosen_by is None:
-            return row["val_loss"] < best["val_loss"]
-        return (row[self.chosen_by], -row["val_loss"]) > (best[self.chosen_by], -best["val_loss"])
+        return self._rank(row) > self._rank(self.rows[self.best_epoch - 1])
+
+    def _rank(self, row: dict) -> tuple[float, float]:
+        score = row[self.chosen_by] if self.chosen_by else None
+        return (0.0 if score is None else score, -row["val_loss"])
 
     def _say(self, row: dict) -> None:
-        scores = ", ".join(f"{readable(key[4:])} {row[key]:.3f}" for key in row if key.startswith("val_"))
+        scores = ", ".join(f"{readable(key[4:])} {_shown(row[key])}" for key in row if key.startswith("val_"))
         mark = "  (best so far)" if row["epoch"] == self.best_epoch else ""
         console.say(
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
             f"{row['seconds']:.0f} s{mark}"
         )
+
+
+def _shown(score: float | None) -> str:
+    return "–" if score is None else f"{score:.3f}"
 
 
 def find_learning_rate(learner, model, device: str, weight_decay: float) -> dict:

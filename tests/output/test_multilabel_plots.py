@@ -125,6 +125,8 @@ def test_a_threshold_that_answers_nothing_has_no_precision(tmp_path, figures):
 def test_no_label_with_rows_of_both_kinds_still_makes_a_picture(value, tmp_path, figures):
     draw_all(np.full((4, 3), value), PROBABILITIES, THRESHOLDS, LABELS, tmp_path)
     assert "mean ROC AUC unknown, mean average precision unknown" in title_of(figures[0])
+    assert ("macro F1 unknown at the chosen thresholds, unknown at 0.5" in title_of(figures[1])) == (value == 0)
+    assert all((axes.get_title(loc="right") == "") == (value == 0) for axes in figures[1].axes)
     assert len(list(tmp_path.iterdir())) == 4
 
 

@@ -172,6 +172,7 @@ def test_a_score_that_no_label_has_is_a_dash(finished_multilabel):
     per_label = [{**test["per_label"][0], "roc_auc": None, "average_precision": None}]
     without = {**test, "mean_roc_auc": None, "mean_average_precision": None, "labels_scored": 0, "per_label": per_label}
     lines = lines_of(report.scores_table(record_with(finished_multilabel, test=without)))
+    assert "–: not measurable, as every label stands on all test rows or on none" in lines
     assert "mean ROC AUC – over 0 labels" in [" ".join(line.split()) for line in lines]
     assert lines[-1].split()[-3:-1] == ["–", "–"]
     assert "mean_roc_auc" not in report.card_scores(without) and "micro_f1" in report.card_scores(without)
@@ -185,7 +186,8 @@ def test_a_multilabel_model_no_better_than_chance_is_said(finished_multilabel):
         return report.closing(run)
 
     assert "warning" not in closing(mean_roc_auc=0.6)
-    for useless in (0.5, 0.4, None):
+    assert "warning" not in closing(mean_roc_auc=None)  # not measurable
+    for useless in (0.5, 0.4):
         assert "warning: no better than chance" in closing(mean_roc_auc=useless)
 
 

@@ -53,7 +53,7 @@ def test_per_label_stands_in_label_order():
     per_label = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)["per_label"]
     assert [entry["label"] for entry in per_label] == LABELS
     assert per_label[1] == {"label": "dog", "precision": 1.0, "recall": 2 / 3, "f1": pytest.approx(0.8), "support": 3}
-    assert per_label[3] == {"label": "owl", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    assert per_label[3] == {"label": "owl", "precision": None, "recall": None, "f1": None, "support": 0}
 
 
 def test_commonest_label_is_the_training_rows_one():

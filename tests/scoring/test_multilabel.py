@@ -95,7 +95,22 @@ def test_per_label_stands_in_label_order():
         "roc_auc": 0.75,
         "average_precision": pytest.approx(5 / 6),
     }
-    assert (fox["precision"], fox["recall"], fox["support"], fox["roc_auc"], fox["average_precision"]) == (0, 0, 0, None, None)
+    unknown = ("precision", "recall", "f1", "f1_at_half", "roc_auc", "average_precision")
+    assert fox == {"label": "fox", "threshold": 0.9, "support": 0, **dict.fromkeys(unknown)}
+
+
+def test_what_cannot_be_measured_is_none():
+    """Without a label in any row F1 could be nothing but 0, and no ranking is right or wrong; whole rows are still right."""
+    scores = metrics.multilabel(np.zeros_like(TRUTH), PROBABILITIES, THRESHOLDS, LABELS)
+    f1 = ("micro_f1", "macro_f1", "weighted_f1")
+    for answers in ("at_half", "at_thresholds", "no_label"):
+        assert [scores[answers][name] for name in f1] == [None] * 3 and scores[answers]["exact_match"] is not None
+    ranking = ("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision")
+    assert [scores[name] for name in ranking] == [None] * 3 and scores["labels_scored"] == 0
+    for label in scores["per_label"]:
+        assert label["precision"] is label["recall"] is label["f1"] is label["f1_at_half"] is None
+    found = metrics.validation(np.zeros_like(TRUTH), PROBABILITIES)
+    assert found.pop("val_loss") > 0 and found == dict.fromkeys(f"val_{name}" for name in (*ranking[:2], "micro_f1"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -172,8 +187,7 @@ def test_no_label_with_rows_of_both_kinds():
     truth = np.array([[0, 1], [0, 1]])
     scores = metrics.multilabel(truth, np.full((2, 2), 0.4), np.array([0.5, 0.5]), ["a", "b"])
     assert (scores["mean_roc_auc"], scores["mean_average_precision"], scores["labels_scored"]) == (None, None, 0)
-    # After an epoch it must compare with other epochs: then the loss decides.
-    assert metrics.validation(truth, np.full((2, 2), 0.4))["val_mean_average_precision"] == 0
+    assert metrics.validation(truth, np.full((2, 2), 0.4))["val_mean_average_precision"] is None
 
 
 def test_validation_agrees_with_multilabel():

@@ -250,6 +250,27 @@ def test_the_threshold_rule_unless_one_is_given(quick):
     assert run.manifest["thresholds"] == chosen_again(run, options.THRESHOLD_RULE)
 
 
+def test_what_cannot_be_measured_is_never_shown_as_a_score_of_nothing(quick, tmp_path):
+    """No validation and no test row has a label: the loss chooses the epoch, and all other figures of it are unknown."""
+    rows = [(f"the old {text}", ()) for text, _ in tagged_rows(60, seed=2)]
+    val, test = (write_tags(tmp_path / f"{name}.csv", part) for name, part in (("val", rows[:30]), ("test", rows[30:])))
+    run = quick("--val", val, "--test", test, "--epochs", "3", "--lr", "0.003", "--threshold", "f1")
+    unknown = dict.fromkeys(("val_mean_average_precision", "val_mean_roc_auc", "val_micro_f1"))
+    losses = [row["val_loss"] for row in run.record["epochs"]]
+    assert [{name: row[name] for name in unknown} for row in run.record["epochs"]] == [unknown] * 3
+    assert run.record["best_epoch"] == 1 + int(np.argmin(losses)) and "lowest validation loss is kept" in run.said
+    assert run.record["test"]["mean_roc_auc"] is run.record["test"]["at_half"]["macro_f1"] is None
+    assert run.record["test"]["per_label"][0]["recall"] is None and run.manifest["thresholds"] == [0.5] * 3
+    assert "warning" not in run.said and run.record["test"]["at_half"]["exact_match"] is not None
+    card = (run.folder / "README.md").read_text()
+    report = (tmp_path / "here/results/multilabel/try/report.txt").read_text()
+    for shown in (run.said, report):
+        for line in shown.splitlines():
+            if "F1" in line or line.startswith(("epoch", "mean", "label-ranking")):
+                assert "0.000" not in line
+    assert "macro F1  " in report and "| exact match |" in card and "ro F1" not in card and "ROC" not in card
+
+
 # Test rows choose nothing, and a run repeats.
 
 
