@@ -8,7 +8,6 @@ says to every token.
 Shapes: B texts, L tokens of the longest of them, T tokens that are no padding, V words, h hidden units.
 """
 
-import json
 import math
 import shutil
 import tempfile
@@ -135,7 +134,7 @@ def write_student(taught_by: checkpoints.Checkpoint, layers: list[int], folder: 
     head = {name: np.ascontiguousarray(weights[part]) for name, part in HEAD.items()}
     save_file({**load_file(folder / "model.safetensors"), **head}, folder / "model.safetensors", metadata={"format": "pt"})
     config = checkpoints.read_config(folder)
-    (folder / "config.json").write_text(json.dumps({**config, "architectures": ["DistilBertForMaskedLM"]}, indent=2) + "\n")
+    storage.write_json({**config, "architectures": ["DistilBertForMaskedLM"]}, folder / "config.json")
     return folder
 
 

@@ -5,8 +5,6 @@ TensorFlow is imported only when the teacher answers.
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ from halfbert.data.equality import normalise
 from halfbert.models import batching, checkpoints
 from halfbert.models import weights as encoder
 from halfbert.predictor import agreement, engines, manifest
-from halfbert.system import machine
+from halfbert.system import machine, storage
 from halfbert.system.console import progress, say
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -244,14 +242,8 @@ def _kept(file: Path) -> dict[str, np.ndarray] | None:
 
 
 def _keep(part: dict[str, np.ndarray], file: Path) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".making-")
-    try:
-        with open(descriptor, "wb") as stream:
-            np.savez(stream, **part)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with storage.atomic_file(file) as stream:
+        np.savez(stream, **part)
 
 
 def _answering(predictor: manifest.Predictor, engine: str, device: str) -> Callable[[list[str]], dict[str, np.ndarray]]:

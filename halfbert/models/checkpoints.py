@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
-from halfbert.system.storage import sha256
+from halfbert.system.storage import sha256, write_json
 
 MODELS = ("bert", "distilbert")
 HUB_NAMES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
@@ -217,7 +217,7 @@ def distilbert_form(bert: Path, target: Path, layers: Sequence[int]) -> None:
         folder.mkdir()
         tensors = {f"distilbert.{name}": np.ascontiguousarray(value) for name, value in form.items()}
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        (folder / "config.json").write_text(json.dumps(_distilbert_config(config, len(layers)), indent=2) + "\n")
+        write_json(_distilbert_config(config, len(layers)), folder / "config.json")
         for name in TOKENIZER_FILES:
             if (bert / name).is_file():
                 shutil.copyfile(bert / name, folder / name)
@@ -269,7 +269,7 @@ def _correct_tokenizer_class(file: Path) -> None:
     if file.is_file():
         config = json.loads(file.read_text())
         config["tokenizer_class"] = "DistilBertTokenizer"
-        file.write_text(json.dumps(config, indent=2) + "\n")
+        write_json(config, file)
 
 
 def bert_weights(folder: Path) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ def reserve_space(model, folder: Path) -> None:
 
 def finish(folder: Path, manifest: Manifest, card: str) -> None:
     """Add card and manifest to a written predictor; the manifest, last of all, names the SHA-256 of every other file."""
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    storage.write_text(card, folder / "README.md")
     files = {
         file.relative_to(folder).as_posix(): storage.sha256(file)
         for file in sorted(folder.rglob("*"))

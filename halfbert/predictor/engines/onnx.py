@@ -102,7 +102,7 @@ def _make(predictor: Predictor, file: Path, made_from: dict, kernel_bits: int | 
     graph = onnx_graph.write(encoder.read(predictor.folder), kernel_bits)
     try:
         with storage.atomic_folder(file.parent) as folder:
-            (folder / GRAPH).write_bytes(graph)
+            storage.write_bytes(graph, folder / GRAPH)
             storage.write_json({**made_from, "sha256": storage.sha256(folder / GRAPH)}, folder / NOTE)
     except OSError as error:
         warnings.warn(f"{file} cannot be kept ({error.strerror}); it is made again each time", stacklevel=2)
