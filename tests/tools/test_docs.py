@@ -1,54 +1,77 @@
-"""The README's made parts are fresh, what it links to is there, and what it shows is what happens."""
+"""The made parts of the documents are fresh, what they link to is there, and what they show is what happens."""
 
 import re
 
+import pytest
 from support import ROOT
 
-from halfbert import options
-from halfbert.system import console
-from tools import docs as readme
+from halfbert.cli import command
+from halfbert.cli.command import VERBS
+from halfbert.options import declared
+from tools import docs
 
-TEXT = readme.README.read_text(encoding="utf-8")
-
-
-def test_made_parts_are_fresh():
-    assert readme.fresh(TEXT) == TEXT, "stale: run `make docs`"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = [*docs.PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "results/README.md"))]
 
 
-def test_every_option_of_the_training_scripts_stands_in_the_table():
-    table = readme.option_table()
-    for kind in (options.MulticlassOptions, options.MultilabelOptions):
-        for option in options.declared(kind):
-            assert f"| `{option.flag}" in table
+def anchors(page: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_an_option_of_one_script_says_whose_it_is():
-    for line in readme.option_table().splitlines():
-        one_only = re.match(r"\| `--(class-weights|balance|threshold|label-\w+|drop-constant-labels)[ `]", line)
-        assert bool(one_only) == bool(re.search(r"\| (multiclass|multilabel): ", line)), line
+@pytest.mark.parametrize("page", docs.PAGES, ids=lambda page: page.name)
+def test_made_parts_are_fresh(page):
+    text = page.read_text(encoding="utf-8")
+    assert docs.fresh(text, page) == text, "stale: run `make docs`"
 
 
-def test_every_option_of_the_other_scripts_stands_in_a_table():
-    tables = readme.option_table() + readme.tool_option_table()
-    for kind in readme.TOOLS.values():
-        for option in options.declared(kind):
-            assert f"| `{readme._usage(option)}` |" in tables
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_between_documents_and_files_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file.read_text(encoding="utf-8")), target
 
 
-def test_files_that_it_names_are_there():
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
-        assert (ROOT / target).is_file(), target
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    for page in docs.PAGES:
+        assert page.parent == ROOT or page.name == "README.md" or f"({page.name})" in index
 
 
-def test_the_mistake_that_it_shows_is_answered_as_it_says(tmp_path, monkeypatch, capfd):
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 200
+
+
+def test_every_option_of_every_command_is_in_a_table():
+    tables = docs.option_tables().split("\n## ")
+    assert len(tables) == len(VERBS) + 1
+    for table, (name, verb) in zip(tables[1:], VERBS.items(), strict=True):
+        assert table.startswith(name)
+        for option in declared(verb.options):
+            assert f"| `{docs.usage(option)}` |" in table
+
+
+def test_a_stale_part_is_reported_and_rewritten(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "docs" / "page.md"
+    page.parent.mkdir()
+    page.write_text("<!-- made: verdict -->\nold\n<!-- end -->\n", encoding="utf-8")
+    monkeypatch.setattr(docs, "PAGES", (page,))
+    monkeypatch.setattr(docs, "PROJECT", tmp_path)
+    assert docs.main([]) == 1 and "docs/page.md is stale" in capsys.readouterr().out
+    assert docs.main(["--write"]) == 0 and docs.main([]) == 0
+    assert "old" not in page.read_text(encoding="utf-8")
+
+
+def test_the_mistake_that_the_readme_shows_is_answered_as_it_says(tmp_path, monkeypatch, capfd):
     from openpyxl import Workbook
-
-    import train_multiclass
 
     workbook = Workbook()
     workbook.active.append(["Reviews", "Sentiment"])
     workbook.save(tmp_path / "reviews.xlsx")
     monkeypatch.chdir(tmp_path)
-    command, answer = re.search(r"\$ python train_multiclass\.py (.*)\n(error: .*)\n", TEXT).groups()
-    assert console.run(train_multiclass.main, command.split()) == 2
+    arguments, answer = re.search(r"\$ python train_multiclass\.py (.*)\n(error: .*)\n", README).groups()
+    assert command.main(["train-multiclass", *arguments.split()], prog="train_multiclass.py") == 2
     assert capfd.readouterr().err.strip() == answer

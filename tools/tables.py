@@ -1,0 +1,296 @@
+"""The tables of README.md and docs/, made from the records in results/published/; links are relative to the checkout."""
+
+import dataclasses
+import json
+import statistics
+
+from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, contestant_key, score_of
+from halfbert.comparison.judging import SPEED_BATCH
+from halfbert.comparison.report import best_speed, span, verdict_line
+from halfbert.data.tables import plural
+from halfbert.output import record as records
+from halfbert.system.machine import PROJECT
+
+PUBLISHED = PROJECT / "results" / "published"
+CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
+# The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
+PAPER, THESIS = "[Sanh et al. 2019](https://arxiv.org/abs/1910.01108)", "Bueno 2022"
+PUBLISHED_PAIRS = (
+    ("GLUE, nine tasks", PAPER, 0.770, 0.795, "mean score", 668 / 410),
+    ("IMDB, 25,000 rows", PAPER, 0.9282, 0.9346, "accuracy", None),
+    ("news headlines, 422,000 rows", THESIS, 0.9636, 0.9642, "accuracy", 124.7 / 63.6),
+    ("toxic comments, all rows", THESIS, 0.9395, 0.9395, "hamming score", 62.4 / 31.6),
+)
+CHIEF_SCORE = {"multiclass": "accuracy", "multilabel": "micro_f1"}  # beside macro F1
+NAMES = {
+    "messages": "messages (embedded)",
+    "news": "news headlines",
+    "banking77": "banking77",
+    "imdb": "IMDB",
+    "toxic": "toxic comments",
+    "goemotions": "GoEmotions",
+}
+
+
+def published(task: str) -> list[tuple[str, records.Record]]:
+    """The committed records of a task's runs, by table and rows, each after its folder's name."""
+    found = [(path.parent.name, records.read(path.parent)) for path in (PUBLISHED / task).glob("*/record.json")]
+    order = list(NAMES)
+    return sorted(found, key=lambda run: (order.index(_table(run[0])), run[1].data.rows.train, run[0]))
+
+
+def _table(name: str) -> str:
+    return name.split("-")[0]
+
+
+def quality_table() -> str:
+    """A line for each committed multiclass record: its scores on the test rows, and what they took."""
+    return _scores("multiclass", {"accuracy": "accuracy", "macro F1": "macro_f1"})
+
+
+def multilabel_table() -> str:
+    """A line for each committed multi-label record: its scores on the test rows, and what they took."""
+    scores = {
+        "mean ROC AUC": "mean_roc_auc",
+        "macro F1 at 0.5": "at_half/macro_f1",
+        "at thresholds": "at_thresholds/macro_f1",
+        "hamming score at 0.5": "at_half/hamming_score",
+        "at the thresholds": "at_thresholds/hamming_score",
+        "no label ever": "no_label/hamming_score",
+    }
+    return _scores("multilabel", scores)
+
+
+def _scores(task: str, scores: dict[str, str]) -> str:
+    lines = [
+        f"| table | rows: train / val / test | model | {' | '.join(scores)} | epoch kept | epochs | fit, minutes | seed |",
+        f"|{'---|' * (len(scores) + 7)}",
+    ]
+    found = published(task)
+    for name, record in found:
+        rows, precision = record.data.rows, record.options["precision"]
+        values = " | ".join(f"{_at(record.test, path):.4f}" for path in scores.values())
+        lines.append(
+            f"| [{NAMES[_table(name)]}](results/published/{task}/{name}/report.txt) "
+            f"| {rows.train:,} / {rows.val:,} / {rows.test:,} "
+            f"| {record.model}{'' if precision == 'float32' else f', {precision}'} | {values} | {record.best_epoch} "
+            f"| {len(record.epochs)} | {record.timing.fit_seconds / 60:.1f} | {record.split.seed} |"
+        )
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for _, record in found])])
+
+
+def _at(scores: dict, path: str) -> float:
+    for key in path.split("/"):
+        scores = scores[key]
+    return scores
+
+
+def speed_table() -> str:
+    """The races: steady rate and job of each contestant, and their ratios to the Hugging Face Trainer in the same run."""
+    lines = [
+        "| race | contestant | steady, rows/s | × Trainer | × ktrain | job | seconds | Trainer's / its |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    races = _races()
+    for name, race in races.items():
+        same = {result["contestant"]: result for result in race["results"]}
+        for result in race["results"]:
+            steady = result["steady_rows_per_second"]
+            ratios = [f"{steady / same[n]['steady_rows_per_second']:.2f}" if n in same else "–" for n in ("trainer", "ktrain")]
+            job = result["job_seconds"]
+            seconds, ahead = ("–", "–") if job is None else (f"{job:.1f}", f"{same['trainer']['job_seconds'] / job:.2f}")
+            lines.append(
+                f"| {name}, maxlen {race['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]} "
+                f"| {ratios[1]} | {race['rows']:,} rows | {seconds} | {ahead} |"
+            )
+    return "\n".join([*lines, "", _hardware([race["environment"] for race in races.values()])])
+
+
+def ceiling_table() -> str:
+    """How near our contestants' steady rate comes to one large matrix product, and where the time of a step goes."""
+    measured = [
+        (name, result) for name, race in _races().items() for result in race["results"] if "share_by_operation" in result
+    ]
+    kinds = list(measured[0][1]["share_by_operation"])
+    lines = [
+        f"| race | contestant | its products, GFLOP/s | one large product, GFLOP/s | share | {' | '.join(kinds)} |",
+        f"|{'---|' * (5 + len(kinds))}",
+    ]
+    for name, result in measured:
+        rate, most = result["products_gflop_per_second"], result["ceiling_gflop_per_second"]
+        shares = " | ".join(f"{result['share_by_operation'][kind]:.0%}" for kind in kinds)
+        lines.append(f"| {name} | {result['name']} | {rate:.0f} | {most:.0f} | {rate / most:.0%} | {shares} |")
+    return "\n".join(lines)
+
+
+def predicting_table() -> str:
+    """The races' predicting part: texts a second and one text's median of each contestant, against those of the peers."""
+    lines = [
+        "| texts | contestant | texts/s | × ktrain | × pipeline | one text, p50 ms | ktrain's / its | pipeline's / its "
+        "| share of ceiling | decides as Keras |",
+        f"|{'---|' * 10}",
+    ]
+    parts = {name: (race["maxlen"], race["predicting"]) for name, race in _races().items() if race.get("predicting")}
+    for name, (maxlen, part) in parts.items():
+        peers = [next(r for r in part["results"] if r["contestant"] == peer) for peer in ("ktrain", "trainer")]
+        for result in part["results"]:
+            rate, p50 = result["predict_rows_per_second"], result["single_p50_ms"]
+            rates = " | ".join(f"{rate / peer['predict_rows_per_second']:.2f}" for peer in peers)
+            singles = " | ".join(f"{peer['single_p50_ms'] / p50:.2f}" for peer in peers)
+            share, equal = (
+                "–" if result[key] is None else f"{result[key]:.{digits}%}"
+                for key, digits in (("share_of_ceiling", 0), ("equal_decisions", 1))
+            )
+            lines.append(
+                f"| {part['texts']:,} {name}, maxlen {maxlen} | {result['name']} | {rate:.0f} "
+                f"| {rates} | {p50:.2f} | {singles} | {share} | {equal} |"
+            )
+    return "\n".join([*lines, "", _hardware([part["environment"] for _, part in parts.values()])])
+
+
+def benchmark_table() -> str:
+    """The published benchmarks: each predictor behind each engine, and the ratios to the first predictor by the same engine."""
+    benchmarks = [json.loads(file.read_text()) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
+    lines = [
+        f"| predictor | engine | one text, p50 ms | texts/s, batches of {CHIEF_BATCH} | first answer, s "
+        "| memory above imports, MB | weights, MB | score | BERT's seconds / its, one text | in batches |",
+        f"|{'---|' * 10}",
+    ]
+    for record in benchmarks:
+        for contestant in record["contestants"]:
+            lines.append(_contestant_line(record, contestant))
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in benchmarks])])
+
+
+def _contestant_line(record: dict, contestant: dict) -> str:
+    def figure(scenario: str, batch: int) -> dict:
+        found = cell_figures(record, scenario)
+        return next(f for f in found if f["batch"] == batch and contestant_key(f) == contestant_key(contestant))
+
+    def ratio(batch: int) -> str:
+        for pair in record["pairs"]:
+            same_engine = pair["a"]["engine"] == pair["b"]["engine"] and pair["comparison"]
+            if same_engine and contestant_key(pair["b"]) == contestant_key(contestant) and pair["case"]["batch"] == batch:
+                found = pair["comparison"]
+                low, high = found["interval"]
+                sure = "" if found["verdict"] != "inconclusive" else ", inconclusive"
+                return f"{found['ratio']:.2f} ({low:.2f}–{high:.2f}{sure})"
+        return "–"
+
+    score = score_of(record, contestant)
+    first_answer, memory = (
+        statistics.median(start[name] for start in contestant["cold"]) for name in ("first_answer_seconds", "peak_above_import")
+    )
+    cells = [
+        contestant["predictor"],
+        contestant["engine"],
+        f"{1000 * figure('single', 1)['seconds_per_call']['p50']:.2f}",
+        f"{figure('offline', CHIEF_BATCH)['texts_per_second']['median']:,.0f}",
+        f"{first_answer:.2f}",
+        f"{memory / 1e6:.0f}",
+        f"{contestant['weight_bytes'] / 1e6:.0f}",
+        "–" if score is None else f"{score[1]:.4f}",
+        ratio(1),
+        ratio(CHIEF_BATCH),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def compare_table() -> str:
+    """The published comparisons: each contestant on each table, and what is left of BERT's score and seconds."""
+    found = {file.parent.name: json.loads(file.read_text()) for file in (PUBLISHED / "compare").glob("*/comparison.json")}
+    lines = [
+        "| table: rows trained / tested | contestant | macro F1 (95 % interval) | accuracy; with many labels micro F1 "
+        f"| of BERT's macro F1 | gain by the teacher (95 % interval) | texts/s, batches of {SPEED_BATCH} | × BERT "
+        "| weights, MB | fit, minutes | epochs | seeds |",
+        f"|{'---|' * 12}",
+    ]
+    for name, record in sorted(found.items(), key=lambda item: list(NAMES).index(item[0])):
+        for contestant in record["contestants"]:
+            where = f"results/published/compare/{name}/verdict.md"
+            lines.append(f"| [{NAMES[name]}]({where}): {_compared_line(record, contestant)}")
+    for data, source, small, large, score, faster in PUBLISHED_PAIRS:
+        cells = [f"{data} ({source})", "DistilBERT, full size", "–", f"{small} of {large} ({score})", f"{small / large:.1%}"]
+        speed = "–" if faster is None else f"{faster:.2f}"
+        lines.append(f"| {' | '.join([*cells, '–', '–', speed, '–', '–', '–', '–'])} |")
+    return "\n".join([*lines, "", _hardware([record["environment"] for record in found.values()])])
+
+
+def summary_table() -> str:
+    """The published comparison on banking77 in four columns."""
+    record = json.loads((PUBLISHED / "compare" / "banking77" / "comparison.json").read_text())
+    lines = ["| model | macro F1 (95 % interval) | texts a second | MB |", "|---|---|---|---|"]
+    for contestant in record["contestants"]:
+        score, speed = contestant["scores"]["macro_f1"], best_speed(contestant)
+        lines.append(
+            f"| {CONTESTANTS[contestant['name']]} | {score['score']:.3f} ({score['low']:.3f}–{score['high']:.3f}) "
+            f"| {speed['texts_per_second']:,.0f} | {speed['weight_bytes'] / 1e6:.0f} |"
+        )
+    return "\n".join([*lines, "", _hardware([record["environment"]])])
+
+
+def verdict() -> str:
+    """The verdict of a published comparison, as it is given."""
+    return f"> {verdict_line(json.loads((PUBLISHED / 'compare' / 'banking77' / 'comparison.json').read_text()))}"
+
+
+def _compared_line(record: dict, contestant: dict) -> str:
+    bert, name = record["contestants"][-1], contestant["name"]
+    chief, second = contestant["scores"]["macro_f1"], contestant["scores"][CHIEF_SCORE[record["task"]]]
+    rates = [best_speed(one)["texts_per_second"] for one in (contestant, bert)]
+    taught = record["teaching"] if name == "student" else None
+    cells = [
+        f"{contestant['rows']:,} / {record['data']['rows']['test']:,}",
+        CONTESTANTS[name],
+        f"{chief['score']:.4f} ({chief['low']:.3f}–{chief['high']:.3f})",
+        f"{second['score']:.4f}",
+        f"{chief['score'] / bert['scores']['macro_f1']['score']:.1%}",
+        span(taught["difference"]) if taught else "–",
+        f"{rates[0]:,.0f}",
+        f"{rates[0] / rates[1]:.2f}",
+        f"{best_speed(contestant)['weight_bytes'] / 1e6:.0f}",
+        f"{statistics.mean(contestant['fit_seconds']) / 60:.1f}",
+        "–" if name == "tfidf" else str(record["options"]["epochs"]),
+        str(len(contestant["fit_seconds"])),
+    ]
+    return " | ".join(cells) + " |"
+
+
+def distill_table() -> str:
+    """The published distillations with texts without labels: teacher, student and control on the same test rows."""
+    lines = [
+        "| table | labelled rows: train / val | texts without labels | seed | epochs | teacher | student | control "
+        "| student less control (95 % interval) | student's fit, minutes |",
+        f"|{'---|' * 10}",
+    ]
+    found = published("distill")
+    for name, record in found:
+        told, rows = record.distillation, record.data.rows
+        worth = told.worth["accuracy"]
+        accuracies = (told.teacher.test["accuracy"], worth["first"], worth["second"])
+        cells = [
+            f"[{NAMES[_table(name)]}](results/published/distill/{name}/report.txt)",
+            f"{rows.train:,} / {rows.val:,}",
+            f"{told.unlabelled.used:,}",
+            str(record.options["seed"]),
+            str(len(record.epochs)),
+            *(f"{accuracy:.4f}" for accuracy in accuracies),
+            span(worth),
+            f"{record.timing.fit_seconds / 60:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for _, record in found])])
+
+
+def _races() -> dict[str, dict]:
+    return json.loads((PUBLISHED / "race.json").read_text())["races"]
+
+
+def _hardware(environments: list[dict]) -> str:
+    """One sentence on the machine, the threads and the versions that all the figures share."""
+    described = {
+        f"{plural(e['threads'], 'thread')} of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
+        f"TensorFlow {e['versions']['tensorflow']}, Python {e['versions']['python']}"
+        for e in environments
+    }
+    return "Measured on " + "; and on ".join(sorted(described)) + "."
