@@ -4,7 +4,9 @@ import dataclasses
 import json
 import statistics
 
-from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, contestant_key, score_of
+from halfbert.benchmark import record as benchmark_record
+from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, score_of
+from halfbert.benchmark.record import Contestant, Figure
 from halfbert.comparison.judging import SPEED_BATCH
 from halfbert.comparison.report import best_speed, span, verdict_line
 from halfbert.data.tables import plural
@@ -150,45 +152,43 @@ def predicting_table() -> str:
 
 def benchmark_table() -> str:
     """The published benchmarks: each predictor behind each engine, and the ratios to the first predictor by the same engine."""
-    benchmarks = [json.loads(file.read_text()) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
+    benchmarks = [benchmark_record.read(file) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
     lines = [
         f"| predictor | engine | one text, p50 ms | texts/s, batches of {CHIEF_BATCH} | first answer, s "
         "| memory above imports, MB | weights, MB | score | BERT's seconds / its, one text | in batches |",
         f"|{'---|' * 10}",
     ]
     for record in benchmarks:
-        for contestant in record["contestants"]:
+        for contestant in record.contestants:
             lines.append(_contestant_line(record, contestant))
-    return "\n".join([*lines, "", _hardware([record["environment"] for record in benchmarks])])
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for record in benchmarks])])
 
 
-def _contestant_line(record: dict, contestant: dict) -> str:
-    def figure(scenario: str, batch: int) -> dict:
+def _contestant_line(record: benchmark_record.Record, contestant: Contestant) -> str:
+    def figure(scenario: str, batch: int) -> Figure:
         found = cell_figures(record, scenario)
-        return next(f for f in found if f["batch"] == batch and contestant_key(f) == contestant_key(contestant))
+        return next(f for f in found if f.batch == batch and f.who == contestant.who)
 
     def ratio(batch: int) -> str:
-        for pair in record["pairs"]:
-            same_engine = pair["a"]["engine"] == pair["b"]["engine"] and pair["comparison"]
-            if same_engine and contestant_key(pair["b"]) == contestant_key(contestant) and pair["case"]["batch"] == batch:
-                found = pair["comparison"]
-                low, high = found["interval"]
-                sure = "" if found["verdict"] != "inconclusive" else ", inconclusive"
-                return f"{found['ratio']:.2f} ({low:.2f}–{high:.2f}{sure})"
+        for pair in record.pairs:
+            found = pair.comparison
+            if found and pair.a.engine == pair.b.engine and pair.b == contestant.who and pair.case.batch == batch:
+                low, high = found.interval
+                sure = "" if found.verdict != "inconclusive" else ", inconclusive"
+                return f"{found.ratio:.2f} ({low:.2f}–{high:.2f}{sure})"
         return "–"
 
     score = score_of(record, contestant)
-    first_answer, memory = (
-        statistics.median(start[name] for start in contestant["cold"]) for name in ("first_answer_seconds", "peak_above_import")
-    )
+    first_answer = statistics.median(start.first_answer_seconds for start in contestant.cold)
+    memory = statistics.median(start.peak_above_import for start in contestant.cold)
     cells = [
-        contestant["predictor"],
-        contestant["engine"],
-        f"{1000 * figure('single', 1)['seconds_per_call']['p50']:.2f}",
-        f"{figure('offline', CHIEF_BATCH)['texts_per_second']['median']:,.0f}",
+        contestant.predictor,
+        contestant.engine,
+        f"{1000 * figure('single', 1).seconds_per_call.p50:.2f}",
+        f"{figure('offline', CHIEF_BATCH).texts_per_second.median:,.0f}",
         f"{first_answer:.2f}",
         f"{memory / 1e6:.0f}",
-        f"{contestant['weight_bytes'] / 1e6:.0f}",
+        f"{contestant.weight_bytes / 1e6:.0f}",
         "–" if score is None else f"{score[1]:.4f}",
         ratio(1),
         ratio(CHIEF_BATCH),

@@ -1,22 +1,20 @@
 """Predictors of BERT-base's and DistilBERT-base's size with random weights: `python -m halfbert.benchmark.base MODEL FOLDER`.
 
-What a network computes takes as long whatever its weights are, so that the full sizes can be timed with no hub at hand. The
+How long a network takes does not depend on its weights, so that the full sizes can be timed without access to the hub. The
 sizes are transformers' defaults for the two configurations, which are those of the published base models; the vocabulary is
 that of the packaged checkpoint, which is bert-base-uncased's.
 """
 
 import contextlib
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from halfbert.models import checkpoints
-from halfbert.system import machine, tensorflow_setup
+from halfbert.system import console, machine, processes, tensorflow_setup
 from halfbert.system.errors import ResourceError
-from halfbert.system.machine import PROJECT
 
 NAMES = {"bert": "bert-base (random weights)", "distilbert": "distilbert-base (random weights)"}
 LABELS = ["first", "second"]
@@ -26,23 +24,19 @@ ROOM_BYTES = 1_500_000_000  # weights of both, and the engines' files made from 
 
 @contextlib.contextmanager
 def folders() -> Iterator[list[Path]]:
-    """The two predictors, in a temporary folder that goes when the block ends. Raises ResourceError where one fails."""
+    """The two predictors, in a temporary folder that is removed when the block ends."""
     with tempfile.TemporaryDirectory(prefix="halfbert-base-") as room:
         if shutil.disk_usage(room).free < ROOM_BYTES:
             raise ResourceError(
-                f"--base writes {ROOM_BYTES / 1e9:.1f} GB to {room} for a while, and there is less room; set TMPDIR"
+                f"--base writes {ROOM_BYTES / 1e9:.1f} GB to {room} for a while, which has less space; set TMPDIR"
             )
         for model, name in NAMES.items():
-            command = [sys.executable, "-m", "halfbert.benchmark.base", model, str(Path(room) / name)]
-            done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-            if done.returncode:
-                said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
-                raise ResourceError(f"--base: {name} could not be made: {said[-1]}")
+            processes.run(["-m", "halfbert.benchmark.base", model, str(Path(room) / name)], f"--base: {name}")
         yield [Path(room) / name for name in NAMES.values()]
 
 
 def make(model: str, folder: Path, **sizes: int) -> None:
-    """Write a predictor of random weights into a new folder; `sizes` stand in for the base configuration's."""
+    """Write a predictor of random weights into a new folder; `sizes` replace those of the base configuration."""
     tensorflow_setup.prepare(device="cpu")
     import transformers
 
@@ -51,7 +45,7 @@ def make(model: str, folder: Path, **sizes: int) -> None:
     from halfbert.predictor.manifest import CheckpointUsed, Manifest
 
     tokenizer = checkpoints.mini("bert").folder
-    transformer = Transformer(tokenizer, maxlen=MAXLEN, class_names=LABELS)
+    transformer = Transformer(str(tokenizer), maxlen=MAXLEN, class_names=LABELS)
     kind = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}[model]
     config = kind(**sizes, id2label=dict(enumerate(LABELS)), problem_type="single_label_classification")
     transformer.config, transformer.name, transformer.use_token_type_ids = config, model, model == "bert"
@@ -72,4 +66,4 @@ def make(model: str, folder: Path, **sizes: int) -> None:
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], Path(sys.argv[2]))
+    sys.exit(console.run(lambda arguments, _stop: make(arguments[0], Path(arguments[1])), sys.argv[1:]))

@@ -1,53 +1,112 @@
 """What a benchmark times: texts, predictors, contestants and cases, before anything is measured."""
 
-import dataclasses
 import itertools
+import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import formats, tables
-from halfbert.models import weights as encoder
+from halfbert.models import weights
+from halfbert.options import BenchmarkOptions
 from halfbert.predictor import manifest
 from halfbert.system import machine, storage
 from halfbert.system.console import say
 from halfbert.system.errors import InputError
 
 FIXED_TOKENS, FIXED_TEXTS = 128, 128
+START_SECONDS = 5  # of a process and its warm-up, on average; for the estimate only
 
 
-def read_texts(options) -> dict:
+@dataclass
+class Texts:
+    """The texts to answer: those drawn, by lengths ("natural" or "fixed"); their true labels, if known; all of the table."""
+
+    used: TextsUsed
+    by_lengths: dict[str, list[str]]
+    labels: Sequence[str | tuple[str, ...]] | None
+    whole_table: list[str]
+
+
+@dataclass
+class Subject:
+    """A predictor folder, what the record says of it, and the tokens of each text by lengths, once a worker counted them."""
+
+    folder: Path
+    described: Predictor
+    token_lengths: dict[str, list[int]] = field(default_factory=dict)
+
+
+@dataclass
+class Plan:
+    """Everything that a benchmark is to measure; the contestants collect what was measured of them."""
+
+    options: BenchmarkOptions
+    texts: Texts
+    subjects: list[Subject]
+
+    def __post_init__(self) -> None:
+        names = [subject.described.name for subject in self.subjects]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"two predictors are called {name!r}; rename one of the folders")
+        self.contestants = contestants(self.options, names)
+        self.cases = cases(self.options, self.texts)
+
+    @property
+    def running(self) -> list[Contestant]:
+        """The contestants that can be measured."""
+        return [contestant for contestant in self.contestants if not contestant.not_run]
+
+    def subject(self, contestant: Contestant) -> Subject:
+        """The predictor of a contestant."""
+        return next(subject for subject in self.subjects if subject.described.name == contestant.predictor)
+
+    def line(self, pairs: int) -> str:
+        """What will be timed, and about how long that takes."""
+        options = self.options
+        timed = sum(case.scenario != "paper" for case in self.cases) * options.seconds
+        each = len(self.contestants) * (START_SECONDS + timed) + pairs * (START_SECONDS + options.seconds)
+        return (
+            f"{len(self.contestants)} contestants, {options.repeats} repeats of {options.seconds:g} s for each of "
+            f"{len(self.cases)} cases, and {pairs} pairs: about {max(1, options.repeats * each / 60):,.0f} minutes, or more"
+        )
+
+
+def read_texts(options: BenchmarkOptions) -> Texts:
     """The texts to answer, drawn at random (always the same), and their true labels where a column holds them.
 
     Raises InputError as every reading of a table does.
     """
-    columns = [options.text_column, *([options.label_column] if options.label_column else [])]
-    table = formats.read_table(options.texts, columns, role="test", sheet=options.sheet, encoding=options.encoding)
+    column = options.label_column
+    table = formats.read_table(
+        options.texts,
+        [options.text_column, *([column] if column else [])],
+        role="test",
+        sheet=options.sheet,
+        encoding=options.encoding,
+    )
 
     def labels(table: formats.Table) -> list[str | None]:
-        values = table.columns.get(options.label_column, [])
-        cells = [formats.cell_text(v, tables.place(table, i, options.label_column)) for i, v in enumerate(values)]
-        return cells or [None] * len(table.numbers)
+        if column is None:
+            return [None] * len(table.numbers)
+        return [formats.cell_text(v, tables.place(table, i, column)) for i, v in enumerate(table.columns[column])]
 
     notes = list(table.notes)
-    rows = tables.complete_rows(
-        {"test": table}, options.text_column, options.label_column, labels, options.drop_missing, {}, notes
-    )["test"]
+    rows = tables.complete_rows({"test": table}, options.text_column, column, labels, options.drop_missing, {}, notes)["test"]
     for note in notes:
         say(f"  {note}")
     drawn = rows.take(random.Random(0).sample(range(len(rows)), min(options.rows, len(rows))))
-    return {
-        "name": machine.shareable(options.texts),
-        "sha256": table.sha256,
-        "rows": len(rows),
-        "used": len(drawn),
-        "all": rows.texts,
-        "natural": drawn.texts,
-        "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS)),
-        "labels": drawn.labels if options.label_column else None,
-    }
+    return Texts(
+        used=TextsUsed(name=machine.shareable(options.texts), sha256=table.sha256, rows=len(rows), used=len(drawn)),
+        by_lengths={"natural": drawn.texts, "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS))},
+        labels=drawn.labels if column else None,
+        whole_table=rows.texts,
+    )
 
 
 def _joined(texts: Sequence[str], wanted: int) -> list[str]:
@@ -57,99 +116,87 @@ def _joined(texts: Sequence[str], wanted: int) -> list[str]:
     for _ in range(wanted):
         words: list[str] = []
         while len(words) < FIXED_TOKENS:
-            words += next(endless).split()
+            words += next(endless).split() or ["."]
         joined.append(" ".join(words))
     return joined
 
 
-def describe(folder: Path, random_weights: bool = False) -> dict:
-    """What the record says of a predictor folder. Raises ArtefactError or InputError where it is none."""
-    found, read = manifest.check(folder), encoder.read(folder)
-    return {
-        "name": folder.resolve().name,
-        "folder": folder,
-        "model": read.kind,
-        "task": found.manifest.task,
-        "labels": found.manifest.labels,
-        "maxlen": found.manifest.maxlen,
-        "positions": found.config["max_position_embeddings"],
-        "weights_sha256": found.weights_sha256,
-        "agreement": {engine: dataclasses.asdict(figures) for engine, figures in found.manifest.agreement.items()},
-        "parameters": sum(weights.size for weights in read.weights.values()),
-        "folder_bytes": storage.folder_bytes(folder) - storage.folder_bytes(folder / "engines"),  # as it was saved
-        "sizes": {
-            "hidden": read.weights["words"].shape[1],
-            "feed_forward": read.weights["layers.0.intermediate.kernel"].shape[1],
-            "layers": read.layers,
-            "labels": len(found.manifest.labels),
-        },
-        "score": None if random_weights else _score(found.manifest),
-        "random_weights": random_weights,
-    }
+def describe(folder: Path, random_weights: bool = False) -> Subject:
+    """A predictor folder to time. Raises ArtefactError or InputError where it is none."""
+    checked, read = manifest.check(folder), weights.read(folder)
+    stated = checked.manifest
+    described = Predictor(
+        name=folder.resolve().name,
+        model=read.kind,
+        task=stated.task,
+        labels=stated.labels,
+        maxlen=stated.maxlen,
+        positions=checked.config["max_position_embeddings"],
+        weights_sha256=checked.weights_sha256,
+        agreement=dict(stated.agreement),
+        parameters=sum(array.size for array in read.weights.values()),
+        folder_bytes=storage.folder_bytes(folder) - storage.folder_bytes(folder / "engines"),  # as it was saved
+        sizes=Sizes(
+            hidden=read.weights["words"].shape[1],
+            feed_forward=read.weights["layers.0.intermediate.kernel"].shape[1],
+            layers=read.layers,
+            labels=len(stated.labels),
+        ),
+        score=None if random_weights else _score(stated),
+        random_weights=random_weights,
+    )
+    return Subject(folder, described)
 
 
-def _score(found: manifest.Manifest) -> dict | None:
+def _score(stated: manifest.Manifest) -> Score | None:
     """The score that is quoted for the task, as the training run measured it on its test rows."""
-    name = "accuracy" if found.task == "multiclass" else "micro_f1"
-    value = (found.test or {}).get(name)
-    return None if value is None else {"name": name.replace("_f1", " F1"), "value": value}
+    name = "accuracy" if stated.task == "multiclass" else "micro_f1"
+    value = (stated.test or {}).get(name)
+    return None if value is None or not math.isfinite(value) else Score(name=name.replace("_f1", " F1"), value=value)
 
 
-def check_names(predictors: list[dict]) -> None:
-    """Raise InputError where two predictors would go by one name in the tables."""
-    names = [predictor["name"] for predictor in predictors]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"two predictors are called {name!r}; rename one of the folders")
-
-
-def contestants(options, predictors: list[dict]) -> list[dict]:
-    """Every predictor with every engine in every setting, as the record lists them; nothing is measured yet.
+def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Contestant]:
+    """Every predictor with every engine in every setting, each once; nothing is measured yet.
 
     A device does its work with all processors at hand, so it has one setting.
     """
-    found = []
-    for predictor, device, engine in itertools.product(predictors, options.devices, options.engines):
-        for threads in options.threads if device == "cpu" else options.threads[-1:]:
-            found.append(
-                {
-                    "predictor": predictor["name"],
-                    "engine": engine,
-                    "device": device,
-                    "threads": threads,
-                    "setting": f"cpu, {threads} {'thread' if threads == 1 else 'threads'}" if device == "cpu" else device,
-                    "not_run": None,
-                    "model_alone": None,
-                    "weight_bytes": None,
-                    "accuracy": None,
-                    "equal_answers": None,
-                    "cold": [],
-                    "cases": [],
-                }
-            )
-    return found
+    return [
+        Contestant(
+            predictor=predictor,
+            engine=engine,
+            device=device,
+            threads=threads,
+            setting=f"cpu, {threads} {'thread' if threads == 1 else 'threads'}" if device == "cpu" else device,
+        )
+        for predictor, device, engine in itertools.product(*map(dict.fromkeys, (predictors, options.devices, options.engines)))
+        for threads in dict.fromkeys(options.threads if device == "cpu" else options.threads[-1:])
+    ]
 
 
-def cases(options, texts: dict) -> list[dict]:
-    """What is timed of each contestant: scenario, lengths, part, texts a call, texts a pass."""
-    batches = options.batches
+def cases(options: BenchmarkOptions, texts: Texts) -> list[Case]:
+    """What is timed of each contestant."""
     found = []
     for lengths, part in itertools.product(options.lengths, ("end to end", "model")):
-        many = len(texts[lengths])
+        many = len(texts.by_lengths[lengths])
         if "single" in options.scenarios:
-            found.append({"scenario": "single", "lengths": lengths, "part": part, "batch": 1, "texts": many})
+            found.append(Case(scenario="single", lengths=lengths, part=part, batch=1, texts=many))
         if "offline" in options.scenarios:
-            whole = -(-many // max(batches)) * max(batches)  # so that every batch is full
-            found += [{"scenario": "offline", "lengths": lengths, "part": part, "batch": b, "texts": whole} for b in batches]
+            whole = full_batches(many, max(options.batches))  # the same texts for each batch size
+            found += [Case(scenario="offline", lengths=lengths, part=part, batch=b, texts=whole) for b in options.batches]
     if "paper" in options.scenarios:
-        one = {"lengths": "natural", "part": "end to end", "batch": 1, "texts": len(texts["natural"])}
-        found.append({"scenario": "paper", **one})
+        many = len(texts.by_lengths["natural"])
+        found.append(Case(scenario="paper", lengths="natural", part="end to end", batch=1, texts=many))
     return found
 
 
-def gflop(sizes: dict, lengths: Sequence[int]) -> float:
+def full_batches(texts: int, batch: int) -> int:
+    """The least number of texts, these or more, that fills every batch."""
+    return -(-texts // batch) * batch
+
+
+def gflop(sizes: Sizes, lengths: Sequence[int]) -> float:
     """10⁹ operations of the encoder's matrix products, and the classifier's, for texts of so many tokens each."""
-    h, f = sizes["hidden"], sizes["feed_forward"]
+    h, f = sizes.hidden, sizes.feed_forward
     tokens = np.asarray(lengths, dtype=float)
     layer = tokens * (4 * h * h + 2 * h * f) + 2 * tokens**2 * h
-    return float(2 * np.sum(sizes["layers"] * layer + h * h + h * sizes["labels"]) / 1e9)
+    return float(2 * np.sum(sizes.layers * layer + h * h + h * sizes.labels) / 1e9)

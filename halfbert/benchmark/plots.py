@@ -1,15 +1,19 @@
-"""Pictures of a benchmark, drawn from its record in the manner of plots.py."""
+"""Plots of a benchmark, drawn from its record in the style of `halfbert.output.plots`."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbert.benchmark import figures as benchmark_figures
+from halfbert.benchmark.figures import Point, cell_figures, plane_points, samples
+from halfbert.benchmark.record import Figure, Record, Who
 from halfbert.output import plots
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure as Canvas
 
 ENGINE_COLOURS = (plots.BLUE, plots.VERMILLION, plots.GREEN, plots.PURPLE, plots.SKY, plots.GREY)
 PREDICTOR_MARKERS = "osD^vP*X"
@@ -17,28 +21,27 @@ WHISKERS = (5, 95)  # percentiles
 LEAST_AREA, MOST_AREA = 40.0, 400.0  # of a point, in square points
 
 
-def draw(record: dict, folder: Path) -> list[str]:
+def draw(record: Record, folder: Path) -> list[str]:
     """Draw whatever the record has the samples for, and return the names of the files."""
-    offline = benchmark_figures.cell_figures(record, "offline")
-    several = len({figure["batch"] for figure in offline}) > 1  # one batch is no curve, and in the plane already
-    figures = {
-        "latency.png": (latencies, benchmark_figures.cell_figures(record, "single")),
-        "throughput.png": (throughput, offline if several else []),
-        "speed_size_accuracy.png": (plane, benchmark_figures.plane_points(record)),
+    single, offline, points = cell_figures(record, "single"), cell_figures(record, "offline"), plane_points(record)
+    several = len({figure.batch for figure in offline}) > 1  # one batch is no curve, and in the plane already
+    plots_of: dict[str, Callable[[Path], None] | None] = {
+        "latency.png": partial(latencies, record, single) if single else None,
+        "throughput.png": partial(throughput, record, offline) if several else None,
+        "speed_size_accuracy.png": partial(plane, record, points) if points else None,
     }
-    drawn = [name for name, (_, points) in figures.items() if points]
-    for name in drawn:
-        function, points = figures[name]
-        function(record, points, folder / name)
-    return drawn
+    drawn = {name: draw_into for name, draw_into in plots_of.items() if draw_into}
+    for name, draw_into in drawn.items():
+        draw_into(folder / name)
+    return list(drawn)
 
 
-def latencies(record: dict, figures: list[dict], path: Path) -> None:
+def latencies(record: Record, figures: list[Figure], path: Path) -> None:
     """Draws how long one text takes: box from the quarter to the three quarters, median, whiskers, and all samples' ends.
 
     Args:
         record: the benchmark's record.
-        figures: of `benchmark_figures.cell_figures`, the ones for one text at a time.
+        figures: of `cell_figures`, the ones for one text at a time.
         path: the PNG to write.
 
     Raises:
@@ -46,10 +49,10 @@ def latencies(record: dict, figures: list[dict], path: Path) -> None:
     """
     settings = _settings(figures)
     names = list(dict.fromkeys(_name(figure) for figure in figures))
-    with plots.picture(path, 9.6, 1.4 + 0.34 * len(names) * len(settings)) as figure_:
-        for axes, setting in zip(_rows(figure_, len(settings)), settings, strict=True):
-            here = {_name(figure): figure for figure in figures if figure["setting"] == setting}
-            boxes = [_box(benchmark_figures.samples(record, figure)) for figure in here.values()]
+    with plots.picture(path, 9.6, 1.4 + 0.34 * len(names) * len(settings)) as canvas:
+        for axes, setting in zip(_rows(canvas, len(settings)), settings, strict=True):
+            here = {_name(figure): figure for figure in figures if figure.setting == setting}
+            boxes = [_box(samples(record, figure)) for figure in here.values()]
             places = [len(names) - names.index(name) for name in here]
             artists = axes.bxp(boxes, places, orientation="horizontal", patch_artist=True, widths=0.6, showfliers=True)
             for box, figure in zip(artists["boxes"], here.values(), strict=True):
@@ -64,7 +67,7 @@ def latencies(record: dict, figures: list[dict], path: Path) -> None:
             axes.grid(axis="y", visible=False)
         low, high = WHISKERS
         plots.title(
-            figure_,
+            canvas,
             "One text at a time, natural lengths",
             f"box: middle half; whiskers: {low}th to {high}th percentile; ticks: shortest and longest",
         )
@@ -77,28 +80,28 @@ def _box(seconds: np.ndarray) -> dict:
     return {"q1": first, "med": median, "q3": third, "whislo": low, "whishi": high, "fliers": ends}
 
 
-def throughput(record: dict, figures: list[dict], path: Path) -> None:
+def throughput(record: Record, figures: list[Figure], path: Path) -> None:
     """Draws texts a second by batch: the median of the repeats, with the slowest and the fastest.
 
     Args:
         record: the benchmark's record.
-        figures: of `benchmark_figures.cell_figures`, the ones of batches.
+        figures: of `cell_figures`, the ones of batches.
         path: the PNG to write.
 
     Raises:
         ResourceError: the picture cannot be written.
     """
     settings = _settings(figures)
-    batches = sorted({figure["batch"] for figure in figures})
-    with plots.picture(path, 1.6 + 4.4 * len(settings), 4.8) as figure_:
-        panels = figure_.subplots(1, len(settings), sharey=True, squeeze=False)[0]
+    batches = sorted({figure.batch for figure in figures})
+    with plots.picture(path, 1.6 + 4.4 * len(settings), 4.8) as canvas:
+        panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
         for axes, setting in zip(panels, settings, strict=True):
-            for name in dict.fromkeys(_name(figure) for figure in figures if figure["setting"] == setting):
-                line = [figure for figure in figures if (_name(figure), figure["setting"]) == (name, setting)]
-                medians = np.array([figure["texts_per_second"]["median"] for figure in line])
-                ends = np.array([[figure["texts_per_second"][end] for figure in line] for end in ("min", "max")])
+            for name in dict.fromkeys(_name(figure) for figure in figures if figure.setting == setting):
+                line = [figure for figure in figures if (_name(figure), figure.setting) == (name, setting)]
+                medians = np.array([figure.texts_per_second.median for figure in line])
+                ends = np.array([[getattr(figure.texts_per_second, end) for figure in line] for end in ("min", "max")])
                 axes.errorbar(
-                    [figure["batch"] for figure in line],
+                    [figure.batch for figure in line],
                     medians,
                     np.abs(ends - medians),
                     label=name,
@@ -114,68 +117,69 @@ def throughput(record: dict, figures: list[dict], path: Path) -> None:
             axes.set(title=setting, xlabel="texts a call")
         panels[0].set_ylabel("texts a second (log scale)")
         _legend_beside(panels[-1])
-        plots.title(figure_, "Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
+        plots.title(canvas, "Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
 
 
-def plane(record: dict, points: list[dict], path: Path) -> None:
+def plane(record: Record, points: list[Point], path: Path) -> None:
     """Draws every predictor with every engine by its speed, its score and the bytes of its weights.
 
     Where no predictor has a score (`--base`), the number of parameters takes its place.
 
     Args:
         record: the benchmark's record.
-        points: what `benchmark_figures.plane_points` gives.
+        points: what `plane_points` gives.
         path: the PNG to write.
 
     Raises:
         ResourceError: the picture cannot be written.
     """
     settings = _settings(points)
-    heaviest = max(point["weight_bytes"] for point in points)
-    with plots.picture(path, 2.6 + 4.4 * len(settings), 4.8) as figure_:
-        panels = figure_.subplots(1, len(settings), sharey=True, squeeze=False)[0]
+    heaviest = max(point.weight_bytes for point in points)
+    with plots.picture(path, 2.6 + 4.4 * len(settings), 4.8) as canvas:
+        panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
         for axes, setting in zip(panels, settings, strict=True):
             for point in points:
-                if point["setting"] == setting:
-                    area = LEAST_AREA + (MOST_AREA - LEAST_AREA) * point["weight_bytes"] / heaviest
+                if point.setting == setting:
+                    area = LEAST_AREA + (MOST_AREA - LEAST_AREA) * point.weight_bytes / heaviest
                     axes.scatter(
-                        point["texts_per_second"],
-                        point["height"],
+                        point.texts_per_second,
+                        point.height,
                         area,
                         color=_colour(record, point),
                         marker=_marker(record, point),
                         edgecolors="white",
-                        label=f"{_name(point)}, {point['weight_bytes'] / 1e6:.1f} MB",
+                        label=f"{_name(point)}, {point.weight_bytes / 1e6:.1f} MB",
                     )
             _log(axes, "x")
             axes.margins(0.15)
-            axes.set(title=setting, xlabel=f"texts a second, batches of {points[0]['batch']} (log scale)")
-        panels[0].set_ylabel(points[0]["height_name"])
+            axes.set(title=setting, xlabel=f"texts a second, batches of {points[0].batch} (log scale)")
+        panels[0].set_ylabel(points[0].height_name)
         _legend_beside(panels[-1])
-        better = "Speed, size and score: up and right is better" if points[0]["scored"] else "Speed and size: right is faster"
-        plots.title(figure_, better, "area: bytes of the weights as the engine holds them")
+        better = "Speed, size and score: up and right is better" if points[0].scored else "Speed and size: right is faster"
+        plots.title(canvas, better, "area: bytes of the weights as the engine holds them")
 
 
-def _settings(figures: list[dict]) -> list[str]:
-    return list(dict.fromkeys(figure["setting"] for figure in figures))
+def _settings(figures: Sequence[Who]) -> list[str]:
+    return list(dict.fromkeys(figure.setting for figure in figures))
 
 
-def _rows(figure, number: int) -> "list[Axes]":
-    return list(figure.subplots(number, 1, sharex=True, squeeze=False)[:, 0])
+def _rows(canvas: "Canvas", number: int) -> "list[Axes]":
+    return list(canvas.subplots(number, 1, sharex=True, squeeze=False)[:, 0])
 
 
-def _name(figure: dict) -> str:
-    return f"{plots.shortened(figure['predictor'], 30)}, {figure['engine']}"
+def _name(figure: Who) -> str:
+    name = f"{plots.shortened(figure.predictor, 30)}, {figure.engine}"
+    return f" {name}" if name.startswith("_") else name  # matplotlib leaves such a label out of the legend
 
 
-def _colour(record: dict, figure: dict) -> str:
-    engines = list(dict.fromkeys(contestant["engine"] for contestant in record["contestants"]))
-    return ENGINE_COLOURS[engines.index(figure["engine"]) % len(ENGINE_COLOURS)]
+def _colour(record: Record, figure: Who) -> str:
+    engines = list(dict.fromkeys(contestant.engine for contestant in record.contestants))
+    return ENGINE_COLOURS[engines.index(figure.engine) % len(ENGINE_COLOURS)]
 
 
-def _marker(record: dict, figure: dict) -> str:
-    names = [predictor["name"] for predictor in record["predictors"]]
-    return PREDICTOR_MARKERS[names.index(figure["predictor"]) % len(PREDICTOR_MARKERS)]
+def _marker(record: Record, figure: Who) -> str:
+    names = [predictor.name for predictor in record.predictors]
+    return PREDICTOR_MARKERS[names.index(figure.predictor) % len(PREDICTOR_MARKERS)]
 
 
 def _log(axes: "Axes", which: str) -> None:

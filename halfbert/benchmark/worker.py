@@ -2,16 +2,15 @@
 
 Each line on standard input is a command in JSON, each line on standard output its reply. The first says what to do: load a
 predictor behind an engine (the reply ends its cold start), {"ceiling_products": n, "threads": m} or {"prove": ...}. After
-loading, as often as asked:
+loading, as often as requested, with the fields of a `record.Work` as "work":
 
 - {"do": "texts", "natural": [...], "fixed": [...], "fixed_tokens": n}: what will be timed; replies each text's tokens.
 - {"do": "answers"}: the answers to the natural texts.
-- {"do": "warm", "case": ...}: a call of every shape of the case; replies its seconds.
-- {"do": "block", "case": ..., "seconds": ...}: a block of `timing.measure`; replies its samples.
+- {"do": "warm", "work": ...}: a call of every shape of the work; replies its seconds.
+- {"do": "block", "work": ..., "seconds": ...}: a block of `statistics.measure`; replies its samples.
 - {"do": "memory"}: the greatest memory so far.
 
-A case is {"lengths": "natural" or "fixed", "part": "end to end" or "model", "batch": texts a call, "texts": how many a pass,
-the given ones over and over}. A failure is the reply {"error": line, "exit_code": number}.
+A failure is the reply {"error": line, "exit_code": number}.
 """
 
 import contextlib
@@ -20,16 +19,21 @@ import importlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 
-from halfbert.benchmark import statistics as timing
+from halfbert.benchmark.record import Work
+from halfbert.benchmark.statistics import measure
 from halfbert.models.batching import batches_in_order_of_length
+from halfbert.predictor.classifier import Classifier
 from halfbert.system.errors import HalfbertError
 
 CEILING_SIZE = 2048  # rows and columns of the large product
@@ -40,7 +44,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print must not come between the replies
 
-    def reply(value: dict) -> None:
+    def reply(value: dict[str, Any]) -> None:
         print(json.dumps(value), file=replies, flush=True)
 
     try:
@@ -61,12 +65,12 @@ def main() -> None:
 def ceiling(products: int, threads: int) -> float:
     """10⁹ operations a second in one large float32 product: the best of numpy's and, where there is one, ONNX Runtime's.
 
-    numpy's library was given its threads when the process started. On some processors the one, on some the other is twice as
-    fast, and a ceiling below what an engine reaches would be none.
+    numpy's library got its threads when the process started. Which of the two is faster, often twice as fast, depends on the
+    processor, and a ceiling below what an engine reaches would be none.
     """
-    generator = np.random.default_rng(0)
-    a, b = (generator.standard_normal((CEILING_SIZE, CEILING_SIZE), np.float32) for _ in range(2))
-    ways = [lambda _: a @ b]
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal((CEILING_SIZE, CEILING_SIZE), np.float32) for _ in range(2))
+    ways: list[Callable] = [lambda _: a @ b]
     with contextlib.suppress(ImportError):
         from halfbert.models.onnx_graph import single_product
         from halfbert.predictor.engines.onnx import open_session
@@ -75,42 +79,51 @@ def ceiling(products: int, threads: int) -> float:
         ways.append(lambda _: session.run(None, {"x": a}))
     for way in ways:
         way(None)  # starts the threads
-    fastest = min(min(timing.measure(way, range(products), seconds=0.0)) for way in ways)
+    fastest = min(min(measure(way, range(products), seconds=0.0)) for way in ways)
     return 2 * CEILING_SIZE**3 / fastest / 1e9
 
 
-def resident(field: str = "VmRSS") -> int | None:
-    """Bytes of memory that this process holds (VmRSS) or held at most (VmHWM); None where the system is not Linux."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
-                return 1024 * int(line.split()[1])
-    return None
+def resident() -> int:
+    """Bytes of memory that this process holds."""
+    return psutil.Process().memory_info().rss
+
+
+def peak_resident() -> int:
+    """Bytes of memory that this process held at most."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return memory.peak_wset
+    with contextlib.suppress(OSError):  # Linux, where getrusage counts what the parent held before the process began
+        if peak := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+            return 1024 * int(peak[1])
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def gpu_peak(device: str) -> int | None:
-    """Bytes of GPU memory that this process held at most, by the account of the library that runs it; None without a GPU."""
+    """Bytes of GPU memory that this process held at most, according to the library that runs it; None without a GPU."""
     if device != "gpu":
         return None
     if "tensorflow" in sys.modules:
         return sys.modules["tensorflow"].config.experimental.get_memory_info("GPU:0")["peak"]
     if "torch" in sys.modules:
         return sys.modules["torch"].cuda.max_memory_allocated()
-    # ONNX Runtime keeps what it once took, so what the driver says at the end is the peak.
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
+    # ONNX Runtime keeps what it once took, so what the driver reports at the end is the peak.
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):  # a line may hold [N/A]
         query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
         lines = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
-        used = dict(map(int, line.split(",")) for line in lines)
+        used = {int(process): int(mebibytes) for process, mebibytes in (line.split(",") for line in lines)}
         return 2**20 * used[os.getpid()] if os.getpid() in used else None
     return None
 
 
-def prove(folder: str, texts: list[str], texts_name: str, engine_names: list[str]) -> dict[str, dict]:
-    """`agreement.prove`, in a process that TensorFlow may fill."""
+def prove(folder: str, texts: list[str], texts_name: str, engine_names: list[str]) -> dict[str, Any]:
+    """`agreement.prove`, in a process of its own, as TensorFlow takes much memory."""
     from halfbert.predictor import agreement
 
     figures = agreement.prove(Path(folder), texts, texts_name, tuple(engine_names))
-    return {engine: dataclasses.asdict(found) for engine, found in figures.items()}
+    return {engine: dataclasses.asdict(each) for engine, each in figures.items()}
 
 
 class Served:
@@ -133,85 +146,83 @@ class Served:
             "seconds": {"import_seconds": imported - start, "load_seconds": loaded - imported},
         }
 
-    def texts(self, natural: list[str], fixed: list[str], fixed_tokens: int) -> dict:
+    def texts(self, natural: list[str], fixed: list[str], fixed_tokens: int) -> dict[str, list[int]]:
         """Take the texts: the natural ones as they are, the fixed ones so long that each has `fixed_tokens` tokens.
 
-        The fixed ones are answered uncut, also where the predictor was trained with a smaller maxlen.
+        The fixed ones are answered whole, even if the predictor was trained with a smaller maxlen.
         """
-        from halfbert.predictor.classifier import Classifier
-
         usual = self._classifier
         manifest = dataclasses.replace(usual.predictor.manifest, maxlen=fixed_tokens)
-        uncut = Classifier(dataclasses.replace(usual.predictor, manifest=manifest), usual.engine, usual.loaded)
-        self._texts = {"natural": (usual, natural), "fixed": (uncut, [_of_length(uncut, text, fixed_tokens) for text in fixed])}
+        whole = Classifier(dataclasses.replace(usual.predictor, manifest=manifest), usual.engine, usual.loaded)
+        self._texts = {"natural": (usual, natural), "fixed": (whole, [_of_length(whole, text, fixed_tokens) for text in fixed])}
         return {kind: user.encode(texts).lengths.tolist() for kind, (user, texts) in self._texts.items()}
 
-    def answers(self) -> dict:
+    def answers(self) -> dict[str, Any]:
         """The answers to the natural texts."""
         user, texts = self._texts["natural"]
         return {"answers": user.predict(texts)}
 
-    def warm(self, case: dict) -> dict:
-        """Call once what has a shape of batch that was not called before."""
-        call, inputs = self._call(case)
+    def warm(self, work: dict[str, Any]) -> dict[str, list[float]]:
+        """Make one call for each shape of batch."""
+        call, inputs = self._call(Work(**work))
         seen: set[tuple] = set()
-        seconds = []
-        for item, shapes in zip(inputs, self._shapes(case), strict=True):
+        seconds: list[float] = []
+        for item, shapes in zip(inputs, self._shapes(Work(**work)), strict=True):
             if not shapes <= seen:
-                seconds += timing.measure(call, [item], seconds=0.0)
+                seconds += measure(call, [item], seconds=0.0)
                 seen |= shapes
         return {"seconds": seconds}
 
-    def block(self, case: dict, seconds: float) -> dict:
-        """Time a case for so many seconds at least, in whole passes."""
-        call, inputs = self._call(case)
+    def block(self, work: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Time the work for so many seconds at least, in whole passes."""
+        call, inputs = self._call(Work(**work))
         wall, cpu = time.perf_counter(), time.process_time()
-        samples = timing.measure(call, inputs, seconds)
+        samples = measure(call, inputs, seconds)
         return {"seconds": samples, "cpu_seconds": time.process_time() - cpu, "wall_seconds": time.perf_counter() - wall}
 
-    def memory(self) -> dict:
-        """Memory after the imports and at most; see the report for what is subtracted."""
-        peak = resident("VmHWM")
-        above = None if peak is None else peak - self._resident
-        return {"resident_after_import": self._resident, "peak_above_import": above, "gpu_peak": gpu_peak(self._device)}
+    def memory(self) -> dict[str, int | None]:
+        """Memory after the imports, and the peak above that."""
+        above, gpu = peak_resident() - self._resident, gpu_peak(self._device)
+        return {"resident_after_import": self._resident, "peak_above_import": above, "gpu_peak": gpu}
 
-    def _chunks(self, case: dict) -> tuple:
+    def _chunks(self, work: Work) -> tuple[Classifier, list[list[str]]]:
         """Who answers, and the texts of each call of a pass."""
-        user, texts = self._texts[case["lengths"]]
-        texts = list(itertools.islice(itertools.cycle(texts), case["texts"]))
-        return user, [texts[start : start + case["batch"]] for start in range(0, len(texts), case["batch"])]
+        user, texts = self._texts[work.lengths]
+        texts = list(itertools.islice(itertools.cycle(texts), work.texts))
+        return user, [texts[start : start + work.batch] for start in range(0, len(texts), work.batch)]
 
-    def _batches(self, case: dict) -> Iterator[list[tuple]]:
+    def _batches(self, work: Work) -> Iterator[list[tuple]]:
         """For each call of a pass the batches that the classifier makes of its texts: ids and mask, (rows, tokens) each."""
-        user, chunks = self._chunks(case)
+        user, chunks = self._chunks(work)
         for chunk in chunks:
             encoded = user.encode(chunk)
             batches = batches_in_order_of_length(encoded.lengths, user.loaded.tokens_per_batch)
             yield [encoded.padded(rows) for rows in batches]
 
-    def _shapes(self, case: dict) -> list[set[tuple]]:
+    def _shapes(self, work: Work) -> list[set[tuple]]:
         """For each call of a pass the shapes of its batches, and that of all its texts together."""
         found = []
-        for batches in self._batches(case):
+        for batches in self._batches(work):
             shapes = {ids.shape for ids, _ in batches}
-            found.append(shapes | {("together", case["batch"], max(longest for _, longest in shapes))})
+            found.append(shapes | {("together", work.batch, max(longest for _, longest in shapes))})
         return found
 
-    def _call(self, case: dict) -> tuple[Callable, list]:
+    def _call(self, work: Work) -> tuple[Callable, list]:
         """What is called, and with what in turn."""
-        user, chunks = self._chunks(case)
-        if case["part"] == "end to end":
-            return user.predict, chunks if case["batch"] > 1 else [text for (text,) in chunks]
+        user, chunks = self._chunks(work)
+        if work.part == "end to end":
+            return user.predict, chunks if work.batch > 1 else [text for (text,) in chunks]
 
         def model(batches: list[tuple]) -> None:
+            assert user.loaded.logits
             for ids, mask in batches:
                 user.loaded.logits(ids, mask)
 
-        return model, list(self._batches(case))
+        return model, list(self._batches(work))
 
 
 def import_runtime(package: str, device: str, threads: int) -> None:
-    """Import what an engine runs on, as the engine itself does, so that its seconds and memory can be told apart."""
+    """Import what an engine runs on, as the engine itself does, so that its seconds and memory can be measured apart."""
     if package in ("tensorflow", "ktrain"):
         from halfbert.system import tensorflow_setup
 
@@ -222,7 +233,7 @@ def import_runtime(package: str, device: str, threads: int) -> None:
         importlib.import_module(package)
 
 
-def _of_length(user, text: str, tokens: int) -> str:
+def _of_length(user: Classifier, text: str, tokens: int) -> str:
     """The words of a text that has more than so many tokens, up to exactly so many; full stops take up what is left."""
     words = text.split()
     lengths = user.encode(words).full_lengths - 2  # without [CLS] and [SEP]

@@ -143,7 +143,7 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
     import sklearn.multiclass
     import sklearn.pipeline  # noqa: F401  (what the model needs is imported before the memory is read)
 
-    from halfbert.benchmark.worker import resident
+    from halfbert.benchmark.worker import peak_resident, resident
 
     imported = resident()
     model = joblib.load(Path(results) / MODEL)
@@ -153,12 +153,12 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
     model.predict(batches[0])
     single = timing.measure(model.predict, [[text] for text in texts], seconds)
     batched = timing.measure(model.predict, batches, seconds)
-    peak = resident("VmHWM")
+    peak = peak_resident()
     found = {
         "texts_per_second": len(texts) * (len(batched) / len(batches)) / sum(batched),
-        "single_seconds": timing.describe(single)["median"],
+        "single_seconds": timing.describe(single).median,
         "first_answer_seconds": first_answer_seconds,
-        "peak_above_import": None if peak is None else peak - imported,
+        "peak_above_import": peak - imported,
         "weight_bytes": (Path(results) / MODEL).stat().st_size,
     }
     storage.write_json(found, Path(file))

@@ -5,10 +5,11 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from halfbert.benchmark import plan as benchmark_plan
-from halfbert.benchmark.course import Benchmark
+from halfbert.benchmark import record as benchmark_records
+from halfbert.benchmark.course import time_engines
 from halfbert.cli import options
 from halfbert.comparison import baseline
 from halfbert.comparison import judging as figures
@@ -240,7 +241,7 @@ class Comparison:
                 speeds[name] = figures.engine_speeds(record, fit.part.label)
         return speeds
 
-    def _benchmark(self, neural: dict[str, Finished]) -> dict:
+    def _benchmark(self, neural: dict[str, Finished]) -> benchmark_records.Record:
         """The record of the benchmark's quick look at these predictors, each engine alone."""
         chosen = self.asked
         arguments = [
@@ -261,14 +262,9 @@ class Comparison:
         def make(file: Path) -> None:
             folders = [str(fit.predictor) for fit in neural.values()]
             asked = options.parse_benchmark(options.benchmark_parser(), [*folders, *arguments])
-            predictors = [benchmark_plan.describe(Path(folder)) for folder in folders]
-            benchmark = Benchmark(asked, benchmark_plan.read_texts(asked), predictors, self.stop)
-            benchmark.prove_missing()
-            benchmark.try_all()
-            benchmark.measure_alone()
-            storage.write_json(benchmark.record(pairs=[]), file)
+            benchmark_records.write(time_engines(asked, self.stop), file)
 
-        return self.work.made("speed", depends_on, make)
+        return msgspec.convert(self.work.made("speed", depends_on, make), benchmark_records.Record)
 
     def _time_baseline(self, fit: Finished) -> dict:
         texts = self.data.test.texts[:SPEED_TEXTS]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.benchmark import figures as benchmark_figures
+from halfbert.benchmark.figures import cell_figures
+from halfbert.benchmark.record import Record
 from halfbert.data.tables import Rows
 from halfbert.scoring import intervals as statistics
 
@@ -181,29 +182,26 @@ def disagreements(truth: np.ndarray, answers: Answers, small: str, large: str, t
 # Speed
 
 
-def engine_speeds(record: dict, predictor: str) -> list[dict]:
+def engine_speeds(record: Record, predictor: str) -> list[dict]:
     """Out of a benchmark's record: a row for each engine that ran of a predictor, end to end on texts as they are."""
     rows = []
-    for contestant in record["contestants"]:
-        if contestant["predictor"] != predictor or contestant["not_run"]:
-            continue
-        key = benchmark_figures.contestant_key(contestant)
+    for contestant in (contestant for contestant in record.ran if contestant.predictor == predictor):
         figures = {
-            figure["batch"]: figure
+            figure.batch: figure
             for scenario in ("single", "offline")
-            for figure in benchmark_figures.cell_figures(record, scenario)
-            if benchmark_figures.contestant_key(figure) == key
+            for figure in cell_figures(record, scenario)
+            if figure.who == contestant.who
         }
-        peaks = [start["peak_above_import"] for start in contestant["cold"] if start["peak_above_import"] is not None]
+        peaks = [start.peak_above_import for start in contestant.cold if start.peak_above_import is not None]
         rows.append(
             {
-                "engine": contestant["engine"],
-                "setting": contestant["setting"],
-                "texts_per_second": figures[SPEED_BATCH]["texts_per_second"]["median"],
-                "single_seconds": figures[1]["seconds_per_call"]["median"],
-                "first_answer_seconds": float(np.median([start["first_answer_seconds"] for start in contestant["cold"]])),
+                "engine": contestant.engine,
+                "setting": contestant.setting,
+                "texts_per_second": figures[SPEED_BATCH].texts_per_second.median,
+                "single_seconds": figures[1].seconds_per_call.median,
+                "first_answer_seconds": float(np.median([start.first_answer_seconds for start in contestant.cold])),
                 "peak_above_import": float(np.median(peaks)) if peaks else None,
-                "weight_bytes": contestant["weight_bytes"],
+                "weight_bytes": contestant.weight_bytes,
             }
         )
     return rows

@@ -116,7 +116,7 @@ def paired_bootstrap(
         scores = (np.mean([score(truth, answers, weights) for answers in each], axis=0) for each in (first, second))
         return np.subtract(*scores)
 
-    low, high = _interval(difference, len(truth), resamples, level, seed)
+    low, high = percentile_interval(difference, len(truth), resamples, level, seed)
     once = np.ones((1, len(truth)))
     one, other = (float(np.mean([score(truth, answers, once)[0] for answers in each])) for each in (first, second))
     seeds = min(len(first), len(second))
@@ -136,12 +136,12 @@ def bootstrap(
     def mean(weights: np.ndarray) -> np.ndarray:
         return np.mean([score(truth, each, weights) for each in answers], axis=0)
 
-    low, high = _interval(mean, len(truth), resamples, level, seed)
+    low, high = percentile_interval(mean, len(truth), resamples, level, seed)
     return Interval(float(mean(np.ones((1, len(truth))))[0]), low, high)
 
 
-def _interval(
-    statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int, level: float, seed: int
+def percentile_interval(
+    statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
 ) -> tuple[float, float]:
     """The percentile interval of a statistic, from (N, R) weights to (N,), over the rows drawn with replacement."""
     rng = np.random.default_rng(seed)

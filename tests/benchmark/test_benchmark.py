@@ -12,13 +12,16 @@ from support import example_rows, write_csv
 
 import benchmark as script
 from halfbert.benchmark import base as benchmark_base
-from halfbert.benchmark import course as benchmark_run
+from halfbert.benchmark import course, statistics, timing, trial
 from halfbert.benchmark import plan as benchmark_plan
 from halfbert.benchmark import process as benchmark_process
+from halfbert.benchmark import record as benchmark_records
+from halfbert.benchmark.plan import Plan, Subject, Texts
+from halfbert.benchmark.record import Predictor, Sizes, TextsUsed
 from halfbert.cli import options
 from halfbert.data import messages
 from halfbert.system import console
-from halfbert.system.errors import InputError, ResourceError
+from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.system.machine import available_cpus
 
 ALL = available_cpus()
@@ -156,18 +159,21 @@ def test_texts_are_drawn_the_same_way_each_time(table):
     first, second = benchmark_plan.read_texts(chosen), benchmark_plan.read_texts(chosen)
     assert first == second
     known = dict(example_rows(40))
-    assert len(set(first["natural"])) == 12 and first["rows"] == 40 and first["used"] == 12
-    assert [known[text] for text in first["natural"]] == first["labels"]
-    assert first["natural"] != list(known)[:12]
-    assert first["name"] == "things.csv" and len(first["sha256"]) == 64
+    natural, used = first.by_lengths["natural"], first.used
+    assert len(set(natural)) == 12 and used.rows == 40 and used.used == 12
+    assert [known[text] for text in natural] == first.labels
+    assert natural != list(known)[:12] and first.whole_table == list(known)
+    assert used.name == "things.csv" and len(used.sha256) == 64
 
 
 def test_texts_of_fixed_length_have_words_enough(table):
     texts = benchmark_plan.read_texts(parse("a", "--texts", table, "--rows", 12))
-    assert len(texts["fixed"]) == 12 and texts["labels"] is None
-    assert all(len(text.split()) >= 128 for text in texts["fixed"])
-    assert len(set(texts["fixed"])) > 1
-    assert set(texts["fixed"][0].split()) <= {word for text in texts["natural"] for word in text.split()}
+    fixed = texts.by_lengths["fixed"]
+    assert len(fixed) == 12 and texts.labels is None
+    assert all(len(text.split()) >= 128 for text in fixed)
+    assert len(set(fixed)) > 1
+    assert set(fixed[0].split()) <= {word for text in texts.by_lengths["natural"] for word in text.split()}
+    assert len(benchmark_plan._joined([""], 1)[0].split()) == 128  # a text without a word is not waited for
 
 
 def test_texts_that_are_missing(tmp_path, capsys):
@@ -178,7 +184,7 @@ def test_texts_that_are_missing(tmp_path, capsys):
     with pytest.raises(InputError, match="'label'"):
         benchmark_plan.read_texts(parse("a", "--texts", without_label, "--label-column", "label"))
     kept = benchmark_plan.read_texts(parse("a", "--texts", file, "--drop-missing"))
-    assert sorted(kept["natural"]) == ["a b", "c d"]
+    assert sorted(kept.by_lengths["natural"]) == ["a b", "c d"]
     assert "dropped" in capsys.readouterr().out
     with pytest.raises(InputError, match="no column 'body'"):
         benchmark_plan.read_texts(parse("a", "--texts", file, "--text-column", "body"))
@@ -186,32 +192,32 @@ def test_texts_that_are_missing(tmp_path, capsys):
 
 def test_the_embedded_texts_have_their_queues():
     texts = benchmark_plan.read_texts(parse("a"))
-    assert texts["name"] == "halfbert/data/messages_test.xlsx" and texts["rows"] == 232
-    assert "delivery" in texts["labels"] and len(texts["labels"]) == 232
+    assert texts.used.name == "halfbert/data/messages_test.xlsx" and texts.used.rows == 232
+    assert "delivery" in texts.labels and len(texts.labels) == 232
 
 
 def test_cases():
-    texts = {"natural": ["a"] * 232, "fixed": ["b"] * 100}
+    texts = Texts(TextsUsed(name="t", sha256="", rows=232, used=232), {"natural": ["a"] * 232, "fixed": ["b"] * 100}, None, [])
     found = benchmark_plan.cases(parse("a"), texts)
-    kinds = [(case["scenario"], case["lengths"], case["part"], case["batch"]) for case in found]
+    kinds = [case.kind for case in found]
     both = list(itertools.product(("natural", "fixed"), ("end to end", "model")))
     assert {kind[1:3] for kind in kinds if kind[0] == "single"} == set(both)
     assert {kind[1:] for kind in kinds if kind[0] == "offline"} == {(*kind, b) for kind in both for b in (8, 32, 128)}
     assert len(kinds) == len(set(kinds)) == 4 + 12 + 1
     for case in found:
         # Every batch is full, and all of them see the same texts; one at a time, each text comes once.
-        natural, fixed = (256, 128) if case["scenario"] == "offline" else (232, 100)
-        assert case["texts"] == (natural if case["lengths"] == "natural" else fixed)
+        natural, fixed = (256, 128) if case.scenario == "offline" else (232, 100)
+        assert case.texts == (natural if case.lengths == "natural" else fixed)
     few = benchmark_plan.cases(parse("a", "--quick", "--scenarios", "offline"), texts)
-    assert {case["batch"] for case in few} == {8, 32} and {case["scenario"] for case in few} == {"offline"}
+    assert {case.batch for case in few} == {8, 32} and {case.scenario for case in few} == {"offline"}
     assert benchmark_plan.cases(parse("a", "--scenarios", "cold"), texts) == []
     found = benchmark_plan.cases(parse("a", "--scenarios", "offline", "--lengths", "natural", "--batches", "100"), texts)
-    assert {(case["lengths"], case["batch"], case["texts"]) for case in found} == {("natural", 100, 300)}
+    assert {(case.lengths, case.batch, case.texts) for case in found} == {("natural", 100, 300)}
 
 
 def test_operations_of_the_matrix_products():
     """By hand: one layer of 2 units and 3 feed-forward units, one label, texts of 1 and 2 tokens."""
-    sizes = {"hidden": 2, "feed_forward": 3, "layers": 1, "labels": 1}
+    sizes = Sizes(hidden=2, feed_forward=3, layers=1, labels=1)
 
     def by_hand(tokens):
         projections = 4 * tokens * 2 * 2  # query, key, value, output
@@ -222,60 +228,65 @@ def test_operations_of_the_matrix_products():
     assert benchmark_plan.gflop(sizes, [1, 2]) == pytest.approx((by_hand(1) + by_hand(2)) / 1e9)
 
 
-def predictor(name, **changes):
-    made = {"name": name, "task": "multiclass", "labels": ["x", "y"], "random_weights": False}
-    return {**made, **changes}
+def subject(name, **changes):
+    described = {"name": name, "model": "bert", "task": "multiclass", "labels": ["x", "y"], "maxlen": 64, "positions": 512}
+    described |= {"weights_sha256": "", "agreement": {}, "parameters": 10, "folder_bytes": 20, "score": None}
+    sizes = Sizes(hidden=2, feed_forward=3, layers=1, labels=2)
+    return Subject(Path(name), Predictor(**{**described, "sizes": sizes, "random_weights": False, **changes}))
+
+
+def plan(*arguments, predictors=("p", "q"), labels=None, **changes):
+    natural = ["a b", "c", "d e f"]
+    texts = Texts(TextsUsed(name="t", sha256="", rows=3, used=3), {"natural": natural, "fixed": ["g"]}, labels, natural)
+    return Plan(parse("a", *arguments), texts, [subject(name, **changes) for name in predictors])
 
 
 def test_contestants():
-    chosen = parse("a", "--engines", "keras,onnx", "--devices", "cpu,gpu", "--threads", "1,2")
-    found = benchmark_plan.contestants(chosen, [predictor("p"), predictor("q")])
-    settings = {(c["predictor"], c["engine"], c["setting"]) for c in found}
+    found = plan("--engines", "keras,onnx", "--devices", "cpu,gpu", "--threads", "1,2").contestants
+    settings = {(c.predictor, c.engine, c.setting) for c in found}
     expected = itertools.product(("p", "q"), ("keras", "onnx"), ("cpu, 1 thread", "cpu, 2 threads", "gpu"))
     assert settings == set(expected) and len(found) == len(settings)
 
 
+def test_what_is_named_twice_is_timed_once():
+    options = parse("a", "--threads", "1")
+    options.engines, options.devices, options.threads = ["onnx", "onnx"], ["cpu", "cpu"], [1, 1]
+    assert len(benchmark_plan.contestants(options, ["p"])) == 1
+
+
 def test_two_predictors_of_one_name():
     with pytest.raises(InputError, match="called 'p'"):
-        benchmark_plan.check_names([predictor("p"), predictor("q"), predictor("p")])
-
-
-def benchmark(*arguments, predictors=("p", "q")):
-    texts = {"natural": ["a b", "c", "d e f"], "fixed": ["g"], "labels": None, "name": "t", "sha256": "", "rows": 3, "used": 3}
-    return benchmark_run.Benchmark(
-        parse("a", *arguments), texts, [predictor(name) for name in predictors], console.StopRequest()
-    )
+        plan(predictors=("p", "q", "p"))
 
 
 def test_pairs():
     """Each engine against the predictor's first, each predictor against the first, and every A against itself."""
-    found = benchmark("--engines", "ktrain,keras,onnx", "--threads", "1,2", "--scenarios", "single").pairs()
-    names = {((a["predictor"], a["engine"]), (b["predictor"], b["engine"])) for a, b, _ in found}
+    found = timing.pairs(plan("--engines", "ktrain,keras,onnx", "--threads", "1,2", "--scenarios", "single"))
+    names = {((pair.a.predictor, pair.a.engine), (pair.b.predictor, pair.b.engine)) for pair in found}
     against_others = {(("p", "ktrain"), ("p", e)) for e in ("keras", "onnx")}
     against_others |= {(("q", "ktrain"), ("q", e)) for e in ("keras", "onnx")}
     against_others |= {(("p", e), ("q", e)) for e in ("ktrain", "keras", "onnx")}
     against_itself = {(a, a) for a, _ in against_others}
     assert names == against_others | against_itself and len(found) == len(names)
-    assert {a["threads"] for a, _, _ in found} == {2} == {b["threads"] for _, b, _ in found}
-    assert {case["batch"] for _, _, case in found} == {1}
+    assert {(pair.a.threads, pair.b.threads, pair.case.batch) for pair in found} == {(2, 2, 1)}
 
 
 def test_what_is_not_run_is_in_no_pair():
-    made = benchmark("--engines", "keras,onnx", "--threads", "1")
+    made = plan("--engines", "keras,onnx", "--threads", "1")
     for contestant in made.contestants:
-        contestant["not_run"] = "it is not installed" if contestant["engine"] == "keras" else None
-    assert {c["engine"] for pair in made.pairs() for c in pair[:2]} == {"onnx"}
-    assert {case["batch"] for _, _, case in made.pairs()} == {1, 32}
-    without = benchmark("--engines", "onnx", "--batches", "8,16", "--scenarios", "offline", "--threads", "1")
-    assert {case["batch"] for _, _, case in without.pairs()} == {16}
+        contestant.not_run = "it is not installed" if contestant.engine == "keras" else None
+    assert {who.engine for pair in timing.pairs(made) for who in (pair.a, pair.b)} == {"onnx"}
+    assert {pair.case.batch for pair in timing.pairs(made)} == {1, 32}
+    without = plan("--engines", "onnx", "--batches", "8,16", "--scenarios", "offline", "--threads", "1")
+    assert {pair.case.batch for pair in timing.pairs(without)} == {16}
 
 
 def test_alone_there_is_no_pair():
-    assert benchmark("--engines", "onnx", "--threads", "1", predictors=("p",)).pairs() == []
+    assert timing.pairs(plan("--engines", "onnx", "--threads", "1", predictors=("p",))) == []
 
 
 def test_the_plan_says_how_long_it_takes():
-    line = benchmark("--engines", "onnx", "--threads", "1", "--repeats", 10, predictors=("p",)).plan_line()
+    line = plan("--engines", "onnx", "--threads", "1", "--repeats", 10, predictors=("p",)).line(pairs=0)
     assert line.startswith("1 contestants, 10 repeats of 5 s for each of 17 cases, and 0 pairs: about 14 minutes")
 
 
@@ -310,8 +321,8 @@ class Pretender:
             return {"seconds": [1.0]}
         if command["do"] == "memory":
             return {"resident_after_import": 1, "peak_above_import": 2, "gpu_peak": None}
-        calls = -(-command["case"]["texts"] // command["case"]["batch"])
-        typical = self.milliseconds[self.engine] / 1000 * command["case"]["batch"]
+        calls = -(-command["work"]["texts"] // command["work"]["batch"])
+        typical = self.milliseconds[self.engine] / 1000 * command["work"]["batch"]
         seconds = (typical * np.exp(self.random.normal(0, 0.02, calls))).tolist()
         return {"seconds": seconds, "cpu_seconds": sum(seconds), "wall_seconds": sum(seconds)}
 
@@ -321,136 +332,143 @@ class Pretender:
 
 @pytest.fixture
 def pretended(monkeypatch):
-    monkeypatch.setattr(benchmark_run, "Worker", Pretender)
-    monkeypatch.setattr(benchmark_run.timing, "FOREIGN_LIMIT", 1.0)  # nothing disturbs what only pretends
+    """Makes a plan whose workers only pretend."""
+    monkeypatch.setattr(trial, "Worker", Pretender)
+    monkeypatch.setattr(statistics, "FOREIGN_LIMIT", 1.0)  # nothing disturbs what only pretends
     monkeypatch.setattr(Pretender, "started", [])
-    sizes = {"hidden": 2, "feed_forward": 3, "layers": 1, "labels": 2}
+    return lambda *arguments, **changes: plan(*arguments, "--threads", "1", **changes)
 
-    def make(*arguments, labels=None, **changes):
-        made = benchmark(*arguments, "--threads", "1")
-        made.texts["labels"] = labels
-        for entry in made.predictors:
-            entry.update(folder=Path(entry["name"]), sizes=sizes, parameters=10, folder_bytes=20, score=None, model="bert")
-            entry.update({"maxlen": 64, "positions": 512, **changes})
-        return made
 
-    return make
+def course_of(made, stop=None):
+    """The record of a plan after all of its course but the ceilings."""
+    stop = stop or console.StopRequest()
+    timing.measure_alone(made, stop)
+    return course.record_of(made, timing.measure_pairs(made, stop), {}, None, stop)
 
 
 def test_a_missing_runtime_is_noted_and_the_others_run(pretended, capsys):
     made = pretended("--engines", "ktrain,keras,onnx", labels=["x", "y", "y"])
-    made.try_all()
-    assert {c["engine"]: c["not_run"] for c in made.contestants} == {
+    trial.try_all(made)
+    assert {c.engine: c.not_run for c in made.contestants} == {
         "ktrain": "ktrain is not installed: pip install ktrain",
         "keras": None,
         "onnx": None,
     }
     assert "pip install ktrain" in capsys.readouterr().out
-    by_engine = {c["engine"]: c for c in made.running}
-    assert (by_engine["keras"]["equal_answers"], by_engine["onnx"]["equal_answers"]) == (1.0, pytest.approx(2 / 3))
-    assert (by_engine["keras"]["accuracy"], by_engine["onnx"]["accuracy"]) == (pytest.approx(2 / 3), 1.0)
+    by_engine = {c.engine: c for c in made.running}
+    assert (by_engine["keras"].equal_answers, by_engine["onnx"].equal_answers) == (1.0, pytest.approx(2 / 3))
+    assert (by_engine["keras"].accuracy, by_engine["onnx"].accuracy) == (pytest.approx(2 / 3), 1.0)
 
 
-def test_accuracy_only_where_the_labels_are_the_predictor_s(pretended):
-    made = pretended("--engines", "onnx", labels=["x", "y", "z"])
-    made.try_all()
-    assert {(c["accuracy"], c["equal_answers"]) for c in made.running} == {(None, None)}
-    made = pretended("--engines", "onnx", labels=["x", "y", "y"], random_weights=True)
-    made.try_all()
-    assert {c["accuracy"] for c in made.running} == {None}
+@pytest.mark.parametrize(("labels", "random_weights"), [(["x", "y", "z"], False), (["x", "y", "y"], True)])
+def test_accuracy_only_if_the_labels_are_the_predictor_s(pretended, labels, random_weights):
+    made = pretended("--engines", "onnx", labels=labels, random_weights=random_weights)
+    trial.try_all(made)
+    assert {(c.accuracy, c.equal_answers) for c in made.running} == {(None, None)}
 
 
 def test_a_device_that_no_engine_runs_on(pretended):
     with pytest.raises(ResourceError, match="no engine runs on the cpu: ktrain is not installed"):
-        pretended("--engines", "ktrain").try_all()
+        trial.try_all(pretended("--engines", "ktrain"))
 
 
 def test_a_signal_ends_the_timing_and_what_was_measured_stays(pretended, monkeypatch):
-    made = pretended("--engines", "keras,onnx", "--repeats", 3, "--scenarios", "single")
-    made.try_all()
-    made.stop.gently = True
+    made, stop = pretended("--engines", "keras,onnx", "--repeats", 3, "--scenarios", "single"), console.StopRequest()
+    trial.try_all(made)
+    stop.gently = True
     close = Pretender.close
 
     def signalled(self):
         if len(Pretender.started) == 4 + 6:  # after four tries, in the sixth turn
-            made.stop._handle(signal.SIGTERM, None)
+            stop._handle(signal.SIGTERM, None)
         close(self)
 
     monkeypatch.setattr(Pretender, "close", signalled)
-    made.measure_alone()
-    record = made.record(made.measure_pairs())
-    assert [len(c["cases"][0]["blocks"]) for c in record["contestants"]] == [1, 1, 2, 2]
-    assert record["stopped"] == "SIGTERM" and not any(p["comparison"] for p in record["pairs"])
+    record = course_of(made, stop)
+    assert [len(c.cases[0].blocks) for c in record.contestants] == [1, 1, 2, 2]
+    assert record.stopped == "SIGTERM" and not any(pair.comparison for pair in record.pairs)
     assert len(Pretender.started) == 4 + 6
 
 
-def test_a_contestant_that_fails_later_keeps_what_it_did(pretended, monkeypatch, capsys):
+@pytest.mark.parametrize("failure", [ResourceError("out of memory"), ArtefactError("altered"), InputError("x: no")])
+def test_a_contestant_that_fails_later_keeps_what_it_did(pretended, monkeypatch, capsys, failure):
     made = pretended("--engines", "keras,onnx", "--repeats", 2, "--scenarios", "single,cold")
-    made.try_all()
+    trial.try_all(made)
     ask, asked = Pretender.ask, []
 
-    def full(self, command):
+    def failing(self, command):
         if self.engine == "onnx" and command["do"] == "block":
             asked.append(command)
             if len(asked) == 4:
-                raise ResourceError("out of memory")
+                raise failure
         return ask(self, command)
 
-    monkeypatch.setattr(Pretender, "ask", full)
-    made.measure_alone()
-    failed = next(c for c in made.contestants if c["not_run"])
-    assert (failed["not_run"], failed["engine"]) == ("out of memory", "onnx")
-    assert [len(case["blocks"]) for case in failed["cases"]] == [1, 1, 1, 0] and len(asked) > 4
-    assert "out of memory" in capsys.readouterr().out
-    assert all(p["comparison"] for p in made.measure_pairs() if p["a"] != p["b"])
+    monkeypatch.setattr(Pretender, "ask", failing)
+    record = course_of(made)
+    failed = next(c for c in made.contestants if c.not_run)
+    assert (failed.not_run, failed.engine) == (str(failure), "onnx")
+    assert [len(case.blocks) for case in failed.cases] == [1, 1, 1, 0] and len(asked) > 4
+    assert str(failure) in capsys.readouterr().out
+    assert all(pair.comparison for pair in record.pairs if pair.a != pair.b)
+
+
+def test_a_pair_that_fails_loses_only_itself(pretended, monkeypatch, capsys):
+    made = pretended("--engines", "onnx", "--repeats", 1, "--scenarios", "single")
+    trial.try_all(made)
+    timing.measure_alone(made, console.StopRequest())
+
+    def failing(*arguments):
+        raise ArtefactError("altered")
+
+    monkeypatch.setattr(timing, "_four_blocks", failing)
+    assert not any(pair.comparison for pair in timing.measure_pairs(made, console.StopRequest()))
+    assert "left out, repeat 1: altered" in capsys.readouterr().out
 
 
 def test_what_was_never_compared_is_compared_first(pretended, monkeypatch):
     proven = []
-    monkeypatch.setattr(benchmark_run, "prove", lambda predictor, texts, names: proven.append((predictor["name"], names)))
-    monkeypatch.setattr(benchmark_run.engines, "installed", lambda name: name != "torch")
+    monkeypatch.setattr(trial, "prove", lambda subject, texts, names: proven.append((subject.described.name, names)))
+    monkeypatch.setattr(trial.engines, "installed", lambda name: name != "torch")
     engines = ("--engines", "ktrain,keras,onnx,onnx-int8,torch")
-    made = pretended(*engines, agreement={})
-    made.predictors[1]["agreement"] = {"onnx": {}}
-    made.prove_missing()
+    made = pretended(*engines)
+    made.subjects[1].described.agreement = {"onnx": None}
+    trial.prove_missing(made)
     assert proven == [("p", ["onnx", "onnx-int8"]), ("q", ["onnx-int8"])]
     proven.clear()
-    pretended(*engines, "--allow-disagreement", agreement={}).prove_missing()
-    pretended(*engines, agreement={}, random_weights=True).prove_missing()
+    trial.prove_missing(pretended(*engines, "--allow-disagreement"))
+    trial.prove_missing(pretended(*engines, random_weights=True))
     assert proven == []
 
 
-def test_a_whole_course(pretended):
+def test_a_whole_course(pretended, tmp_path):
     made = pretended("--engines", "keras,onnx,torch", "--repeats", 3)
-    made.try_all()
+    trial.try_all(made)
     Pretender.started.clear()
-    made.measure_alone()
+    record = course_of(made)
     first, second, third = (Pretender.started[start : start + 6] for start in (0, 6, 12))
-    assert first == third == second[::-1] and len(Pretender.started) == 18  # a fresh process each, and turns that turn round
-    Pretender.started.clear()
-    pairs = made.measure_pairs()
-    assert len(Pretender.started) == 2 * 3 * len({(json.dumps(p["a"]), json.dumps(p["b"])) for p in pairs})
-    record = json.loads(json.dumps(made.record(pairs)))
-    for contestant in record["contestants"]:
-        assert [start["repeat"] for start in contestant["cold"]] == [0, 1, 2]
-        kinds = {(case["lengths"], case["part"]) for case in contestant["cases"]}
-        if contestant["engine"] == "torch":  # pretends to take texts alone, and to cut them below the fixed length
+    assert first == third == second[::-1]  # a fresh process each, and turns that turn round
+    assert len(Pretender.started) == 18 + 2 * 3 * len({(pair.a, pair.b) for pair in record.pairs})
+    benchmark_records.write(record, tmp_path / "x.json")
+    assert benchmark_records.read(tmp_path / "x.json") == record
+    for contestant in record.contestants:
+        assert [start.repeat for start in contestant.cold] == [0, 1, 2]
+        kinds = {(case.lengths, case.part) for case in contestant.cases}
+        if contestant.engine == "torch":  # pretends to take texts alone, and to truncate them below the fixed length
             assert kinds == {("natural", "end to end")}
         else:
-            assert len(contestant["cases"]) == 17 and len(kinds) == 4
-        for case in contestant["cases"]:
-            assert [block["repeat"] for block in case["blocks"]] == [0, 1, 2]
-            assert sum(len(block["warm_up_seconds"]) for block in case["blocks"]) == 3
-    assert len(record["figures"]) == 2 * (17 + 17 + 5)
+            assert len(contestant.cases) == 17 and len(kinds) == 4
+        for case in contestant.cases:
+            assert [block.repeat for block in case.blocks] == [0, 1, 2]
+            assert sum(len(block.warm_up_seconds) for block in case.blocks) == 3
+    assert len(record.figures) == 2 * (17 + 17 + 5)
     verdicts = {
-        (p["a"]["engine"], p["b"]["engine"], p["a"]["predictor"] == p["b"]["predictor"]): p["comparison"]["verdict"]
-        for p in record["pairs"]
-        if p["comparison"]
+        (pair.a.engine, pair.b.engine, pair.a.predictor == pair.b.predictor): pair.comparison.verdict
+        for pair in record.pairs
+        if pair.comparison
     }
     assert verdicts["keras", "onnx", True] == "B takes less time"
     assert verdicts["onnx", "onnx", False] == "inconclusive"  # two predictors that are equally fast
-    assert record["texts"]["tokens"]["p"]["histogram"] == {"1": 1, "2": 1, "3": 1}
-    assert not any({"folder", "token_lengths"} & set(entry) for entry in record["predictors"])
+    assert record.texts.tokens["p"].histogram == {"1": 1, "2": 1, "3": 1}
 
 
 # Real processes.
@@ -506,36 +524,36 @@ def test_a_tiny_benchmark(small, tmp_path, table, capfd):
         "speed_size_accuracy.png",
     }
     assert {path.name for path in output.parent.iterdir()} == {"things", "things.json"}
-    record = json.loads((output.parent / "things.json").read_text(encoding="utf-8"))
-    assert record["schema_version"] == 1 and record["quick"] is True and record["environment"]["command"]
-    assert record["environment"]["versions"]["onnxruntime"] and record["environment"]["hardware"]["cpus"]
-    assert record["ceilings"]["1"] > 0.1
+    record = benchmark_records.read(output.parent / "things.json")
+    assert record.schema_version == 1 and record.quick is True and record.environment.command
+    assert record.environment.versions["onnxruntime"] and record.environment.hardware["cpus"]
+    assert record.ceilings["1"] > 0.1
     for name, model in (("tiny-bert", "bert"), ("tiny-distilbert", "distilbert")):
-        found = next(p for p in record["predictors"] if p["name"] == name)
-        assert found["model"] == model and 900_000 < found["parameters"] < 1_100_000 and found["folder_bytes"] > 3_600_000
-        assert sum(record["texts"]["tokens"][name]["histogram"].values()) == 8
-    for contestant in record["contestants"]:
-        assert contestant["not_run"] is None and contestant["weight_bytes"] > 3_500_000
-        (start,) = contestant["cold"]
-        assert start["first_answer_seconds"] > start["import_seconds"] + start["load_seconds"] > 0
-        assert start["gpu_peak"] is None and (start["peak_above_import"] is None or start["peak_above_import"] > 1_000_000)
+        found = record.predictor(name)
+        assert found.model == model and 900_000 < found.parameters < 1_100_000 and found.folder_bytes > 3_600_000
+        assert sum(record.texts.tokens[name].histogram.values()) == 8
+    for contestant in record.contestants:
+        assert contestant.not_run is None and contestant.weight_bytes > 3_500_000
+        (start,) = contestant.cold
+        assert start.first_answer_seconds > start.import_seconds + start.load_seconds > 0
+        assert start.gpu_peak is None and start.peak_above_import > 1_000_000
         # One text, batches of 8 and 32; natural and fixed; end to end and the model alone; and the paper's pass.
-        assert len(contestant["cases"]) == 2 * 2 * 3 + 1
-        for case in contestant["cases"]:
-            (block,) = case["blocks"]
-            calls = case["texts"] // case["batch"]
-            assert len(block["seconds"]) % calls == 0 and min(block["seconds"]) > 0 and block["warm_up_seconds"]
-            if case["scenario"] == "paper":
-                assert len(block["seconds"]) == calls == 8
+        assert len(contestant.cases) == 2 * 2 * 3 + 1
+        for case in contestant.cases:
+            (block,) = case.blocks
+            calls = case.texts // case.batch
+            assert len(block.seconds) % calls == 0 and min(block.seconds) > 0 and block.warm_up_seconds
+            if case.scenario == "paper":
+                assert len(block.seconds) == calls == 8
             else:
-                assert sum(block["seconds"]) > 0.01
-            if case["lengths"] == "fixed":  # all of one length, so of one shape
-                assert len(block["warm_up_seconds"]) == 1
-    assert {(p["a"]["predictor"], p["b"]["predictor"]) for p in record["pairs"]} == {
+                assert sum(block.seconds) > 0.01
+            if case.lengths == "fixed":  # all of one length, so of one shape
+                assert len(block.warm_up_seconds) == 1
+    assert {(pair.a.predictor, pair.b.predictor) for pair in record.pairs} == {
         ("tiny-bert", "tiny-bert"),
         ("tiny-bert", "tiny-distilbert"),
     }
-    assert all(p["comparison"]["interval"] for p in record["pairs"] if p["a"] != p["b"])
+    assert all(pair.comparison.interval for pair in record.pairs if pair.a != pair.b)
     report = (output / "report.md").read_text(encoding="utf-8")
     for heading in ("One text at a time", "Many texts", "Cold start", "One pass", "Pairs", "Published"):
         assert f"## {heading}" in report
@@ -614,5 +632,5 @@ def test_an_altered_predictor(small, tmp_path, capfd):
 
 
 def test_a_worker_that_dies_says_why():
-    with pytest.raises(ResourceError, match="the timed process ended with 1: TypeError"):
+    with pytest.raises(ResourceError, match="the timed process: TypeError"):
         benchmark_process.Worker({}, 1)

@@ -1,176 +1,183 @@
-"""Tables, workbook and pictures of a benchmark, from records made by hand."""
+"""Figures, tables, workbook and plots of a benchmark, from records made by hand; the records that are published still read."""
 
 import copy
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import openpyxl
 import pytest
+from support import ROOT
 
 from halfbert.benchmark import figures as benchmark_figures
 from halfbert.benchmark import plots as benchmark_plots
+from halfbert.benchmark import record as benchmark_records
 from halfbert.benchmark import report as benchmark_report
-from halfbert.benchmark.figures import WHO
-from halfbert.system.errors import InputError
+from halfbert.benchmark.record import (
+    Block,
+    Comparison,
+    Contestant,
+    Environment,
+    MeasuredCase,
+    Pair,
+    PairBlock,
+    Predictor,
+    Protocol,
+    Record,
+    Score,
+    Sizes,
+    Start,
+    TextsUsed,
+    Timed,
+    Tokens,
+    Work,
+)
+from halfbert.system.errors import ArtefactError, InputError
 
 ENGINES = ("keras", "onnx")
+PUBLISHED = sorted((ROOT / "results" / "published" / "benchmark").glob("*.json"))
 
 
-def block(repeat, seconds, disturbed=False, set_aside=()):
-    return {
-        "repeat": repeat,
-        "seconds": seconds,
-        "cpu_seconds": 2 * sum(seconds),
-        "wall_seconds": sum(seconds),
-        "warm_up_seconds": [0.5, 0.25],
-        "foreign_share": 0.2 if disturbed else 0.0,
-        "disturbed": disturbed,
-        "set_aside": list(set_aside),
-    }
+def timed(seconds, disturbed=False):
+    share = 0.2 if disturbed else 0.0
+    total = sum(seconds)
+    return Timed(seconds=seconds, cpu_seconds=2 * total, wall_seconds=total, foreign_share=share, disturbed=disturbed)
 
 
 def case(scenario, batch, seconds_a_call, texts=64, lengths="natural", part="end to end", calls=128):
     """Two repeats, of which the second takes a tenth longer; its first attempt was disturbed."""
     slower = [1.1 * seconds_a_call] * calls
-    blocks = [block(0, [seconds_a_call] * calls), block(1, slower, set_aside=[block(1, slower, disturbed=True)])]
+    first = Block(**vars(timed([seconds_a_call] * calls)), repeat=0, warm_up_seconds=[0.5, 0.25], set_aside=[])
+    second = Block(**vars(timed(slower)), repeat=1, warm_up_seconds=[0.5, 0.25], set_aside=[timed(slower, disturbed=True)])
     kind = {"scenario": scenario, "lengths": lengths, "part": part, "batch": batch}
-    return {**kind, "texts": texts, "gflop": 6.4, "blocks": blocks}
+    return MeasuredCase(**kind, texts=texts, gflop=6.4, blocks=[first, second])
 
 
 def contestant(predictor, engine, factor, device="cpu", threads=2):
     """A contestant that takes `factor` milliseconds for one text, and half of that in batches."""
     seconds = factor / 1000
     cases = [case("single", 1, seconds), case("single", 1, 3 * seconds, lengths="fixed", part="model", calls=8)]
-    cases += [
-        case("offline", batch, batch * seconds / 2, lengths=lengths, part=part)
-        for batch in (8, 32)
-        for lengths, part in (("natural", "end to end"), ("natural", "model"))
-    ]
+    cases += [case("offline", batch, batch * seconds / 2, part=part) for batch in (8, 32) for part in ("end to end", "model")]
     if device == "cpu":
         cases.append(case("paper", 1, seconds))
-    return {
-        "predictor": predictor,
-        "engine": engine,
-        "device": device,
-        "threads": threads,
-        "setting": f"cpu, {threads} threads" if device == "cpu" else "gpu",
-        "not_run": None,
-        "weight_bytes": 90_000_000 if predictor == "large" else 45_000_000,
-        "accuracy": 0.75,
-        "equal_answers": 1.0,
-        "cold": [
-            {
-                "repeat": repeat,
-                "first_answer_seconds": 1.5 + repeat / 10,
-                "import_seconds": 1.0,
-                "load_seconds": 0.25,
-                "resident_after_import": 300_000_000,
-                "peak_above_import": 123_000_000,
-                "gpu_peak": None if device == "cpu" else 456_000_000,
-            }
-            for repeat in range(2)
-        ],
-        "cases": cases,
-    }
-
-
-def not_run(why):
-    return {
-        **contestant("small", "torch", 1),
-        "not_run": why,
-        "weight_bytes": None,
-        "accuracy": None,
-        "equal_answers": None,
-        "cold": [],
-        "cases": [],
-    }
+    memory = {"resident_after_import": 300_000_000, "peak_above_import": 123_000_000}
+    starts = [
+        Start(
+            repeat=repeat,
+            first_answer_seconds=1.5 + repeat / 10,
+            import_seconds=1.0,
+            load_seconds=0.25,
+            **memory,
+            gpu_peak=None if device == "cpu" else 456_000_000,
+        )
+        for repeat in range(2)
+    ]
+    return Contestant(
+        predictor=predictor,
+        engine=engine,
+        device=device,
+        threads=threads,
+        setting=f"cpu, {threads} threads" if device == "cpu" else "gpu",
+        weight_bytes=90_000_000 if predictor == "large" else 45_000_000,
+        accuracy=0.75,
+        equal_answers=1.0,
+        cold=starts,
+        cases=cases,
+    )
 
 
 def predictor(name, model, parameters, score):
-    return {
-        "name": name,
-        "model": model,
-        "task": "multiclass",
-        "labels": ["=yes", "no"],
-        "maxlen": 128,
-        "weights_sha256": "ab" * 32,
-        "parameters": parameters,
-        "folder_bytes": 4 * parameters + 1_000_000,
-        "sizes": {"hidden": 32, "feed_forward": 64, "layers": 2, "labels": 2},
-        "score": score and {"name": "accuracy", "value": score},
-        "random_weights": score is None,
-    }
+    return Predictor(
+        name=name,
+        model=model,
+        task="multiclass",
+        labels=["=yes", "no"],
+        maxlen=128,
+        positions=512,
+        weights_sha256="ab" * 32,
+        agreement={},
+        parameters=parameters,
+        folder_bytes=4 * parameters + 1_000_000,
+        sizes=Sizes(hidden=32, feed_forward=64, layers=2, labels=2),
+        score=Score(name="accuracy", value=score),
+        random_weights=False,
+    )
 
 
 def pair(a, b, ratio, verdict):
-    sides = {side: {name: c[name] for name in WHO} for side, c in (("a", a), ("b", b))}
-    return {
-        **sides,
-        "case": {"lengths": "natural", "part": "end to end", "batch": 1, "texts": 64},
-        "blocks": [
-            {"repeat": 0, "a": [[1.0], [1.0]], "b": [[0.5], [0.5]], "foreign_share": 0.0, "disturbed": False, "set_aside": []}
+    return Pair(
+        a=a.who,
+        b=b.who,
+        case=Work(lengths="natural", part="end to end", batch=1, texts=64),
+        blocks=[
+            PairBlock(
+                a=[[1.0], [1.0]], b=[[0.5], [0.5]], cpu_seconds=3.0, wall_seconds=3.0, foreign_share=0.0, repeat=0, set_aside=[]
+            )
         ],
-        "comparison": {
-            "a_seconds_per_text": 0.010,
-            "b_seconds_per_text": 0.010 / ratio,
-            "ratio": ratio,
-            "interval": [0.9 * ratio, 1.1 * ratio],
-            "itself": 1.0,
-            "itself_spread": 1.07,
-            "time_saved": 1 - 1 / ratio,
-            "verdict": verdict,
-        },
-    }
+        comparison=Comparison(
+            a_seconds_per_text=0.010,
+            b_seconds_per_text=0.010 / ratio,
+            ratio=ratio,
+            interval=[0.9 * ratio, 1.1 * ratio],
+            itself=1.0,
+            itself_spread=1.07,
+            time_saved=1 - 1 / ratio,
+            verdict=verdict,
+        ),
+    )
 
 
 @pytest.fixture
 def record():
     """Two predictors with two engines each, one engine that is not installed, two pairs."""
-    contestants = [
-        contestant(name, engine, milliseconds)
-        for name, engine, milliseconds in (
-            ("large", "keras", 10),
-            ("large", "onnx", 4),
-            ("small", "keras", 5),
-            ("small", "onnx", 2),
-        )
-    ]
-    missing = not_run("PyTorch is not installed: pip install torch")
-    made = {
-        "schema_version": 1,
-        "quick": False,
-        "stopped": None,
-        "protocol": {
-            "repeats": 2,
-            "seconds": 5.0,
-            "fixed_tokens": 128,
-            "foreign_limit": 0.05,
-            "most_attempts": 3,
-            "samples_beyond_percentile": 10,
-        },
-        "environment": {
-            "hardware": {"cpu": "A Processor", "cpus": 2, "vector_extensions": ["avx2"]},
-            "versions": {"python": "3.11"},
-            "governor": None,
-            "load_average": {"before": 0.1, "after": 1.2},
-        },
-        "texts": {
-            "name": "things.csv",
-            "sha256": "cd" * 32,
-            "rows": 100,
-            "used": 64,
-            "tokens": {"large": {"samples": 64, "median": 9.0, "mad": 2.0, "min": 3, "max": 20, "histogram": {"9": 64}}},
-        },
-        "predictors": [predictor("large", "bert", 22_000_000, 0.80), predictor("small", "distilbert", 11_000_000, 0.76)],
-        "ceilings": {"2": 100.0},
-        "contestants": [*contestants, missing],
-        "pairs": [
+    times = (("large", "keras", 10), ("large", "onnx", 4), ("small", "keras", 5), ("small", "onnx", 2))
+    contestants = [contestant(*each) for each in times]
+    missing = Contestant(
+        **{**vars(contestants[3].who), "engine": "torch"}, not_run="PyTorch is not installed: pip install torch"
+    )
+    described = {"command": [], "commit": None, "device": "cpu", "threads": 2, "precision": "", "seed": 0}
+    made = Record(
+        quick=False,
+        stopped=None,
+        protocol=Protocol(
+            repeats=2, seconds=5.0, fixed_tokens=128, foreign_limit=0.05, most_attempts=3, samples_beyond_percentile=10
+        ),
+        environment=Environment(
+            **described,
+            hardware={"cpu": "A Processor", "cpus": 2, "vector_extensions": ["avx2"]},
+            versions={"python": "3.11"},
+            governor=None,
+            load_average={"before": 0.1, "after": 1.2},
+        ),
+        texts=TextsUsed(
+            name="things.csv",
+            sha256="cd" * 32,
+            rows=100,
+            used=64,
+            tokens={"large": Tokens(samples=64, median=9.0, mad=2.0, min=3, max=20, histogram={"9": 64})},
+        ),
+        predictors=[predictor("large", "bert", 22_000_000, 0.80), predictor("small", "distilbert", 11_000_000, 0.76)],
+        ceilings={"2": 100.0},
+        contestants=[*contestants, missing],
+        pairs=[
             pair(contestants[0], contestants[2], 2.0, "B takes less time"),
             pair(contestants[1], contestants[3], 1.01, "inconclusive"),
         ],
-        "published": benchmark_report.PUBLISHED,
-    }
-    made["figures"] = benchmark_figures.figures(made)
-    return made
+        published=benchmark_report.PUBLISHED,
+    )
+    return with_figures(made)
+
+
+def with_figures(record):
+    record.figures = benchmark_figures.figures(record)
+    return record
+
+
+def of_cases(record, keep):
+    """The record with only some cases of each contestant."""
+    for each in record.contestants:
+        each.cases = [case_ for case_ in each.cases if keep(case_)]
+    return with_figures(record)
 
 
 def section(text, heading):
@@ -188,46 +195,46 @@ def line(text, *cells):
 
 
 def test_figures_of_a_case(record):
-    figure = next(f for f in record["figures"] if f["scenario"] == "offline" and f["batch"] == 32 and f["part"] == "model")
-    assert figure["predictor"] == "large" and figure["setting"] == "cpu, 2 threads"
+    figure = next(f for f in record.figures if f.kind == ("offline", "natural", "model", 32))
+    assert str(figure.who) == "large, keras, cpu, 2 threads"
     # 32 texts in 0.16 s, and in 0.176 s in the repeat that took a tenth longer.
-    rates = figure["texts_per_second"]
-    assert (rates["max"], rates["min"]) == (pytest.approx(200.0), pytest.approx(200 / 1.1))
-    assert rates["samples"] == 2 and figure["seconds_per_call"]["samples"] == 256
-    assert figure["seconds_per_pass"]["median"] == pytest.approx(0.336)  # 64 texts
-    assert figure["gflop_per_second"] == pytest.approx(6.4 / 0.336)
-    assert figure["share_of_ceiling"] == pytest.approx(6.4 / 0.336 / 100)
-    assert figure["processors_used"] == pytest.approx(2.0)
-    assert figure["warm_up_seconds"] == 0.75
-    assert (figure["blocks_run_again"], figure["blocks_disturbed"]) == (1, 0)
+    rates = figure.texts_per_second
+    assert (rates.max, rates.min) == (pytest.approx(200.0), pytest.approx(200 / 1.1))
+    assert rates.samples == 2 and figure.seconds_per_call.samples == 256
+    assert figure.seconds_per_pass.median == pytest.approx(0.336)  # 64 texts
+    assert figure.gflop_per_second == pytest.approx(6.4 / 0.336)
+    assert figure.share_of_ceiling == pytest.approx(6.4 / 0.336 / 100)
+    assert figure.processors_used == pytest.approx(2.0)
+    assert figure.warm_up_seconds == 0.75
+    assert (figure.blocks_run_again, figure.blocks_disturbed) == (1, 0)
 
 
 def test_attempts_that_were_set_aside_do_not_count(record):
-    before = copy.deepcopy(record["figures"])
-    for contestant_ in record["contestants"]:
-        for case_ in contestant_["cases"]:
-            case_["blocks"][1]["set_aside"][0]["seconds"] = [1000.0]
+    before = copy.deepcopy(record.figures)
+    for contestant_ in record.contestants:
+        for case_ in contestant_.cases:
+            case_.blocks[1].set_aside[0].seconds = [1000.0]
     assert benchmark_figures.figures(record) == before
 
 
 def test_a_gpu_is_set_against_no_ceiling_of_the_processor(record):
-    record["contestants"] = [contestant("large", "keras", 1, device="gpu")]
-    assert {figure["share_of_ceiling"] for figure in benchmark_figures.figures(record)} == {None}
+    record.contestants = [contestant("large", "keras", 1, device="gpu")]
+    assert {figure.share_of_ceiling for figure in benchmark_figures.figures(record)} == {None}
 
 
 def test_points_of_the_plane(record):
     points = benchmark_figures.plane_points(record)
-    assert [(p["predictor"], p["engine"]) for p in points] == [(n, e) for n in ("large", "small") for e in ENGINES]
-    assert {p["height_name"] for p in points} == {"accuracy on these texts"} and points[0]["batch"] == 32
-    for contestant_ in record["contestants"]:
-        contestant_["accuracy"] = None
+    assert [(p.predictor, p.engine) for p in points] == [(n, e) for n in ("large", "small") for e in ENGINES]
+    assert {p.height_name for p in points} == {"accuracy on these texts"} and points[0].batch == 32
+    for contestant_ in record.contestants:
+        contestant_.accuracy = None
     points = benchmark_figures.plane_points(record)
-    assert [p["height"] for p in points] == [0.80, 0.80, 0.76, 0.76]
-    assert points[0]["height_name"] == "accuracy on the run's test rows"
-    for predictor_ in record["predictors"]:
-        predictor_["score"] = None
+    assert [p.height for p in points] == [0.80, 0.80, 0.76, 0.76]
+    assert points[0].height_name == "accuracy on the run's test rows"
+    for predictor_ in record.predictors:
+        predictor_.score = None
     points = benchmark_figures.plane_points(record)
-    assert [p["height"] for p in points] == [22.0, 22.0, 11.0, 11.0] and "no score" in points[0]["height_name"]
+    assert [p.height for p in points] == [22.0, 22.0, 11.0, 11.0] and "no score" in points[0].height_name
 
 
 # Markdown.
@@ -247,8 +254,8 @@ def test_many_texts(record):
 
 
 def test_processor_and_gpu_stand_side_by_side(record):
-    record["contestants"].append(contestant("small", "keras", 1, device="gpu"))
-    record["figures"] = benchmark_figures.figures(record)
+    record.contestants.append(contestant("small", "keras", 1, device="gpu"))
+    with_figures(record)
     text = section(benchmark_report.markdown(record), "One text at a time")
     assert "| cpu, 2 threads | gpu |" in text
     assert line(text, "small", "keras", "natural", "end to end")[4:] == ["5.25 / 5.5 / 5.5 / –", "1.05 / 1.1 / 1.1 / –"]
@@ -285,8 +292,8 @@ def test_published_figures_stand_beside_the_measured_with_their_source(record):
 
 
 def test_without_both_kinds_nothing_is_set_beside_the_published(record):
-    for predictor_ in record["predictors"]:
-        predictor_["model"] = "bert"
+    for predictor_ in record.predictors:
+        predictor_.model = "bert"
     assert "Published" not in benchmark_report.markdown(record)
 
 
@@ -297,38 +304,35 @@ def test_never_faster_by_a_bare_share(record):
 
 def test_a_quick_look_says_that_it_is_one(record):
     assert "quick look" not in benchmark_report.markdown(record)
-    record["quick"] = True
+    record.quick = True
     assert "quick look" in benchmark_report.markdown(record)
-    assert "quick look" in benchmark_report.closing(record, benchmark_report.Path("results/benchmark/things"))
+    assert "quick look" in benchmark_report.closing(record, Path("results/benchmark/things"))
 
 
 def test_a_benchmark_that_was_stopped_says_so(record):
     assert "Stopped" not in benchmark_report.markdown(record)
-    record["stopped"] = "SIGINT"
+    record.stopped = "SIGINT"
     assert "Stopped by SIGINT before all was measured" in benchmark_report.markdown(record)
-    for c in record["contestants"]:
-        c["cases"], c["cold"] = [], []
-    record["figures"], record["pairs"] = [], []
+    record.pairs = []
+    for each in of_cases(record, lambda _: False).contestants:
+        each.cold = []
     assert "## Sizes and scores" in benchmark_report.markdown(record)  # with nothing measured at all
 
 
 def test_blocks_that_were_run_again_are_said(record):
-    blocks = sum(len(case_["blocks"]) for c in record["contestants"] for case_ in c["cases"]) + 2
+    all_blocks = [block for _, case_ in benchmark_figures.measured(record) for block in case_.blocks]
+    blocks = len(all_blocks) + 2
     assert f": {blocks // 2 - 1} of {blocks}; still disturbed in the end: 0." in benchmark_report.markdown(record)
-    for c in record["contestants"]:
-        for case_ in c["cases"]:
-            for block_ in case_["blocks"]:
-                block_["foreign_share"] = None
-    for pair_ in record["pairs"]:
-        pair_["blocks"][0]["foreign_share"] = None
-    assert "not known, this system does not tell" in benchmark_report.markdown(record)
+    for block in [*all_blocks, *(pair_.blocks[0] for pair_ in record.pairs)]:
+        block.foreign_share = None
+    assert "unknown on this system" in benchmark_report.markdown(record)
 
 
 def test_no_score_of_random_weights(record):
-    for predictor_ in record["predictors"]:
-        predictor_["score"] = None
-    for c in record["contestants"]:
-        c["accuracy"] = None
+    for predictor_ in record.predictors:
+        predictor_.score = None
+    for each in record.contestants:
+        each.accuracy = None
     text = section(benchmark_report.markdown(record), "Sizes and scores")
     assert line(text, "large", "keras", "cpu, 2 threads")[6] == "–"
 
@@ -345,12 +349,12 @@ def test_three_digits(value, shown):
 
 
 def test_workbook(record, tmp_path):
-    record["predictors"][0]["name"] = "=1+1"  # what a folder may be called
+    record.predictors[0] = replace(record.predictors[0], name="=1+1")  # what a folder may be called
     benchmark_report.write_workbook(record, tmp_path / "report.xlsx")
     book = openpyxl.load_workbook(tmp_path / "report.xlsx")
     assert book.sheetnames == ["figures", "contestants", "predictors", "cold", "pairs"]
     heads, *rows = book["figures"].iter_rows(values_only=True)
-    assert len(rows) == len(record["figures"])
+    assert len(rows) == len(record.figures)
     first = dict(zip(heads, rows[0], strict=True))
     assert first["seconds_per_call.p95"] == pytest.approx(0.011) and first["seconds_per_call.p99"] is None
     cell = book["predictors"]["A2"]
@@ -361,9 +365,31 @@ def test_workbook(record, tmp_path):
 def test_the_record_keeps_every_sample_on_the_line_of_its_block(record, tmp_path):
     file = benchmark_report.record_file(tmp_path / "things")
     assert file == tmp_path / "things.json"
-    benchmark_report.write_record(record, file)
-    assert json.loads(file.read_text(encoding="utf-8")) == json.loads(json.dumps(record))
+    benchmark_records.write(record, file)
+    assert benchmark_records.read(file) == record
     assert max(text.count(",") for text in file.read_text().splitlines()) >= 127
+
+
+def test_a_number_that_is_not_finite_loses_no_record(record, tmp_path):
+    record.contestants[0].accuracy = float("nan")
+    benchmark_records.write(record, tmp_path / "x.json")
+    assert benchmark_records.read(tmp_path / "x.json").contestants[0].accuracy is None
+
+
+@pytest.mark.parametrize("file", PUBLISHED, ids=lambda file: file.stem)
+def test_published_records_still_read_and_give_the_published_figures(file, tmp_path):
+    read = benchmark_records.read(file)
+    benchmark_records.write(read, tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text(encoding="utf-8")) == json.loads(file.read_text(encoding="utf-8"))
+    medians = [figure.texts_per_second.median for figure in benchmark_figures.figures(read)]
+    assert medians == pytest.approx([figure.texts_per_second.median for figure in read.figures])
+    assert "## Pairs\n" in benchmark_report.markdown(read)
+
+
+def test_another_file_is_no_record(tmp_path):
+    (tmp_path / "x.json").write_text('{"schema_version": 1}')
+    with pytest.raises(ArtefactError, match=r"x\.json: not the record of a benchmark"):
+        benchmark_records.read(tmp_path / "x.json")
 
 
 def test_output_that_is_there_already(tmp_path):
@@ -380,36 +406,58 @@ def test_output_that_is_there_already(tmp_path):
 
 
 def test_pictures(record, tmp_path):
-    record["contestants"].append(contestant("small", "keras", 1, device="gpu"))
-    record["figures"] = benchmark_figures.figures(record)
+    record.contestants.append(contestant("small", "keras", 1, device="gpu"))
+    with_figures(record)
     assert benchmark_plots.draw(record, tmp_path) == ["latency.png", "throughput.png", "speed_size_accuracy.png"]
     for name in ("latency.png", "throughput.png", "speed_size_accuracy.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_batch_is_no_curve(record, tmp_path):
-    for c in record["contestants"]:
-        c["cases"] = [case_ for case_ in c["cases"] if case_["scenario"] == "single" or case_["batch"] == 32]
-    record["figures"] = benchmark_figures.figures(record)
+    of_cases(record, lambda case_: case_.scenario == "single" or case_.batch == 32)
     assert benchmark_plots.draw(record, tmp_path) == ["latency.png", "speed_size_accuracy.png"]
 
 
-def test_shares_of_the_ceiling_are_told_of_the_lengths_that_were_timed(record):
-    timed = {case_["lengths"] for c in record["contestants"] for case_ in c["cases"] if case_["scenario"] == "offline"}
-    told = benchmark_report.markdown(record)
-    assert ("share of ceiling, natural" in told, "share of ceiling, 128 tokens" in told) == (
-        "natural" in timed,
-        "fixed" in timed,
-    )
-    for c in record["contestants"]:
-        c["cases"] = [case_ for case_ in c["cases"] if case_["lengths"] == "natural"]
-    record["figures"] = benchmark_figures.figures(record)
+def test_shares_of_the_ceiling_of_the_lengths_that_were_timed(record):
+    for each in record.contestants[:4]:
+        each.cases.append(case("offline", 32, 0.1, lengths="fixed", part="model"))
+    shown = benchmark_report.markdown(with_figures(record))
+    assert "share of ceiling, natural" in shown and "share of ceiling, 128 tokens" in shown
+    of_cases(record, lambda case_: case_.lengths == "natural")
     assert "share of ceiling, 128 tokens" not in benchmark_report.markdown(record)
 
 
-def test_no_picture_without_samples(record, tmp_path):
-    for c in record["contestants"]:
-        c["cases"] = [case_ for case_ in c["cases"] if case_["scenario"] == "single"]
-    record["figures"] = benchmark_figures.figures(record)
+def test_no_plot_without_samples(record, tmp_path):
+    of_cases(record, lambda case_: case_.scenario == "single")
     assert benchmark_plots.draw(record, tmp_path) == ["latency.png"]
     assert "Many texts" not in benchmark_report.markdown(record, ["latency.png"])
+
+
+def test_a_rate_counts_the_texts_of_a_batch_that_is_not_full(record):
+    """12 texts in batches of 8 are 8 and 4."""
+    record.contestants[0].cases = [case("offline", 8, 1.0, texts=12, calls=4)]
+    assert with_figures(record).figures[0].texts_per_second.max == pytest.approx(6.0)
+
+
+@pytest.mark.parametrize("scores", [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5)])
+def test_a_score_of_zero_loses_no_report(record, scores):
+    for each, score in zip(record.predictors, scores, strict=True):
+        each.score = Score(name="micro F1", value=score)
+    text = section(benchmark_report.markdown(record), "Published, and measured here")
+    assert "–" in line(text, "score (micro F1 on the runs' test rows)")[3:6]
+
+
+@pytest.mark.filterwarnings("error:No artists")
+def test_one_repeat_with_one_call_is_reported(record, tmp_path):
+    """Also of predictors whose folders have names that matplotlib reads as its own marks."""
+    for each in record.contestants[:4]:
+        each.cases = [case("single", 1, 1e-7, calls=1), case("offline", 8, 1e-7, texts=8, calls=1)]
+        for measured in each.cases:
+            del measured.blocks[1]
+        del each.cold[1]
+        each.predictor = f"_{each.predictor} $x$ % {{"
+    for each in record.predictors:
+        each.name = f"_{each.name} $x$ % {{"
+    assert "## Cold start" in benchmark_report.markdown(with_figures(record))
+    assert benchmark_plots.draw(record, tmp_path) == ["latency.png", "speed_size_accuracy.png"]
+    assert "texts/s" in benchmark_report.closing(record, tmp_path / "x")

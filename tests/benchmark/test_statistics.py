@@ -1,9 +1,12 @@
-"""The measuring protocol with a clock and a load made by hand, and the statistics against samples made by hand."""
+"""The timing protocol with a clock and a load made by hand, and the statistics against samples made by hand."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from halfbert.benchmark import statistics as timing
+from halfbert.benchmark.record import Timed
 from halfbert.benchmark.statistics import Load
 
 
@@ -45,18 +48,30 @@ def test_the_real_clock_is_monotonic_and_counts_seconds():
     assert 0.02 <= sample < 0.5
 
 
+def test_no_sample_is_zero_however_coarse_the_clock():
+    assert timing.measure(Clock().call, [0.0], seconds=0.0, clock=Clock()) == [1e-7]
+
+
 def test_what_others_used_of_the_processors():
     before, after = Load(wall=10.0, busy=5.0, processors=2), Load(wall=12.0, busy=8.0, processors=2)
     assert timing.foreign_share(before, after, own_seconds=3.0) == 0.0
     assert timing.foreign_share(before, after, own_seconds=2.0) == pytest.approx(0.25)
     assert timing.foreign_share(before, after, own_seconds=9.0) == 0.0  # ticks are coarse: never below none
     assert timing.foreign_share(before, Load(12.0, None, 2), own_seconds=0.0) is None
+    assert timing.foreign_share(before, before, own_seconds=0.0) is None  # no time went by
 
 
-def test_ticks_of_the_system():
-    """Idle time and waiting for the disk are not work; time that the host took away is somebody's."""
-    fields = ["cpu0", "100", "20", "30", "4000", "500", "6", "7", "8", "90", "0"]
-    assert timing._busy_ticks(fields) == 100 + 20 + 30 + 6 + 7 + 8
+@pytest.mark.parametrize(
+    ("times", "busy"),
+    [
+        # Linux: idle time and waiting for the disk are not work, stolen time is somebody's, "user" includes guests.
+        ({"user": 1, "nice": 2, "system": 4, "idle": 50, "iowait": 60, "irq": 8, "softirq": 16, "steal": 32, "guest": 1}, 63),
+        ({"user": 1, "nice": 2, "system": 4, "idle": 50}, 7),  # macOS
+        ({"user": 1, "system": 4, "idle": 50, "interrupt": 1, "dpc": 2}, 5),  # Windows: "system" has both
+    ],
+)
+def test_busy_seconds_of_a_processor(times, busy):
+    assert timing.busy_seconds(SimpleNamespace(**times)) == busy
 
 
 def test_the_load_of_this_machine_grows():
@@ -77,31 +92,29 @@ def loads(*shares):
 
 
 def blocks():
-    return iter({"seconds": [number], "cpu_seconds": 0.0} for number in range(9)).__next__
+    return iter(Timed(seconds=[number], cpu_seconds=0.0, wall_seconds=1.0) for number in range(9)).__next__
 
 
-def test_a_quiet_block_is_measured_once():
-    found = timing.undisturbed(blocks(), load=loads(0.04))
-    assert (found["seconds"], found["disturbed"], found["set_aside"]) == ([0], False, [])
-    assert found["foreign_share"] == pytest.approx(0.04)
+def attempt(number, foreign_share):
+    disturbed = foreign_share is not None and foreign_share > 0.05
+    share = None if foreign_share is None else pytest.approx(foreign_share)
+    return Timed(seconds=[number], cpu_seconds=0.0, wall_seconds=1.0, foreign_share=share, disturbed=disturbed)
 
 
-def test_a_disturbed_block_is_measured_again_and_kept():
-    found = timing.undisturbed(blocks(), load=loads(0.5, 0.01))
-    assert (found["seconds"], found["disturbed"]) == ([1], False)
-    (aside,) = found["set_aside"]
-    assert (aside["seconds"], aside["disturbed"], aside["foreign_share"]) == ([0], True, pytest.approx(0.5))
+@pytest.mark.parametrize(
+    ("shares", "best", "set_aside"),
+    [
+        ([0.04], attempt(0, 0.04), []),  # a quiet block is measured once
+        ([0.5, 0.01], attempt(1, 0.01), [attempt(0, 0.5)]),  # a disturbed one again, and kept
+        ([0.5, 0.2, 0.4], attempt(1, 0.2), [attempt(0, 0.5), attempt(2, 0.4)]),  # three times at most: the least disturbed
+    ],
+)
+def test_a_block_is_measured_until_it_is_undisturbed(shares, best, set_aside):
+    assert timing.undisturbed(blocks(), most_attempts=3, load=loads(*shares)) == (best, set_aside)
 
 
-def test_at_most_so_many_attempts_and_then_the_least_disturbed():
-    found = timing.undisturbed(blocks(), most_attempts=3, load=loads(0.5, 0.2, 0.4))
-    assert (found["seconds"], found["disturbed"]) == ([1], True)
-    assert [attempt["seconds"] for attempt in found["set_aside"]] == [[0], [2]]
-
-
-def test_where_the_system_tells_no_load_nothing_is_measured_again():
-    found = timing.undisturbed(blocks(), load=lambda: Load(0.0, None, 1))
-    assert (found["seconds"], found["foreign_share"], found["disturbed"]) == ([0], None, False)
+def test_where_the_load_is_unknown_nothing_is_measured_again():
+    assert timing.undisturbed(blocks(), load=lambda: Load(0.0, None, 1)) == (attempt(0, None), [])
 
 
 # Describing samples.
@@ -109,7 +122,8 @@ def test_where_the_system_tells_no_load_nothing_is_measured_again():
 
 def test_median_and_its_absolute_deviation():
     found = timing.describe([1.0, 2.0, 3.0, 4.0, 100.0])
-    assert found == {"samples": 5, "median": 3.0, "mad": 1.0, "min": 1.0, "max": 100.0}
+    assert found == timing.Spread(samples=5, median=3.0, mad=1.0, min=1.0, max=100.0)
+    assert timing.describe([2.0]) == timing.Spread(samples=1, median=2.0, mad=0.0, min=2.0, max=2.0)
     with pytest.raises(ValueError, match="no samples"):
         timing.describe([])
 
@@ -117,8 +131,8 @@ def test_median_and_its_absolute_deviation():
 @pytest.mark.parametrize(("percent", "fewest"), [(50, 20), (90, 100), (95, 200), (99, 1000)])
 def test_a_percentile_needs_ten_samples_beyond_it(percent, fewest):
     assert timing.has_percentile(fewest, percent) and not timing.has_percentile(fewest - 1, percent)
-    assert timing.percentiles(range(fewest))[f"p{percent}"] == pytest.approx((fewest - 1) * percent / 100)
-    assert timing.percentiles(range(fewest - 1))[f"p{percent}"] is None
+    assert getattr(timing.latency(range(fewest)), f"p{percent}") == pytest.approx((fewest - 1) * percent / 100)
+    assert getattr(timing.latency(range(fewest - 1)), f"p{percent}") is None
 
 
 # Comparing two.
@@ -140,37 +154,43 @@ def test_the_bootstrap_interval_covers_as_often_as_it_says():
     held = [low <= 1.5 <= high for low, high in (timing.bootstrap_interval(noisy(generator, 1.5, 0.1, 20)) for _ in range(80))]
     assert 0.85 <= np.mean(held) <= 0.99
     assert timing.bootstrap_interval([1.2, 1.3, 1.4]) == timing.bootstrap_interval([1.2, 1.3, 1.4])
-    assert timing.bootstrap_interval([3.0]) == (pytest.approx(3.0), pytest.approx(3.0))
+    assert timing.bootstrap_interval([3.0]) == [pytest.approx(3.0), pytest.approx(3.0)]
 
 
 def test_a_against_itself_is_inconclusive():
     generator = np.random.default_rng(2)
     for _ in range(50):
         found = timing.compare(noisy(generator, 1.0), noisy(generator, 1.0))
-        assert found["verdict"] == "inconclusive"
+        assert found.verdict == "inconclusive"
 
 
 def test_a_against_twice_a_is_conclusive():
     generator = np.random.default_rng(3)
     found = timing.compare(noisy(generator, 0.5), noisy(generator, 1.0))
-    assert found["verdict"] == "B takes more time"
-    assert found["ratio"] == pytest.approx(0.5, rel=0.05) and found["time_saved"] == pytest.approx(-1.0, abs=0.1)
+    assert found.verdict == "B takes more time"
+    assert found.ratio == pytest.approx(0.5, rel=0.05) and found.time_saved == pytest.approx(-1.0, abs=0.1)
     found = timing.compare(noisy(generator, 2.0), noisy(generator, 1.0))
-    assert found["verdict"] == "B takes less time"
-    assert found["time_saved"] == pytest.approx(0.5, abs=0.05)
-    low, high = found["interval"]
-    assert 1 < low < found["ratio"] < high
+    assert found.verdict == "B takes less time"
+    assert found.time_saved == pytest.approx(0.5, abs=0.05)
+    low, high = found.interval
+    assert 1 < low < found.ratio < high
 
 
 def test_an_effect_within_the_spread_of_a_against_itself_is_inconclusive():
     """However sure the interval is: the machine alone makes as much of a difference."""
     effect = [1.10, 1.11, 1.09, 1.10]
-    assert timing.compare(effect, [1.01, 0.99, 1.0, 1.02])["verdict"] == "B takes less time"
+    assert timing.compare(effect, [1.01, 0.99, 1.0, 1.02]).verdict == "B takes less time"
     found = timing.compare(effect, [1.0, 0.85, 1.0, 1.0])  # one block of A against A was off by more, the other way round
-    assert found["verdict"] == "inconclusive" and found["itself_spread"] == pytest.approx(1 / 0.85)
+    assert found.verdict == "inconclusive" and found.itself_spread == pytest.approx(1 / 0.85)
 
 
 def test_an_interval_that_holds_one_is_inconclusive():
     found = timing.compare([0.7, 1.9, 0.8, 2.0, 0.9], [1.0, 1.01, 0.99])
-    low, high = found["interval"]
-    assert low < 1 < high and found["verdict"] == "inconclusive"
+    low, high = found.interval
+    assert low < 1 < high and found.verdict == "inconclusive"
+
+
+def test_one_block_is_inconclusive():
+    """Its interval has no width, which is no certainty."""
+    assert timing.compare([2.0], [1.0]).verdict == "inconclusive"
+    assert timing.compare([2.0, 2.0], [1.0]).verdict == "B takes less time"

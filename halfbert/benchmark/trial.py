@@ -1,0 +1,108 @@
+"""The trial of every contestant: who can run, whether it answers like the others, and the files that engines make once."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, Texts
+from halfbert.benchmark.process import Worker
+from halfbert.benchmark.record import Contestant, Who
+from halfbert.benchmark.report import agreement_line
+from halfbert.predictor import engines
+from halfbert.predictor.manifest import Agreement
+from halfbert.system import machine
+from halfbert.system.console import progress, say
+from halfbert.system.errors import HalfbertError
+
+REFERENCE = "keras"  # the engine that the others' answers are compared with
+
+
+@contextlib.contextmanager
+def started(contestant: Contestant, plan: Plan) -> Iterator[Worker]:
+    """A fresh process that has loaded the contestant, has answered the first text, and has all of them."""
+    subject, texts = plan.subject(contestant), plan.texts.by_lengths
+    job = {
+        "folder": str(subject.folder),
+        "engine": contestant.engine,
+        "device": contestant.device,
+        "threads": contestant.threads,
+        "allow_disagreement": plan.options.allow_disagreement or subject.described.random_weights,
+        "first_text": texts["natural"][0],
+    }
+    worker = Worker(job, contestant.threads)
+    try:
+        subject.token_lengths = worker.ask({"do": "texts", **texts, "fixed_tokens": FIXED_TOKENS})
+        yield worker
+    finally:
+        worker.close()
+
+
+def to_prove(engine_names: Sequence[str]) -> list[str]:
+    """Those of the engines that must agree with keras, and are installed."""
+    return [name for name in engine_names if engines.find(name).LEAST_EQUAL is not None and engines.installed(name)]
+
+
+def prove(subject: Subject, texts: Texts, engine_names: Sequence[str]) -> None:
+    """Have engines make their files and compare them with keras on the whole table; the figures go into the manifest."""
+    say(f"comparing {', '.join(engine_names)} with keras: {subject.described.name}")
+    job = {"folder": str(subject.folder), "texts": texts.whole_table, "texts_name": texts.used.name}
+    worker = Worker({"prove": {**job, "engine_names": list(engine_names)}}, machine.available_cpus())
+    worker.close()
+    proven = msgspec.convert(worker.ready, dict[str, Agreement])
+    for engine, figures in proven.items():
+        say(f"  {agreement_line(engine, figures)}")
+    subject.described.agreement |= proven
+
+
+def prove_missing(plan: Plan) -> None:
+    """Compare with keras what was never compared, so that it is either trusted or refused."""
+    for subject in plan.subjects:
+        missing = [name for name in to_prove(plan.options.engines) if name not in subject.described.agreement]
+        if missing and not subject.described.random_weights and not plan.options.allow_disagreement:
+            prove(subject, plan.texts, missing)
+
+
+def try_all(plan: Plan) -> None:
+    """Start each contestant once: failures are noted with the reason, the others' answers are compared.
+
+    This makes the engines' files, so that no cold start has to. If none of the contestants of a requested device runs, raises
+    what the first of them failed with.
+    """
+    answers: dict[Who, list] = {}
+    failures: dict[str, HalfbertError] = {}
+    for contestant in progress(plan.contestants, len(plan.contestants), "trying the engines"):
+        try:
+            with started(contestant, plan) as worker:
+                answers[contestant.who] = worker.ask({"do": "answers"})["answers"]
+                contestant.weight_bytes, contestant.model_alone = worker.ready["weight_bytes"], worker.ready["model_alone"]
+        except HalfbertError as error:
+            failures.setdefault(contestant.device, error)
+            leave_out(contestant, error)
+    for device in plan.options.devices:
+        if all(contestant.not_run for contestant in plan.contestants if contestant.device == device):
+            raise type(failures[device])(f"no engine runs on the {device}: {failures[device]}")
+    _compare_answers(plan, answers)
+
+
+def _compare_answers(plan: Plan, answers: dict[Who, list]) -> None:
+    labels = plan.texts.labels
+    references = {who.predictor: answer for who, answer in reversed(answers.items()) if who.engine == REFERENCE}
+    for contestant in plan.running:
+        mine, predictor = answers[contestant.who], plan.subject(contestant).described
+        if contestant.predictor in references:
+            contestant.equal_answers = _equal_share(mine, references[contestant.predictor])
+        if labels is None or predictor.task != "multiclass" or predictor.random_weights:
+            continue
+        if set(labels) <= set(predictor.labels):
+            contestant.accuracy = _equal_share(mine, labels)
+
+
+def leave_out(contestant: Contestant, error: HalfbertError) -> None:
+    """Measure a contestant no more; what it did before stays in the record."""
+    contestant.not_run = str(error)
+    say(f"not measured: {contestant}: {error}")
+
+
+def _equal_share(answers: Sequence, others: Sequence) -> float:
+    return sum(one == other for one, other in zip(answers, others, strict=True)) / len(answers)
