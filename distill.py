@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from halfbert.cli import options
-from halfbert.distillation import teacher
+from halfbert.distillation import rows, teacher
 from halfbert.system import console, tensorflow_setup
 from halfbert.training import tasks
 from halfbert.training.run import TrainingRun
@@ -20,9 +20,9 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
     parser = options.distill_parser()
     chosen = options.parse_distillation(parser, argv)
     if chosen.objective == "mlm":
-        from halfbert.distillation import pretraining as masked_language
+        from halfbert.distillation import pretraining
 
-        masked_language.distil(chosen, stop)
+        pretraining.pretrain(chosen, stop)
         return
     taught_by = teacher.read(Path(chosen.teacher))
     options.complete_distillation(parser, chosen, taught_by)
@@ -30,29 +30,32 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
     with TrainingRun(task, chosen, stop) as run, tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         reader, columns = tasks.reader(task, chosen)
         data = run.read(reader, **columns)
-        teacher.check_data(taught_by, data, chosen)
-        more_texts, unlabelled = teacher.read_unlabelled(chosen, data)
+        rows.check(taught_by, data, chosen)
+        more_texts, unlabelled = rows.read_unlabelled(chosen, data)
         checkpoint = run.prepare(lambda: teacher.student(taught_by, chosen, Path(scratch)))
 
         # TensorFlow is loaded and set up by now, so what uses it can be imported.
         import numpy as np
         import tensorflow as tf
 
-        from halfbert.distillation import losses as distillation
+        from halfbert.distillation import course, losses, predictions
         from halfbert.models import batching
         from halfbert.models.ktrain_data import Transformer, ktrain
+        from halfbert.predictor import agreement
         from halfbert.scoring.probabilities import probabilities_of
         from halfbert.training import fit as training
         from halfbert.training import head as probe
 
         truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
         transformer = Transformer(checkpoint.folder, chosen.maxlen, data.labels, multilabel=task == "multilabel")
-        teacher.check_tokenizers(checkpoint, taught_by.predictor.folder, taught_by.name)
+        teacher.check_tokenizers(checkpoint, taught_by)
+        engine = agreement.fastest(taught_by.predictor, run.device)
         with run.timed("teacher_seconds"):
-            answers = teacher.answers(taught_by, data.train.texts + more_texts + data.test.texts, run.device)
+            texts = data.train.texts + more_texts + data.test.texts
+            answers = predictions.predict(taught_by.predictor, texts, engine, run.device)
         to_learn, to_test = answers.split(len(data.train) + len(more_texts))
-        weights = distillation.weights_in_force(chosen, checkpoint, answers)
-        run.distillation = distillation.account(taught_by, chosen, weights, answers.engine, unlabelled)
+        weights = losses.applicable_weights(chosen, checkpoint, answers)
+        run.distillation = course.account(taught_by, chosen, weights, engine, unlabelled)
 
         def score(logits: np.ndarray) -> dict:
             return tasks.validation(task, truth["val"], probabilities_of(logits, task))
@@ -71,11 +74,11 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         with run.fitting():
             labelled = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
             more, _ = batching.encode(transformer.get_tokenizer(), more_texts, chosen.maxlen)
-            train = distillation.taught(labelled, more, to_learn)
+            train = losses.training_set(labelled, more, to_learn)
             val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
             run.preprocessed(train, val, transformer.maxlen)
 
-            model = begin(distillation.objective(task, run.device, len(data.labels), weights, chosen.temperature))
+            model = begin(losses.objective(task, run.device, len(data.labels), weights, chosen.temperature))
             learner = training.get_learner(model, train_data=train, batch_size=chosen.batch_size)
             rate = run.learning_rate(learner)
             best = run.best_epoch(model, transformer, val, score, chosen_by)
@@ -90,7 +93,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
                 run.wrong_rows = tasks.wrong_rows(
                     task, data.test, truth["test"], run.probabilities, run.thresholds, data.labels
                 )
-                distillation.test_teacher(run, taught_by, truth, to_test.logits)
+                course.test_teacher(run, taught_by, truth, to_test.logits)
 
         if run.completed and not chosen.no_control:
             with run.aside("the control"):
@@ -100,7 +103,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
                 learner = training.get_learner(control, train_data=labelled, batch_size=chosen.batch_size)
                 best_of_control = training.BestEpoch(val, score, chosen_by, run.epochs, stop, chosen.early_stopping)
                 learner.fit_onecycle(rate, run.epochs, callbacks=[best_of_control], verbose=0)
-                distillation.test_control(run, control, best_of_control, truth, test)
+                course.test_control(run, control, best_of_control, truth, test)
 
         with run.saving(model, lambda folder: tasks.draw(run, truth, folder)) as folder:
             predictor = ktrain.get_predictor(model, transformer.for_predictor())

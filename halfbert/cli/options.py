@@ -43,7 +43,7 @@ def parse_distillation(parser: Parser, argv):
 def complete_distillation(parser: Parser, options, taught_by) -> None:
     predictor = taught_by.predictor.manifest
     options.complete_with_teacher(
-        predictor.task, predictor.labels, predictor.maxlen, taught_by.split_seed, taught_by.threshold_rule
+        predictor.task, predictor.labels, predictor.maxlen, taught_by.split_seed, predictor.threshold_rule
     )
 
 

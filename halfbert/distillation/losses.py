@@ -1,31 +1,29 @@
-"""A smaller model taught by a larger one (Hinton et al. 2015, arXiv:1503.02531; Sanh et al. 2019, arXiv:1910.01108).
+"""What a student learns from its teacher (Hinton et al. 2015, arXiv:1503.02531; Sanh et al. 2019, arXiv:1910.01108).
 
 The loss of a row is a weighted sum of three:
 
-- `soft`: the Kullback-Leibler divergence of the student's answer from the teacher's, both at a temperature T, times T²;
+- `soft`: the Kullback-Leibler divergence of the student's prediction from the teacher's, both at a temperature T, times T²;
 - `supervised`: the cross-entropy with the row's label; 0 for a row without one;
-- `cosine`: one minus the cosine of the two last hidden states of the first token. The paper takes the states of all tokens;
+- `cosine`: the cosine loss between their final hidden states of the first token. The paper takes the states of all tokens;
   here the head reads no other, and a training step on a CPU computes no other.
 
 Shapes: B rows of a batch, L labels, h hidden units. Import after `tensorflow_setup.prepare`.
 """
 
-from dataclasses import asdict
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from halfbert.distillation.teacher import Answers, Teacher
+from halfbert.distillation.predictions import Predictions
 from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
-from halfbert.output import text as report
-from halfbert.scoring import intervals as statistics
-from halfbert.scoring.probabilities import probabilities_of
+from halfbert.options import DistillOptions
 from halfbert.system.console import say
 from halfbert.system.errors import InputError
 from halfbert.training import fit as training
-from halfbert.training import tasks
 
 
 def soft_loss(student: tf.Tensor, teacher: tf.Tensor, temperature: float, multilabel: bool = False) -> tf.Tensor:
@@ -54,29 +52,31 @@ def cosine_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
     return 1.0 - tf.reduce_sum(tf.math.l2_normalize(student, -1) * tf.math.l2_normalize(teacher, -1), axis=-1)
 
 
-def taught(labelled: TransformerDataset, unlabelled: batching.EncodedTexts, answers: Answers) -> TransformerDataset:
-    """The rows that the student learns from, labelled ones first, with the teacher's answers to them, in that order.
+def training_set(
+    labelled: TransformerDataset, unlabelled: batching.EncodedTexts, predictions: Predictions
+) -> TransformerDataset:
+    """The rows that the student learns from, labelled ones first; `predictions` are the teacher's, in that order.
 
     A row's target is its labels (L), 1 if they are known (1), the teacher's logits (L) and its state (h).
     """
-    labels = np.zeros((len(answers.logits), labelled.y.shape[1]), np.float32)
+    labels = np.zeros((len(predictions.logits), labelled.y.shape[1]), np.float32)
     known = np.zeros((len(labels), 1), np.float32)
     labels[: len(labelled.y)], known[: len(labelled.y)] = labelled.y, 1
-    targets = np.hstack([labels, known, answers.logits, answers.states])
+    targets = np.hstack([labels, known, predictions.logits, predictions.states])
     return TransformerDataset(labelled.encoded.followed_by(unlabelled), targets, labelled.use_token_type_ids)
 
 
 def objective(task: str, device: str, labels: int, weights: dict[str, float], temperature: float) -> training.Objective:
-    """What the student minimises on rows as `taught` makes them: the weighted sum of the losses whose weight is not 0.
+    """What the student minimises on rows of a `training_set`: the weighted sum of the losses whose weight is not 0.
 
     Each part is a mean over all rows of the batch, those without a label included.
     """
     multilabel = task == "multilabel"
 
-    def parts(model, features, targets, row_weights):
+    def parts(model: Any, features: dict, targets: tf.Tensor, row_weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
         states, logits = training.states_and_logits(model, device)(features, training=True)
         truth, known, teacher, state = tf.split(targets, [labels, 1, labels, targets.shape[1] - 2 * labels - 1], axis=1)
-        losses = {
+        losses: dict[str, Callable[[], tf.Tensor]] = {
             "soft": lambda: soft_loss(logits, teacher, temperature, multilabel),
             "supervised": lambda: supervised_loss(logits, truth, multilabel) * known[:, 0],
             "cosine": lambda: cosine_loss(states, state),
@@ -98,63 +98,24 @@ def _mean(losses: tf.Tensor, row_weights: tf.Tensor | None) -> tf.Tensor:
     return tf.reduce_mean(losses) / tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def weights_in_force(options, checkpoint: Checkpoint, answers: Answers) -> dict[str, float]:
-    """The weight of each part of the loss. Between states of different widths there is no angle, so that part is left out.
+def weights_of(options: DistillOptions) -> dict[str, float]:
+    """The weight of each part of the loss, by the options."""
+    return {part: getattr(options, f"weight_{part}") for part in ("soft", "supervised", "cosine")}
 
-    Raises InputError where nothing of the teacher is left.
+
+def applicable_weights(options: DistillOptions, checkpoint: Checkpoint, predictions: Predictions) -> dict[str, float]:
+    """`weights_of` without the cosine part if the states differ in width, as there is no angle between them.
+
+    Raises InputError if nothing is left to learn from the teacher.
     """
-    weights = {"soft": options.weight_soft, "supervised": options.weight_supervised, "cosine": options.weight_cosine}
-    config, width = checkpoint.config, answers.states.shape[1]
+    weights = weights_of(options)
+    config, width = checkpoint.config, predictions.states.shape[1]
     own = config.get("hidden_size") or config["dim"]
     if weights["cosine"] and own != width:
-        say(f"the student's states have {own} units, the teacher's {width}: the cosine part of the loss is left out")
+        say(f"the student's hidden states have {own} units, the teacher's {width}: the cosine loss is left out")
         weights["cosine"] = 0.0
     if not weights["soft"] and not weights["cosine"]:
-        raise InputError("--weight-soft 0: then the teacher teaches nothing, as states of different widths do not compare")
+        raise InputError(
+            "--weight-soft 0: leaves nothing to learn from the teacher, as hidden states of different widths cannot be compared"
+        )
     return weights
-
-
-def account(teacher: Teacher, options, weights: dict[str, float], engine: str, unlabelled: dict | None) -> dict:
-    """What the record says of a distillation; tests of teacher and control are added when they are made."""
-    predictor = teacher.predictor
-    known = {"name": teacher.name, "checkpoint": teacher.checkpoint, "weights_sha256": predictor.weights_sha256}
-    return {
-        "teacher": {**known, "engine": engine, "test": None},
-        "weights": weights,
-        "temperature": options.temperature,
-        "unlabelled": unlabelled,
-        "layers": options.layers,
-        "control": None,
-        "worth": None,
-    }
-
-
-def test_teacher(run, teacher: Teacher, truth: dict[str, np.ndarray], logits: np.ndarray) -> None:
-    """Score the teacher's answers to the test rows, for the record."""
-    probabilities = probabilities_of(logits, run.task)
-    scores = tasks.scores(run.task, truth, probabilities, teacher.predictor.manifest.thresholds, run.data.labels)
-    run.distillation["teacher"]["test"] = report.card_scores(scores)
-
-
-def test_control(run, model, best: training.BestEpoch, truth: dict[str, np.ndarray], test: TransformerDataset) -> None:
-    """Test the control's best epoch, and compare the student with it, for the record."""
-    model.set_weights(best.best_weights)
-    probabilities = probabilities_of(training.predict_logits(model, test, "testing the control"), run.task)
-    thresholds = tasks.thresholds(run.task, truth["val"], best.best_logits, run.options.threshold)
-    scores = tasks.scores(run.task, truth, probabilities, thresholds, run.data.labels)
-    student = tasks.answers(run.task, run.probabilities, run.thresholds)
-    control = tasks.answers(run.task, probabilities, thresholds)
-    run.distillation["worth"] = worth(run.task, truth["test"], student, control)
-    run.distillation["control"] = {"epochs": best.rows, "best_epoch": best.best_epoch, "test": report.card_scores(scores)}
-
-
-def worth(task: str, truth: np.ndarray, student: np.ndarray, control: np.ndarray) -> dict[str, dict]:
-    """By how much the student's scores exceed its control's: `statistics.paired_bootstrap` by score.
-
-    Truth and both answers: bool, (test rows, L).
-    """
-    truth = truth.astype(bool)
-    return {
-        name: asdict(statistics.paired_bootstrap(score, truth, [student], [control]))
-        for name, score in statistics.COMPARED[task].items()
-    }

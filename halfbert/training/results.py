@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from halfbert.data import equality
 from halfbert.data.tables import Rows
 from halfbert.output import plots, sheets
 from halfbert.output import record as records
@@ -53,7 +54,12 @@ def manifest(run) -> Manifest:
         model=run.options.model,
         checkpoint=CheckpointUsed(**_checkpoint(run)),
         versions=machine.versions(),
-        data=TrainingData([DataFile(**file) for file in run.data.files], run.options.split_seed),
+        data=TrainingData(
+            [DataFile(**file) for file in run.data.files],
+            run.options.split_seed,
+            equality.digests(run.data.train.texts),
+            equality.digests(run.data.val.texts),
+        ),
         best_epoch=run.best.best_epoch,
         test=run.scores and report.card_scores(run.scores),
         stopped=None if run.failure is None else str(run.failure),
