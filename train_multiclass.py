@@ -7,7 +7,7 @@ python train_multiclass.py --model bert --train reviews.xlsx --text-column Revie
 import sys
 
 from halfbert.cli import options
-from halfbert.data import tables
+from halfbert.data.multiclass import read_multiclass
 from halfbert.system import console, tensorflow_setup
 from halfbert.training import results as records
 from halfbert.training.run import TrainingRun
@@ -19,7 +19,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
     """Read, fit, test, save; `--help` lists the options, README.md what is written."""
     chosen = options.parse_training(options.multiclass_parser(), argv, TASK)
     with TrainingRun(TASK, chosen, stop) as run:
-        data = run.read(tables.read_multiclass, label_column=chosen.label_column)
+        data = run.read(read_multiclass, label_column=chosen.label_column)
         checkpoint = run.prepare()
 
         # TensorFlow is loaded and set up by now, so what uses it can be imported.

@@ -7,7 +7,7 @@ python train_multilabel.py --model bert --train comments.csv --text-column text 
 import sys
 
 from halfbert.cli import options
-from halfbert.data import multilabel as multilabel_tables
+from halfbert.data.multilabel import read_multilabel
 from halfbert.system import console, tensorflow_setup
 from halfbert.training import results as records
 from halfbert.training.run import TrainingRun
@@ -20,7 +20,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
     chosen = options.parse_training(options.multilabel_parser(), argv, TASK)
     with TrainingRun(TASK, chosen, stop) as run:
         data = run.read(
-            multilabel_tables.read_multilabel,
+            read_multilabel,
             label_columns=chosen.label_columns,
             label_column=chosen.label_column,
             label_separator=chosen.label_separator,

@@ -9,7 +9,7 @@ from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, score_of
 from halfbert.benchmark.record import Contestant, Figure
 from halfbert.comparison.judging import SPEED_BATCH
 from halfbert.comparison.report import best_speed, span, verdict_line
-from halfbert.data.tables import plural
+from halfbert.data.phrases import plural
 from halfbert.output import record as records
 from halfbert.system.machine import PROJECT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
-from halfbert.data import formats, tables
+from halfbert.data import multiclass
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
 from halfbert.predictor import manifest
@@ -82,29 +82,23 @@ def read_texts(options: BenchmarkOptions) -> Texts:
 
     Raises InputError as every reading of a table does.
     """
-    column = options.label_column
-    table = formats.read_table(
+    table = multiclass.read_texts(
         options.texts,
-        [options.text_column, *([column] if column else [])],
+        options.text_column,
+        options.label_column,
         role="test",
         sheet=options.sheet,
         encoding=options.encoding,
+        drop_missing=options.drop_missing,
     )
-
-    def labels(table: formats.Table) -> list[str | None]:
-        if column is None:
-            return [None] * len(table.numbers)
-        return [formats.cell_text(v, tables.place(table, i, column)) for i, v in enumerate(table.columns[column])]
-
-    notes = list(table.notes)
-    rows = tables.complete_rows({"test": table}, options.text_column, column, labels, options.drop_missing, {}, notes)["test"]
-    for note in notes:
+    rows = table.rows
+    for note in table.notes:
         say(f"  {note}")
     drawn = rows.take(random.Random(0).sample(range(len(rows)), min(options.rows, len(rows))))
     return Texts(
         used=TextsUsed(name=machine.shareable(options.texts), sha256=table.sha256, rows=len(rows), used=len(drawn)),
         by_lengths={"natural": drawn.texts, "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS))},
-        labels=drawn.labels if column else None,
+        labels=drawn.labels if options.label_column else None,
         whole_table=rows.texts,
     )
 

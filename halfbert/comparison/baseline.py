@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.benchmark import statistics as timing
-from halfbert.data import multilabel as multilabel_tables
-from halfbert.data import tables
 from halfbert.data.equality import normalise
+from halfbert.data.multiclass import read_multiclass
+from halfbert.data.multilabel import read_multilabel
+from halfbert.data.tables import Data
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
 from halfbert.scoring import multilabel as multilabel_metrics
@@ -38,9 +39,9 @@ def main(_arguments: list[str], _stop: console.StopRequest) -> None:
     JOBS[job.pop("do")](**job)
 
 
-def read_data(task: str, reading: dict, columns: dict) -> tables.Data:
+def read_data(task: str, reading: dict, columns: dict) -> Data:
     """The table, by the reader of the task."""
-    read = tables.read_multiclass if task == "multiclass" else multilabel_tables.read_multilabel
+    read = read_multiclass if task == "multiclass" else read_multilabel
     return read(**reading, **columns)
 
 
@@ -69,7 +70,7 @@ def targets(task: str, truth: np.ndarray) -> np.ndarray:
     return truth if task == "multilabel" else truth.argmax(axis=1)
 
 
-def fit(data: tables.Data, task: str, balanced: bool = False):
+def fit(data: Data, task: str, balanced: bool = False):
     """Fit on the training rows with each C and keep the best on the validation rows; the test rows choose nothing.
 
     Returns the fitted scikit-learn pipeline, and the validation scores with each C, the kept one's first.

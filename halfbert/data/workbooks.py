@@ -4,11 +4,12 @@ Format: ECMA-376 part 1 (SpreadsheetML). Knows openpyxl, and nothing of what the
 """
 
 import contextlib
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from halfbert.system.errors import InputError
 
@@ -20,19 +21,27 @@ MAX_UNPACKED_BYTES = 2 * 2**30
 MAX_RATIO = 200
 RATIO_MATTERS_FROM_BYTES = 10 * 2**20
 LAST_ROW = 1_048_576  # of any sheet; a row that claims a higher number is not waited for
+PIECE = 2**20  # bytes of a sheet's XML that are searched at once
+ROW_TAG = re.compile(rb"<(?:\w+:)?row\b[^>]*>")
+ATTRIBUTE = re.compile(rb"""\s(\w+)\s*=\s*["']([^"']*)["']""")
 
 
 class Sheet(NamedTuple):
-    """The cells of one sheet. `formulas` holds (row number from 1, column index from 0) of formulas read as text."""
+    """The cells of one sheet. `formulas` holds (row number from 1, column index from 0) of formulas read as text.
 
-    rows: list[list]
+    `others` are the other sheets of cells, quoted for a message; hidden ones are marked as such.
+    """
+
+    rows: list[list[Any]]
     formulas: set[tuple[int, int]]
     name: str
     others: list[str]
+    hidden: bool
+    hidden_rows: set[int]
 
 
 def read_sheet(path: Path, sheet: str | None = None) -> Sheet:
-    """Read the sheet of that name (default: the first) from row 1 on; empty rows are empty lists.
+    """Read the sheet of that name (default: the first that is not hidden) from row 1 on; empty rows are empty lists.
 
     A formula gives the value stored for it. Where none is stored, or an error, it gives the formula itself: a text that
     begins with "=" is kept that way by a workbook, and pandas answers NaN for it.
@@ -40,12 +49,12 @@ def read_sheet(path: Path, sheet: str | None = None) -> Sheet:
     Raises InputError when the file is not a workbook, is encrypted, broken or unpacks to too much, or lacks the sheet.
     """
     _check_signature(path)
-    with _told_as_broken(path):
+    with _reported_as_broken(path):
         _check_unpacked_size(path)
-        rows, formulas, name, names = _read_formulas(path, sheet)
-        if formulas:
-            _put_stored_values(path, name, rows, formulas)
-    return Sheet(rows, formulas, name, [other for other in names if other != name])
+        read = _read_formulas(path, sheet)
+        if read.formulas:
+            _put_stored_values(path, read.name, read.rows, read.formulas)
+    return read
 
 
 def _check_signature(path: Path) -> None:
@@ -69,7 +78,7 @@ def describe_ole2(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _told_as_broken(path: Path) -> Iterator[None]:
+def _reported_as_broken(path: Path) -> Iterator[None]:
     """Turn whatever zipfile and openpyxl raise for a broken or hostile part into one InputError."""
     try:
         with warnings.catch_warnings():
@@ -118,41 +127,74 @@ def _check_unpacked_size(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _open(path: Path, *, data_only: bool) -> Iterator:
+def _open(path: Path, *, data_only: bool) -> Iterator[Any]:
     from openpyxl import load_workbook
 
     with contextlib.closing(load_workbook(path, read_only=True, data_only=data_only, keep_links=False)) as book:
         yield book
 
 
-def _rows_of(worksheet) -> Iterator[tuple]:
+def _rows_of(worksheet: Any) -> Iterator[tuple[Any, ...]]:
     # A made-up dimension (A1:XFD1048576) would make every row 16,384 cells wide.
     worksheet.reset_dimensions()
-    return worksheet.iter_rows(max_row=LAST_ROW)
+    rows: Iterator[tuple[Any, ...]] = worksheet.iter_rows(max_row=LAST_ROW)
+    return rows
 
 
-def _read_formulas(path: Path, sheet: str | None) -> tuple[list[list], set[tuple[int, int]], str, list[str]]:
-    rows, formulas = [], set()
+def _read_formulas(path: Path, sheet: str | None) -> Sheet:
+    rows: list[list[Any]] = []
+    formulas: set[tuple[int, int]] = set()
     with _open(path, data_only=False) as book:
         worksheets = {worksheet.title: worksheet for worksheet in book.worksheets if hasattr(worksheet, "iter_rows")}
-        name = _choose(path, list(worksheets), sheet)
+        hidden = {name: worksheet.sheet_state != "visible" for name, worksheet in worksheets.items()}
+        name = _choose(path, hidden, sheet)
         for number, cells in enumerate(_rows_of(worksheets[name]), start=1):
             rows.append([_value(cell) for cell in cells])
             formulas.update((number, column) for column, cell in enumerate(cells) if cell.data_type == "f")
-    return rows, formulas, name, list(worksheets)
+        hidden_rows = _hidden_rows(worksheets[name])
+    return Sheet(
+        rows, formulas, name, _described({other: hidden[other] for other in hidden if other != name}), hidden[name], hidden_rows
+    )
 
 
-def _choose(path: Path, names: list[str], sheet: str | None) -> str:
-    if not names:
+def _described(hidden: dict[str, bool]) -> list[str]:
+    return [f"{name!r} (hidden)" if is_hidden else repr(name) for name, is_hidden in hidden.items()]
+
+
+def _choose(path: Path, hidden: dict[str, bool], sheet: str | None) -> str:
+    """The sheet to read, of those that map to whether they are hidden."""
+    if not hidden:
         raise InputError(f"{path}: has no sheet of cells")
     if sheet is None:
-        return names[0]
-    if sheet not in names:
-        raise InputError(f"{path}: has no sheet {sheet!r}; its sheets are {', '.join(map(repr, names))}")
+        visible = next((name for name, is_hidden in hidden.items() if not is_hidden), None)
+        if visible is None:
+            raise InputError(f"{path}: has hidden sheets only, {', '.join(_described(hidden))}; name one with --sheet")
+        return visible
+    if sheet not in hidden:
+        raise InputError(f"{path}: has no sheet {sheet!r}; its sheets are {', '.join(_described(hidden))}")
     return sheet
 
 
-def _value(cell):
+def _hidden_rows(worksheet: Any) -> set[int]:
+    """The numbers of the rows that a filter, a collapsed outline or the user hides, which openpyxl does not pass on.
+
+    The XML is searched in pieces, not parsed: a "<" that starts no tag is written as an entity.
+    """
+    number, hidden, rest = 0, set(), b""
+    with worksheet._get_source() as source:
+        while piece := source.read(PIECE):
+            piece = rest + piece
+            end = piece.rfind(b">") + 1
+            for tag in ROW_TAG.finditer(piece, 0, end):
+                attributes = dict(ATTRIBUTE.findall(tag.group()))
+                number = int(attributes.get(b"r", number + 1))
+                if attributes.get(b"hidden") in (b"1", b"true"):
+                    hidden.add(number)
+            rest = piece[end:]
+    return hidden
+
+
+def _value(cell: Any) -> Any:
     """The value of a cell; None for an empty one and for an error such as #N/A."""
     from openpyxl.utils.escape import unescape
 
@@ -167,7 +209,7 @@ def _value(cell):
 
 def _put_stored_values(path: Path, name: str, rows: list[list], formulas: set[tuple[int, int]]) -> None:
     """Replace each formula that has a stored value by it, and strike it off `formulas`."""
-    columns_of_row = {}
+    columns_of_row: dict[int, list[int]] = {}
     for number, column in formulas:
         columns_of_row.setdefault(number, []).append(column)
     with _open(path, data_only=True) as book:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.data import tables
 from halfbert.data.equality import normalise
+from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints
 from halfbert.options import DistillOptions
@@ -96,7 +96,7 @@ def read_texts(options: DistillOptions) -> Texts:
         # Positions are permuted: an array of texts would give each the room of the longest.
         names = list(distinct)
         order = np.random.default_rng(options.split_seed).permutation(len(names))
-        held_out = {names[position] for position in order[: len(order) // tables.HELD_OUT]}
+        held_out = {names[position] for position in order[: len(order) // HELD_OUT]}
         val = [text for name, text in distinct.items() if name in held_out]
     train = [text for name, text in distinct.items() if name not in held_out]
     if not train or not val:

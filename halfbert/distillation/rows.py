@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from halfbert.data import formats, tables
+from halfbert.data import multiclass
+from halfbert.data.cells import quoted
 from halfbert.data.equality import count_shared, normalise, shared
+from halfbert.data.phrases import listed, plural, row_word
+from halfbert.data.tables import Data
 from halfbert.distillation.teacher import Teacher
 from halfbert.options import DistillOptions
 from halfbert.output.record import Unlabelled
@@ -21,7 +24,7 @@ class TextFile:
     rows: int
 
 
-def check(teacher: Teacher, data: tables.Data, options: DistillOptions) -> None:
+def check(teacher: Teacher, data: Data, options: DistillOptions) -> None:
     """Put the labels into the teacher's order, and make sure that no test row trained it.
 
     Raises InputError if the labels are not the teacher's, or a row to test on has trained the teacher or chosen its epoch.
@@ -29,7 +32,7 @@ def check(teacher: Teacher, data: tables.Data, options: DistillOptions) -> None:
     known = teacher.predictor.manifest.labels
     differing = {"lacks": set(known) - set(data.labels), "also has": set(data.labels) - set(known)}
     if any(differing.values()):
-        found = [f"{what} {formats.listed(sorted(map(tables.quoted, names)))}" for what, names in differing.items() if names]
+        found = [f"{what} {listed(sorted(map(quoted, names)))}" for what, names in differing.items() if names]
         raise InputError(f"{options.train}: its labels are not those of the teacher {teacher.name}: it {', '.join(found)}")
     data.labels = list(known)
     if teacher.train_texts is None:
@@ -38,7 +41,7 @@ def check(teacher: Teacher, data: tables.Data, options: DistillOptions) -> None:
         _check_texts(teacher, teacher.train_texts, data, options)
 
 
-def _check_texts(teacher: Teacher, train_texts: str, data: tables.Data, options: DistillOptions) -> None:
+def _check_texts(teacher: Teacher, train_texts: str, data: Data, options: DistillOptions) -> None:
     """Compare the test texts with those that trained the teacher, whatever files either are from."""
     seen = shared(train_texts + teacher.val_texts, data.test.texts)
     if options.keep_leaks:  # what this table itself has on both sides, the user has decided to keep
@@ -46,22 +49,22 @@ def _check_texts(teacher: Teacher, train_texts: str, data: tables.Data, options:
         seen = [known and normalise(text) not in kept for known, text in zip(seen, data.test.texts, strict=True)]
     numbers = [str(number) for number, known in zip(data.test.numbers, seen, strict=True) if known]
     if numbers:
-        word = formats.row_word(data.test.file)
+        word = row_word(data.test.file)
         raise InputError(
-            f"{data.test.file}: {len(numbers):,} of the {tables.plural(len(seen), 'test row')} trained the teacher "
-            f"{teacher.name} or chose its epoch ({word} {formats.listed(numbers)}), so the student's scores would be too good; "
+            f"{data.test.file}: {len(numbers):,} of the {plural(len(seen), 'test row')} trained the teacher "
+            f"{teacher.name} or chose its epoch ({word} {listed(numbers)}), so the student's scores would be too good; "
             + ("leave them out, or " if options.test else "")
             + f"{_own_split(teacher, data)}; or test on other rows with --test FILE"
         )
     validated = count_shared(train_texts, data.val.texts)
     if validated:
         say(
-            f"note: {validated:,} of the {tables.plural(len(data.val), 'validation row')} trained the teacher, so validation "
+            f"note: {validated:,} of the {plural(len(data.val), 'validation row')} trained the teacher, so validation "
             f"scores are too good; the test scores are not affected"
         )
 
 
-def _own_split(teacher: Teacher, data: tables.Data) -> str:
+def _own_split(teacher: Teacher, data: Data) -> str:
     """What gives the test rows that the teacher was tested on."""
     train, val, test = teacher.files["train"], teacher.files.get("val"), teacher.files.get("test")
     if test:
@@ -72,7 +75,7 @@ def _own_split(teacher: Teacher, data: tables.Data) -> str:
     return f"repeat the teacher's split: --train {train.name}{as_it_was} --split-seed {teacher.split_seed}, {without}"
 
 
-def _check_files(teacher: Teacher, data: tables.Data, options: DistillOptions) -> None:
+def _check_files(teacher: Teacher, data: Data, options: DistillOptions) -> None:
     """What can be compared with a predictor of an earlier version, which holds no digests of its texts."""
     here = {file["role"]: file["sha256"] for file in data.files}
     trained_on = teacher.files["train"].sha256
@@ -95,7 +98,7 @@ def _check_files(teacher: Teacher, data: tables.Data, options: DistillOptions) -
     )
 
 
-def read_unlabelled(options: DistillOptions, data: tables.Data) -> tuple[list[str], Unlabelled | None]:
+def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unlabelled | None]:
     """The distinct texts of --unlabelled that occur in no part of `data`, and what the record says of the file.
 
     With --keep-leaks those that occur in the test or validation rows are kept. Raises InputError as every reading does.
@@ -112,7 +115,7 @@ def read_unlabelled(options: DistillOptions, data: tables.Data) -> tuple[list[st
     used = [text for name, text in unseen.items() if name not in parts["train"]]
     dropped = len(distinct) - len(unseen)
     say(
-        f"{file.name}: {tables.plural(file.rows, 'text')} without labels; {len(used):,} are used, {dropped:,} dropped that "
+        f"{file.name}: {plural(file.rows, 'text')} without labels; {len(used):,} are used, {dropped:,} dropped that "
         f"occur in the validation or test rows, the others repeat texts"
     )
     return used, Unlabelled(file.name, file.sha256, file.rows, len(used), dropped)
@@ -120,12 +123,9 @@ def read_unlabelled(options: DistillOptions, data: tables.Data) -> tuple[list[st
 
 def read_texts(source: str, options: DistillOptions) -> tuple[list[str], TextFile]:
     """The texts of a table; its labels are not read."""
-    table = formats.read_table(source, [options.text_column], role="train", sheet=options.sheet, encoding=options.encoding)
-    notes = list(table.notes)
-    parts = tables.complete_rows(
-        {"train": table}, options.text_column, None, lambda table: [()] * len(table.numbers), options.drop_missing, {}, notes
+    table = multiclass.read_texts(
+        source, options.text_column, sheet=options.sheet, encoding=options.encoding, drop_missing=options.drop_missing
     )
-    for note in notes:
+    for note in table.notes:
         say(f"  {note}")
-    texts = parts["train"].texts
-    return texts, TextFile(machine.shareable(source), table.sha256, len(texts))
+    return table.rows.texts, TextFile(machine.shareable(source), table.sha256, len(table.rows))

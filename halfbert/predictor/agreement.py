@@ -138,4 +138,4 @@ def _versions(engine: str) -> dict[str, str]:
 def _embedded_texts() -> list[str]:
     from halfbert.data import formats
 
-    return formats.read_table(messages.TEST, [messages.TEXT], role="texts", sheet=None, encoding=None).columns["text"]
+    return formats.read_table(messages.TEST, [messages.TEXT], role="test").columns["text"]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.data import multilabel as multilabel_tables
-from halfbert.data import tables
+from halfbert.data.multiclass import read_multiclass
+from halfbert.data.multilabel import read_multilabel
+from halfbert.data.tables import Rows
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.training import results as records
 
@@ -19,12 +20,12 @@ CHOSEN_BY = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_preci
 def reader(task: str, options) -> tuple[Callable, dict]:
     """What reads the task's tables, and the columns it is to be told."""
     if task == "multiclass":
-        return tables.read_multiclass, {"label_column": options.label_column}
+        return read_multiclass, {"label_column": options.label_column}
     names = ("label_columns", "label_column", "label_separator")
-    return multilabel_tables.read_multilabel, {name: getattr(options, name) for name in names}
+    return read_multilabel, {name: getattr(options, name) for name in names}
 
 
-def truth(task: str, rows: tables.Rows, labels: Sequence[str]) -> np.ndarray:
+def truth(task: str, rows: Rows, labels: Sequence[str]) -> np.ndarray:
     """(R, L) of 0 and 1: which of the `labels` each row has."""
     of_rows = [(label,) for label in rows.labels] if task == "multiclass" else rows.labels
     return np.array([[label in having for label in labels] for having in of_rows], int)
@@ -75,7 +76,7 @@ def scores(
 
 def wrong_rows(
     task: str,
-    rows: tables.Rows,
+    rows: Rows,
     truth: np.ndarray,
     probabilities: np.ndarray,
     thresholds: Sequence[float] | None,

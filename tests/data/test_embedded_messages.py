@@ -13,7 +13,7 @@ from support import ROOT
 
 from halfbert.data import messages
 from halfbert.data.equality import normalise
-from halfbert.data.tables import read_multiclass
+from halfbert.data.multiclass import read_multiclass
 
 QUEUES = ["account", "billing", "delivery", "feedback", "order_change", "product_question", "returns", "technical_help"]
 TAGS = [

@@ -11,9 +11,10 @@ import pyarrow.parquet
 import pytest
 from test_tables import write_csv, write_workbook
 
-from halfbert.data import tables
 from halfbert.data.equality import normalise
-from halfbert.data.multilabel import iterative_sample, read_multilabel
+from halfbert.data.iterative import iterative_sample
+from halfbert.data.multiclass import read_multiclass
+from halfbert.data.multilabel import read_multilabel
 from halfbert.system.errors import InputError
 
 LABELS = ["rude", "late", "angry"]
@@ -132,7 +133,7 @@ def test_values_of_json_lines(tmp_path):
     assert labels_of(data)[:4] == [("rude",), ("rude",), ("rude",), ("rude", "late")]
     assert ["rude" in labels for labels in labels_of(data)] == [index % 11 < 5 for index in range(40)]
     path.write_text(path.read_text(encoding="utf-8") + '\n{"text": "nested", "rude": [1]}', encoding="utf-8")
-    fails(path, "line 41, column 'rude'", '"[1]" is no answer', label_columns=["rude"])
+    fails(path, "line 41, column 'rude'", "a vector of 0 and 1", label_columns=["rude"])
 
 
 def test_values_of_parquet(tmp_path):
@@ -269,7 +270,7 @@ def test_lists_of_class_numbers_of_the_hub_become_names(monkeypatch):
 
 def test_text_without_a_separator_is_named_with_its_row(tmp_path):
     path = write_names(tmp_path / "t.csv", named(40))
-    fails(path, "t.csv, line 2", "'tags'", "no list of names", "--label-separator", reader=read_names, label_separator=None)
+    fails(path, "t.csv, line 2", "'tags'", "not a list of names", "--label-separator", reader=read_names, label_separator=None)
     path = write_lists(tmp_path / "t.jsonl", [*named(40, LISTS), ["one more", [["deep"]]]])
     fails(path, "t.jsonl, line 41", "holds a list", reader=read_names, label_separator=None)
 
@@ -363,7 +364,7 @@ def test_leaks_are_dropped(tmp_path):
 
 def test_counts_are_those_of_a_table_of_one_label(tmp_path):
     path = write_csv(tmp_path / "one.csv", [[f"text {index}", "ab"[index % 2]] for index in range(40)])
-    common = tables.read_multiclass(path, text_column="text", label_column="label").counts.keys()
+    common = read_multiclass(path, text_column="text", label_column="label").counts.keys()
     names = write_names(tmp_path / "t.csv", named(40))
     assert read_names(names).counts.keys() == common | {"constant_labels_dropped"}
     columns = read(write(tmp_path / "u.csv", answered(40))).counts

@@ -6,7 +6,8 @@ import tracemalloc
 import pytest
 from support import LABELS, example_rows, write_csv
 
-from halfbert.data import tables
+from halfbert.data.multiclass import read_multiclass
+from halfbert.data.tables import Data
 from halfbert.data.equality import digests
 from halfbert.distillation import pretraining, rows
 from halfbert.distillation.teacher import Teacher
@@ -15,11 +16,11 @@ from halfbert.predictor.manifest import DataFile, Manifest, Predictor, TrainingD
 from halfbert.system.errors import InputError
 
 
-def read(**given) -> tables.Data:
-    return tables.read_multiclass(text_column="text", label_column="label", **given)
+def read(**given) -> Data:
+    return read_multiclass(text_column="text", label_column="label", **given)
 
 
-def teacher_of(folder, data: tables.Data, with_digests: bool = True) -> Teacher:
+def teacher_of(folder, data: Data, with_digests: bool = True) -> Teacher:
     """A teacher named "bert" that was trained on a table that was read."""
     texts = (digests(data.train.texts), digests(data.val.texts)) if with_digests else (None, None)
     files = [DataFile(**file) for file in data.files]
@@ -27,7 +28,7 @@ def teacher_of(folder, data: tables.Data, with_digests: bool = True) -> Teacher:
     return Teacher(Predictor(folder / "bert", manifest, {}), "tiny", 0, {file.role: file for file in files})
 
 
-def check(teacher: Teacher, data: tables.Data, **options) -> None:
+def check(teacher: Teacher, data: Data, **options) -> None:
     rows.check(teacher, data, DistillOptions(teacher="bert", split_seed=options.pop("seed", 0), **options))
 
 

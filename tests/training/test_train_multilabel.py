@@ -186,7 +186,7 @@ def test_every_option_of_the_table_is_passed_on(here, monkeypatch):
         taken.update(named, train=train)
         raise InputError("enough")
 
-    monkeypatch.setattr(train_multilabel.multilabel_tables, "read_multilabel", reader)
+    monkeypatch.setattr(train_multilabel, "read_multilabel", reader)
     words = [[f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])] for name, value in given.items()]
     assert end_here("--model", "bert", *(word for pair in words for word in pair), script="train_multilabel") == 2
     assert taken == {**given, "label_columns": None}

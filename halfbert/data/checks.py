@@ -1,0 +1,204 @@
+"""From tables to rows: every row that cannot be used, every label that is doubtful and every repeated text is named."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from halfbert.data.cells import NUMBERED, alike, cell_text, difference, label_key, name_text, quoted, written_label
+from halfbert.data.equality import normalise
+from halfbert.data.phrases import listed, place, plural, row_word
+from halfbert.data.tables import Findings, Rows, Table
+from halfbert.system.errors import InputError
+
+IDENTIFIER_ROWS = 50  # from so many rows on, a label column of mostly distinct values is taken for a mistake
+
+Parts = dict[str, Rows]  # by role: train, val, test
+
+
+# Rows with a text and a label.
+
+
+def complete_rows(
+    table: Table,
+    text_column: str,
+    label_column: str | None,
+    read_labels: Callable[[Table], Sequence[Any]],
+    drop_missing: bool,
+    findings: Findings,
+) -> Rows:
+    """The rows of a table that have a text and, where a `label_column` is given, a label (not None)."""
+    for key in ("dropped_missing", "formula_texts"):
+        findings.counts.setdefault(key, 0)
+    if not table.numbers:
+        raise InputError(f"{table.file}: has no rows below its header")
+    texts = [cell_text(value, where) for value, where in table.cells(text_column)]
+    labels = list(read_labels(table))
+    needed = {text_column: texts} if label_column is None else {text_column: texts, label_column: labels}
+    kept = _without_missing(table, needed, drop_missing, findings)
+    _count_formula_texts(table, text_column, kept, findings)
+    if table.hidden_rows:
+        findings.counts["hidden_rows"] = findings.counts.get("hidden_rows", 0) + table.hidden_rows
+    return Rows([text or "" for text in texts], labels, table.numbers, table.file).take(kept)
+
+
+def _without_missing(table: Table, columns: dict[str, list[str | None]], drop_missing: bool, findings: Findings) -> list[int]:
+    """The indices of the rows in which no column is missing; any other is an error unless it may be dropped."""
+    incomplete: set[int] = set()
+    text_only = len(columns) == 1
+    for column, values in columns.items():
+        missing = [index for index, value in enumerate(values) if value is None]
+        if missing and not drop_missing:
+            word = row_word(table.file)
+            where = listed([str(table.numbers[index]) for index in missing])
+            formulas = table.formulas.get(column, set()).intersection(missing)
+            hint = " (formulas without a stored value: open and save it in a spreadsheet program)" if formulas else ""
+            raise InputError(
+                f"{table.file}: column {column!r} is empty or blank in {plural(len(missing), word)}: {word} {where}"
+                f"{hint}; fill them in, or give --drop-missing to leave them out"
+            )
+        incomplete.update(missing)
+    if len(incomplete) == len(table.numbers):
+        raise InputError(f"{table.file}: has no row with {'a text' if text_only else 'both a text and a label'}")
+    if incomplete:
+        findings.counts["dropped_missing"] += len(incomplete)
+        what = "text" if text_only else "text or label"
+        findings.notes.append(f"{table.file}: dropped {plural(len(incomplete), 'row')} with a missing {what}")
+    return [index for index in range(len(table.numbers)) if index not in incomplete]
+
+
+def _count_formula_texts(table: Table, column: str, kept: Sequence[int], findings: Findings) -> None:
+    read_back = sorted(table.formulas.get(column, set()).intersection(kept))
+    if read_back:
+        findings.counts["formula_texts"] += len(read_back)
+        where = listed([str(table.numbers[index]) for index in read_back])
+        count = plural(len(read_back), "text")
+        findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: row {where}")
+
+
+# Labels.
+
+
+def merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
+    """The label that each spelling of `parts` stands for: one for "1", "1.0" and "1 ", wherever they stand.
+
+    Where people would accept several (TRUE and true), it is the one that most training rows have. `labels_merged` counts the
+    labels that are spelt in several ways; each change of more than surrounding white space is noted.
+    """
+    in_train = Counter(parts["train"].labels)
+    ways: dict[str, Counter[str]] = defaultdict(Counter)
+    for part in parts.values():
+        for spelling, count in Counter(part.labels).items():
+            ways[label_key(spelling)][spelling] += count
+    numbered = any(NUMBERED.fullmatch(name_text(spelling)) for spellings in ways.values() for spelling in spellings)
+    label_of, merged, changed = {}, [], []
+    for key, spellings in ways.items():
+        commonest = max(spellings, key=lambda spelling: (in_train[spelling], spellings[spelling]))
+        label = written_label(commonest, numbered and key not in map(name_text, spellings))
+        label_of.update(dict.fromkeys(spellings, label))
+        if len(spellings) > 1:
+            merged.append(" and ".join(f"{quoted(way)} ({plural(count, 'row')})" for way, count in spellings.items()))
+        elif label != commonest.strip():
+            changed.append(f"{quoted(commonest)} as {quoted(label)}")
+    findings.counts["labels_merged"] = len(merged)
+    if merged:
+        findings.notes.append(f"read as one label each: {listed(merged)}")
+    if changed:
+        findings.notes.append(f"read the label {listed(changed)}")
+    return label_of
+
+
+def check_no_identifiers(train: Rows, column: str) -> None:
+    """A column of mostly distinct values holds texts or numbers of some kind, and no labels."""
+    distinct = set(train.labels)
+    if len(train) >= IDENTIFIER_ROWS and 2 * len(distinct) > len(train):
+        raise InputError(
+            f"{train.file}: column {column!r} has {len(distinct):,} different values in {len(train):,} rows; "
+            "is it the label column?"
+        )
+
+
+def check_seen_in_train(parts: Parts, column: str) -> None:
+    """A label that only validation or test rows have cannot be learnt."""
+    train = parts["train"]
+    known = set(train.labels)
+    for part in parts.values():
+        unseen = [index for index, label in enumerate(part.labels) if label not in known]
+        if unseen:
+            first = unseen[0]
+            raise InputError(
+                f"{place(part.file, part.numbers[first], column)}: label {quoted(part.labels[first])} is in no row of "
+                f"{train.file} ({plural(len(unseen), 'row')} with unseen labels)"
+            )
+
+
+def check_spelt_apart(parts: Parts, column: str) -> None:
+    """Labels that look alike are most likely one label mistyped, and only the user knows."""
+    counts: Counter[str] = Counter()
+    places: dict[str, str] = {}
+    for part in parts.values():
+        for label, number in zip(part.labels, part.numbers, strict=True):
+            counts[label] += 1
+            places.setdefault(label, f"{part.file} {row_word(part.file)} {number}")
+    lookalikes: dict[str, str] = {}
+    for label in counts:
+        other = lookalikes.setdefault(alike(label), label)
+        if other != label:
+            described = [f"{quoted(name)} ({plural(counts[name], 'row')}, first {places[name]})" for name in (other, label)]
+            raise InputError(
+                f"column {column!r}: the labels {' and '.join(described)} differ in {difference(other, label)} only; "
+                "write them alike, or apart"
+            )
+
+
+# Equal texts.
+
+
+def group_by_text(rows: Rows) -> dict[str, list[int]]:
+    """The indices of the rows that hold each normalised text, in the order of the table."""
+    groups = defaultdict(list)
+    for index, text in enumerate(rows.texts):
+        groups[normalise(text)].append(index)
+    return groups
+
+
+def count_repeats(parts: Parts, findings: Findings) -> None:
+    """Count rows that repeat a text of the same file, and texts that stand there under more than one labelling."""
+    counts, notes = findings.counts, findings.notes
+    counts["duplicates"] = counts["conflicting_texts"] = 0
+    for part in parts.values():
+        groups = group_by_text(part)
+        duplicates = len(part) - len(groups)
+        conflicting = [group for group in groups.values() if len({part.labels[index] for index in group}) > 1]
+        counts["duplicates"] += duplicates
+        counts["conflicting_texts"] += len(conflicting)
+        if duplicates:
+            notes.append(f"{part.file}: {plural(duplicates, 'row')} repeating the text of an earlier row; kept")
+        if conflicting:
+            where = ", ".join(str(part.numbers[index]) for index in conflicting[0])
+            notes.append(
+                f"{part.file}: {plural(len(conflicting), 'text')} under more than one labelling, kept; "
+                f"the first in {row_word(part.file)}s {where}"
+            )
+
+
+def drop_leaks(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
+    """Drop the validation rows whose text is in the test file, and the training rows whose text is in either."""
+    key = "leaks_kept" if keep_leaks else "leaks_dropped"
+    findings.counts[key] = 0
+    held_out: set[str] = set()
+    files: list[str] = []
+    for role in [role for role in ("test", "val", "train") if role in parts]:
+        part = parts[role]
+        groups = group_by_text(part)
+        leaks = {index for text, group in groups.items() if text in held_out for index in group}
+        if leaks:
+            where = " or ".join(files)
+            if len(leaks) == len(part) and not keep_leaks:
+                raise InputError(f"{part.file}: every text also stands in {where}; give other rows, or --keep-leaks")
+            findings.counts[key] += len(leaks)
+            verb = "kept" if keep_leaks else "dropped"
+            findings.notes.append(f"{part.file}: {verb} {plural(len(leaks), 'row')} whose text also stands in {where}")
+        if not keep_leaks:
+            parts[role] = part.take(index for index in range(len(part)) if index not in leaks)
+        held_out.update(groups)
+        files.append(part.file)

@@ -1,0 +1,173 @@
+"""Lists of label names in a cell: real ones, those written out as text by Python, JSON or numpy, and names with a separator."""
+
+import ast
+import json
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halfbert.data.cells import cell_text, quoted
+from halfbert.data.characters import is_blank
+from halfbert.data.phrases import plural
+from halfbert.data.tables import Findings, Table
+from halfbert.system.errors import InputError
+
+# ['a', "it's"], ["a", null], ('a',), {'a'}, ['a' 'b'], array(['a', 'b'], dtype=object), [np.str_('a')], [0 1 0], [a, b]
+WRAPPED = re.compile(r"(?:\w+\.)?(?:array|list|set|tuple|frozenset)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
+BROKEN = re.compile(r"""[\[({]+['"]""")
+ITEM = re.compile(
+    r"""\s*(?:\w+\.\w+\()?(?:[uUbB]?(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<bare>[^\s,'"\[\](){}][^,'"\[\](){}]*))\)?\s*,?\s*""",
+    re.DOTALL,
+)
+CLOSING = {"[": "]", "(": ")", "{": "}"}
+ABSENT = ("None", "null", "nan", "NaN", "NaT", "<NA>", "NA")
+DIGITS = re.compile(r"[01]{2,}|[01]\.?0*(?:[\s,;|/]+[01]\.?0*)+")  # 0 1 0, 0,1,0, 010
+NAMES_WANTED = (
+    "give the names of the labels that apply, as a list of names or with --label-separator, or one column of 0 and 1 for each "
+    "label (--label-columns)"
+)
+
+
+@dataclass
+class Cell:
+    """The names in one cell. `written` says that its text is a list, `bare` that it is one whose items are not in quotes."""
+
+    names: list[str]
+    place: str
+    text: str | None = None  # of a cell of text
+    written: bool = False
+    bare: bool = False
+
+
+def read_names(table: Table, column: str, separator: str | None, findings: Findings) -> list[tuple[str, ...]]:
+    """The labels of each row as its cell spells them.
+
+    A text such as "['a', 'b']" is a list wherever it stands; one without quotes, [a, b], if every text of the column is.
+    Raises InputError for text with neither a list nor a `separator`, and for vectors of 0 and 1, which are no names.
+    """
+    cells = [_read(value, where) for value, where in table.cells(column)]
+    texts = [cell for cell in cells if cell.text is not None]
+    if not all(cell.written for cell in texts):
+        for cell in texts:
+            cell.written = cell.written and not cell.bare
+    lists = [cell for cell in texts if cell.written]
+    for cell in texts:
+        if not cell.written:
+            cell.names = _split(cell, separator)
+    _check_no_vectors([cell for cell in cells if cell.names])
+    if lists:
+        findings.notes.append(
+            f"{table.file}: column {column!r} has lists written as text in {plural(len(lists), 'row')}, such as "
+            f"{quoted(lists[0].text or '')}; read as lists of names"
+        )
+    return [tuple(dict.fromkeys(name.strip() for name in cell.names if not is_blank(name))) for cell in cells]
+
+
+def check_no_lists(table: Table, column: str) -> None:
+    """Refuse lists where one label is expected."""
+    cells = [_read(value, where) for value, where in table.cells(column) if isinstance(value, str)]
+    for cell in cells:
+        if cell.written and not cell.bare and cell.names:
+            raise InputError(
+                f"{cell.place}: holds the list {quoted(cell.text or '')} where one label is expected; a table of any number of "
+                "labels per text is read by train_multilabel.py, with --label-column"
+            )
+    if all(cell.written for cell in cells):
+        _check_no_vectors([cell for cell in cells if len(cell.names) > 1])
+
+
+def check_no_list(value: Any, where: str) -> None:
+    """Refuse a list in a column that answers for one label."""
+    cell = _read(value, where)
+    if cell.names and (cell.text is None or cell.written):
+        _check_no_vectors([cell])
+        raise InputError(
+            f"{where}: holds a list where 0 or 1 is expected; if it is a list of names, give the column as --label-column"
+        )
+
+
+def _read(value: Any, where: str) -> Cell:
+    if getattr(value, "ndim", 0):
+        value = value.tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        return Cell([name for name in (cell_text(item, where) for item in value) if name], where)
+    text = cell_text(value, where)
+    if text is None:
+        return Cell([], where)
+    found = _written_list(text.strip())
+    return Cell([], where, text) if found is None else Cell(found[0], where, text, True, found[1])
+
+
+def _written_list(text: str) -> tuple[list[str], bool] | None:
+    """The items of a list that is written as text, and whether they stand there without quotes; None for any other text."""
+    wrapped = WRAPPED.fullmatch(text)
+    text = (wrapped[1].strip() or "[]") if wrapped else text
+    if CLOSING.get(text[:1]) != text[-1:]:
+        return None
+    items, inner, position, in_quotes = [], text[1:-1].strip(), 0, False
+    while position < len(inner):
+        item = ITEM.match(inner, position)
+        if item is None or (item.end() < len(inner) and not (item.group()[-1].isspace() or item.group()[-1] == ",")):
+            return None
+        position = item.end()
+        if item["quoted"]:
+            in_quotes = True
+            items.append(_unquoted(item["quoted"]))
+        elif item["bare"].strip() not in ABSENT:
+            words = item["bare"].split()
+            items += words if all(map(_is_number, words)) else [item["bare"].strip()]
+    bare = bool(items) and not in_quotes
+    if bare and text[0] == "(" and not all(map(_is_number, items)):
+        return None  # a remark in parentheses
+    return items, bare
+
+
+def _unquoted(literal: str) -> str:
+    if "\\" in literal:
+        readers = (json.loads, ast.literal_eval) if literal[0] == '"' else (ast.literal_eval,)
+        for read in readers:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of escapes that Python does not know
+                try:
+                    return str(read(literal))
+                except (ValueError, SyntaxError):
+                    continue
+    return literal[1:-1]
+
+
+def _split(cell: Cell, separator: str | None) -> list[str]:
+    text = cell.text or ""
+    if BROKEN.match(text.strip()):
+        raise InputError(f"{cell.place}: {quoted(text)} looks like a list of names and cannot be read as one")
+    if separator is not None:
+        return text.split(separator)
+    if DIGITS.fullmatch(text.strip()):
+        raise InputError(f"{cell.place}: holds {quoted(text)}, a vector of 0 and 1, which names no label; {NAMES_WANTED}")
+    raise InputError(
+        f"{cell.place}: holds text and not a list of names; say with --label-separator what stands between two names in it"
+    )
+
+
+def _is_number(text: str) -> bool:
+    """Whether it is a number from 0 to 1, as one that answers for a label is, or a truth value."""
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return text.removeprefix("np.").rstrip("_").casefold() in ("true", "false")
+
+
+def _check_no_vectors(cells: Sequence[Cell]) -> None:
+    """Refuse numbers from 0 to 1 that answer for each label in turn: lists of one length, or with a number twice."""
+    names = [[name.strip() for name in cell.names] for cell in cells]
+    if not names or not all(_is_number(name) for each in names for name in each):
+        bits = [each[0] for each in names if len(each) == 1 and DIGITS.fullmatch(each[0])]
+        if not bits or len(bits) < len(names) or len({len(each) for each in bits}) > 1:
+            return
+    elif len({len(each) for each in names}) > 1 and all(len(set(each)) == len(each) for each in names):
+        return  # the numbers of the labels that apply
+    first = cells[0]
+    shown = first.text if first.text is not None else f"[{', '.join(first.names)}]"
+    count = f", as {plural(len(cells) - 1, 'other row')} do" if len(cells) > 2 else ""
+    raise InputError(f"{first.place}: holds {shown[:60]}, a vector of 0 and 1{count}, which names no label; {NAMES_WANTED}")

@@ -1,0 +1,120 @@
+"""Read a table of one label per text."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from halfbert.data.cells import label_order, name_text, quoted, spelling, written_label
+from halfbert.data.checks import (
+    check_no_identifiers,
+    check_seen_in_train,
+    check_spelt_apart,
+    complete_rows,
+    count_repeats,
+    drop_leaks,
+    merge_spellings,
+)
+from halfbert.data.formats import read_table
+from halfbert.data.lists import check_no_lists
+from halfbert.data.sources import describe_files, read_tables
+from halfbert.data.splits import check_enough_texts, divide, draw_by_label
+from halfbert.data.tables import Data, Findings, Rows, Source, Table
+from halfbert.system.errors import InputError
+
+
+def read_multiclass(
+    train: Source,
+    *,
+    val: Source | None = None,
+    test: Source | None = None,
+    text_column: str,
+    label_column: str,
+    sheet: str | None = None,
+    encoding: str | None = None,
+    drop_missing: bool = False,
+    keep_leaks: bool = False,
+    rows: int | None = None,
+    test_rows: int | None = None,
+    seed: int = 0,
+) -> Data:
+    """Read a table of one label per text: a file, hf:NAME or a pandas DataFrame.
+
+    A part that is not given as a file is split off the training rows, one row in ten, stratified by label; texts that
+    are equal (`equality.normalise`) stay on one side. Training texts that also stand in a given validation or test file
+    are dropped (`keep_leaks`: kept). `rows` and `test_rows` then take a stratified sample of the training and test rows;
+    validation shrinks along with training. What is held out depends on `seed` alone.
+
+    Raises InputError, naming file, column and row, for whatever makes the table unfit to train on.
+    """
+    text_column, label_column = name_text(text_column), name_text(label_column)
+    if text_column == label_column:
+        raise InputError(f"the text column and the label column are both {text_column!r}; name two columns")
+    findings = Findings()
+    tables = read_tables({"train": train, "val": val, "test": test}, (text_column, label_column), sheet, encoding, findings)
+    spellings = partial(read_spellings, column=label_column)
+    parts = {
+        role: complete_rows(table, text_column, label_column, spellings, drop_missing, findings)
+        for role, table in tables.items()
+    }
+    label_of = merge_spellings(parts, findings)
+    for part in parts.values():
+        part.labels = [label_of[label] for label in part.labels]
+    _check_several_labels(parts["train"], label_column)
+    check_spelt_apart(parts, label_column)
+    check_seen_in_train(parts, label_column)
+    labels: list[str] = sorted(set(parts["train"].labels), key=label_order)
+    count_repeats(parts, findings)
+    drop_leaks(parts, keep_leaks, findings)
+    check_enough_texts(parts, labels)
+    divide(parts, len(labels), draw_by_label, rows, test_rows, seed, findings)
+    return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
+
+
+def read_spellings(table: Table, column: str) -> list[str | None]:
+    """The labels of a column as the file spells them; None where there is none."""
+    without_value = table.formulas.get(column, set())  # the formula itself is no label
+    spelt = [spelling(value, where) for value, where in table.cells(column)]
+    check_no_lists(table, column)
+    return [None if index in without_value else label for index, label in enumerate(spelt)]
+
+
+def _check_several_labels(train: Rows[str], column: str) -> None:
+    distinct = set(train.labels)
+    check_no_identifiers(train, column)
+    if len(distinct) == 1:
+        raise InputError(f"{train.file}: column {column!r} holds one label only, {quoted(distinct.pop())}; two are needed")
+
+
+@dataclass
+class Texts:
+    """The texts of one table, with a label each if a label column was requested."""
+
+    rows: Rows[str]
+    sha256: str
+    notes: list[str]
+
+
+def read_texts(
+    source: Source,
+    text_column: str,
+    label_column: str | None = None,
+    *,
+    role: str = "train",
+    sheet: str | None = None,
+    encoding: str | None = None,
+    drop_missing: bool = False,
+) -> Texts:
+    """Read the texts of one table, and what its labels spell out if a `label_column` is given (else they are "").
+
+    Raises InputError as every reading of a table does.
+    """
+    columns = [name_text(column) for column in (text_column, label_column) if column]
+    table = read_table(source, columns, role=role, sheet=sheet, encoding=encoding)
+    findings = Findings(notes=list(table.notes))
+
+    def labels(table: Table) -> list[str | None]:
+        if label_column is None:
+            return [""] * len(table.numbers)
+        return [label and written_label(label, False) for label in read_spellings(table, columns[1])]
+
+    rows = complete_rows(table, columns[0], columns[1] if label_column else None, labels, drop_missing, findings)
+    return Texts(rows, table.sha256, findings.notes)

@@ -1,0 +1,28 @@
+"""Words for messages: lists, counts, places in a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+HUB_PREFIX = "hf:"
+LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")  # files whose rows are known by their lines
+
+
+def listed(items: Sequence[str], most: int = 5) -> str:
+    """The first few items in one line, and how many more there are."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def plural(count: int, noun: str) -> str:
+    """The count and the noun, with an s where it takes one."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def row_word(file: str) -> str:
+    """What the number of a row counts in this file: "line" in a text file, else "row"."""
+    return "line" if Path(file).suffix.lower() in LINE_SUFFIXES and not file.startswith(HUB_PREFIX) else "row"
+
+
+def place(file: str, number: int, column: str) -> str:
+    """File, row and column of a cell."""
+    return f"{file}, {row_word(file)} {number}, column {column!r}"
