@@ -6,9 +6,9 @@ import tracemalloc
 import pytest
 from support import LABELS, example_rows, write_csv
 
+from halfbert.data.equality import digests
 from halfbert.data.multiclass import read_multiclass
 from halfbert.data.tables import Data
-from halfbert.data.equality import digests
 from halfbert.distillation import pretraining, rows
 from halfbert.distillation.teacher import Teacher
 from halfbert.options import DistillOptions
