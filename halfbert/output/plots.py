@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.ticker import MaxNLocator
 
+    from halfbert.scoring.multiclass import Bin
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, VERMILLION, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 INK, GREY, PALE = "#222222", "#767676", "#E4E4E4"
@@ -154,26 +156,24 @@ def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
         title(figure, f"Confusion matrix: {right:,} of {rows:,} answers right ({percent(right / rows)})", numbered)
 
 
-def reliability(bins: list[dict], expected_calibration_error: float, path: Path) -> None:
+def reliability(bins: "list[Bin]", expected_calibration_error: float, path: Path) -> None:
     """Draws how often answers of each confidence are right (Guo et al. 2017, arXiv:1706.04599).
 
     Args:
-        bins: what `metrics.reliability_bins` gives: `low`, `high`, `rows`, and `confidence` and `accuracy` or None.
+        bins: those of `reliability_bins`.
         expected_calibration_error: from 0 to 1.
         path: the PNG to write.
 
     Raises:
-        ValueError: no bin has rows.
+        ValueError: there are no bins.
         ResourceError: the picture cannot be written.
     """
-    filled = [entry for entry in bins if entry["rows"]]
-    if not filled:
+    if not bins:
         raise ValueError("no bin has rows")
-    centres = np.array([(entry["low"] + entry["high"]) / 2 for entry in filled])
-    width = 0.92 * (filled[0]["high"] - filled[0]["low"])
-    accuracy = np.array([entry["accuracy"] for entry in filled])
-    confidence = np.array([entry["confidence"] for entry in filled])
-    rows = [entry["rows"] for entry in filled]
+    centres = np.array([(each.low + each.high) / 2 for each in bins])
+    width = 0.92 * (bins[0].high - bins[0].low)
+    accuracy, confidence = np.array([(each.accuracy, each.confidence) for each in bins]).T
+    rows = [each.rows for each in bins]
     with picture(path, 6.4, 6.8) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         upper.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="perfect calibration")

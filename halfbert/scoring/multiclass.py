@@ -1,62 +1,65 @@
-"""Scores of a classifier's answers, as plain Python numbers that go into a record unchanged."""
+"""Scores of texts with one label each, as plain Python numbers that go into a record unchanged.
+
+Everywhere `truth` holds integers, shape (rows,), the index of each row's true label, and `probabilities` floats from 0 to 1,
+shape (rows, labels). A row's answer is the label of highest probability. Every function raises ValueError if the shapes do not
+fit together, there are no rows, or an index is out of range.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 
-def multiclass(truth: np.ndarray, probabilities: np.ndarray, labels: list[str], commonest: int) -> dict:
-    """Scores one answer per row: the label of highest probability.
+@dataclass(frozen=True)
+class Bin:
+    """The rows whose confidence is above `low` and up to `high`, their mean confidence and accuracy."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+def multiclass(truth: np.ndarray, probabilities: np.ndarray, labels: list[str], commonest: int) -> dict[str, Any]:
+    """The scores of the test rows; their names mean what they mean in scikit-learn.
 
     Args:
-        truth: integers, shape (rows,): the index in `labels` of each row's true label.
-        probabilities: floats from 0 to 1, shape (rows, classes), each row summing to 1.
-        labels: the names of the classes, in column order.
-        commonest: the index of the commonest class of the *training* rows; always answering it is the baseline.
+        labels: the names of the labels, in column order.
+        commonest: the index of the commonest label of the *training* rows; always answering it is the baseline.
 
     Returns:
         `accuracy`, `balanced_accuracy`, `macro_f1`, `micro_f1`, `weighted_f1` (from 0 to 1), `log_loss` (nats per row),
         `expected_calibration_error` (from 0 to 1), `commonest_label` (the baseline's label, `accuracy`,
         `balanced_accuracy` and `macro_f1`; it has no probabilities, hence no log loss), `per_label` (in label order; the
-        scores of a label without rows are None) and `confusion` (counts; rows are the truth, columns the answer). The
-        names mean what they mean in scikit-learn. F1 is averaged over all `labels`, and is 0 for one that has neither
-        rows nor answers; balanced accuracy is averaged over the labels that have rows.
-
-    Raises:
-        ValueError: the shapes do not fit together, there are no rows, or an index is out of range.
+        scores of a label without rows are None) and `confusion` (counts; rows are the truth, columns the answer). F1 is
+        averaged over all `labels`, and is 0 for one that has neither rows nor answers; balanced accuracy is averaged over
+        the labels that have rows.
     """
     _check_shapes(truth, probabilities)
     classes = probabilities.shape[1]
     if len(labels) != classes or not 0 <= commonest < classes:
         raise ValueError(f"{len(labels)} labels and commonest={commonest} do not fit {classes} columns of probabilities")
     answers = probabilities.argmax(axis=1)
-    every_class = np.arange(classes)
+    baseline = _scores_of_answers(truth, np.full_like(truth, commonest), classes)
     return {
         **_scores_of_answers(truth, answers, classes),
         "micro_f1": _f1(truth, answers, classes, "micro"),
         "weighted_f1": _f1(truth, answers, classes, "weighted"),
         "log_loss": _cross_entropy(truth, probabilities),
         "expected_calibration_error": expected_calibration_error(reliability_bins(truth, probabilities)),
-        "commonest_label": {
-            "label": labels[commonest],
-            **_scores_of_answers(truth, np.full_like(truth, commonest), classes),
-        },
+        "commonest_label": {"label": labels[commonest], **baseline},
         "per_label": _per_label(truth, answers, labels),
-        "confusion": confusion_matrix(truth, answers, labels=every_class).tolist(),
+        "confusion": confusion_matrix(truth, answers, labels=np.arange(classes)).tolist(),
     }
 
 
 def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    """Scores the validation rows after an epoch; cheap enough for every epoch.
+    """The scores of the validation rows after an epoch: `val_loss` (nats per row), `val_accuracy`, `val_macro_f1`.
 
-    Args:
-        truth: integers, shape (rows,): each row's true class.
-        probabilities: floats, shape (rows, classes).
-
-    Returns:
-        `val_loss` (mean cross-entropy, nats per row; NaN where a probability is), `val_accuracy`, `val_macro_f1`.
-
-    Raises:
-        ValueError: the shapes do not fit together, there are no rows, or a class is out of range.
+    The loss is NaN if a probability is.
     """
     _check_shapes(truth, probabilities)
     answers = probabilities.argmax(axis=1)
@@ -67,30 +70,28 @@ def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]
     }
 
 
-def reliability_bins(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> list[dict]:
-    """Groups the rows by the probability of their answer, in bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+def reliability_bins(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> list[Bin]:
+    """The rows grouped by the probability of their answer, in bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 
-    Args:
-        truth: integers, shape (rows,): each row's true class.
-        probabilities: floats, shape (rows, classes).
-        bins: how many bins divide the range from 0 to 1.
-
-    Returns:
-        One entry a bin, in rising order: `low` and `high` (the bin holds what is above `low` and up to `high`), `rows`,
-        and the means `confidence` and `accuracy`, which are None in a bin without rows.
-
-    Raises:
-        ValueError: the shapes do not fit together, there are no rows, or a class is out of range.
+    Bins without rows are left out.
     """
     _check_shapes(truth, probabilities)
-    return _bins_by_confidence(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, bins)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
+    edges = np.linspace(0, 1, bins + 1)
+    # Only the inner edges, so that a confidence of exactly 0, or above 1 by rounding, still falls into a bin.
+    bin_of_row = np.digitize(confidence, edges[1:-1], right=True)
+    found = []
+    for number in np.unique(bin_of_row):
+        rows = bin_of_row == number
+        means = float(confidence[rows].mean(dtype=np.float64)), float(right[rows].mean())
+        found.append(Bin(float(edges[number]), float(edges[number + 1]), int(rows.sum()), *means))
+    return found
 
 
-def expected_calibration_error(bins: list[dict]) -> float:
+def expected_calibration_error(bins: list[Bin]) -> float:
     """The mean gap between accuracy and confidence over `reliability_bins`, weighted by rows; from 0 to 1."""
-    rows = sum(entry["rows"] for entry in bins)
-    gaps = (entry["rows"] * abs(entry["accuracy"] - entry["confidence"]) for entry in bins if entry["rows"])
-    return float(sum(gaps) / rows)
+    gaps = sum(each.rows * abs(each.accuracy - each.confidence) for each in bins)
+    return gaps / sum(each.rows for each in bins)
 
 
 def _check_shapes(truth: np.ndarray, probabilities: np.ndarray) -> None:
@@ -118,17 +119,13 @@ def _f1(truth: np.ndarray, answers: np.ndarray, classes: int, average: str) -> f
     return float(f1_score(truth, answers, labels=np.arange(classes), average=average, zero_division=0))
 
 
-def _per_label(truth: np.ndarray, answers: np.ndarray, labels: list[str]) -> list[dict]:
+def _per_label(truth: np.ndarray, answers: np.ndarray, labels: list[str]) -> list[dict[str, Any]]:
     columns = precision_recall_fscore_support(truth, answers, labels=np.arange(len(labels)), zero_division=0)
+    names = ("precision", "recall", "f1")
     return [
-        {
-            "label": label,
-            "precision": float(precision) if support else None,
-            "recall": float(recall) if support else None,
-            "f1": float(f1) if support else None,
-            "support": int(support),
-        }
-        for label, precision, recall, f1, support in zip(labels, *columns, strict=True)
+        {"label": label, **{name: float(score) if support else None for name, score in zip(names, scores, strict=True)}}
+        | {"support": int(support)}
+        for label, *scores, support in zip(labels, *columns, strict=True)
     ]
 
 
@@ -138,19 +135,3 @@ def _cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
     of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     epsilon = np.finfo(np.float64).eps
     return float(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)).mean())
-
-
-def _bins_by_confidence(confidence: np.ndarray, right: np.ndarray, bins: int) -> list[dict]:
-    edges = np.linspace(0, 1, bins + 1)
-    # Only the inner edges, so that a confidence of exactly 0, or above 1 by rounding, still falls into a bin.
-    bin_of_row = np.digitize(confidence, edges[1:-1], right=True)
-    return [
-        {
-            "low": float(low),
-            "high": float(high),
-            "rows": int(inside.sum()),
-            "confidence": float(confidence[inside].mean(dtype=np.float64)) if inside.any() else None,
-            "accuracy": float(right[inside].mean()) if inside.any() else None,
-        }
-        for low, high, inside in zip(edges[:-1], edges[1:], (bin_of_row == number for number in range(bins)), strict=True)
-    ]

@@ -1,11 +1,13 @@
-"""Scores and thresholds where a text bears any number of labels, as plain Python numbers that go into a record unchanged.
+"""Scores and thresholds where a text has any number of labels, as plain Python numbers that go into a record unchanged.
 
 Everywhere `truth` holds 0 and 1, shape (rows, labels), and `probabilities` floats from 0 to 1 of the same shape. A label is
-answered where its probability is at least its threshold.
+answered where its probability is at least its threshold. The public functions raise ValueError if the shapes do not fit
+together, there are no rows, or a value is out of range.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -20,29 +22,22 @@ LEAST_PROBABILITY = 1e-6  # below which, and as near to 1, a logit is not follow
 
 
 def choose_thresholds(truth: np.ndarray, probabilities: np.ndarray, how: str) -> np.ndarray:
-    """Chooses from which probability on each label is answered; give it validation rows, never test rows.
+    """The thresholds, (labels,), between 0 and 1 exclusive; choose them on validation rows, never on test rows.
 
-    A threshold stands in the middle between the two neighbouring probabilities that it parts, so that neither rounding nor
+    A threshold lies in the middle between the two neighbouring probabilities that it separates, so that neither rounding nor
     slightly other texts change the answers. Of several that score the same, the one nearest to 0.5 is taken. A label whose
     rows let no threshold score above 0 keeps 0.5: one without positive rows and, for "gmean", one without negative rows or
     with a single probability for all.
 
-    Args:
-        truth: 0 and 1, shape (rows, labels).
-        probabilities: floats from 0 to 1, shape (rows, labels).
-        how: one of `THRESHOLD_RULES`. "expected-f1": per label, the best F1 to be expected were the label drawn by its
-            probability, calibrated on these rows (Platt 1999; Lipton et al. 2014, section 3). It hangs less than "f1" on which
-            few rows have a rare label. "f1": per label, the best F1 (Yang 2001 calls this SCut). Where a label cannot be told
-            at all, that answers it always, as Lipton et al. 2014 (arXiv:1402.1892) warn. "gmean": per label, the best
-            geometric mean of sensitivity and specificity over the ROC curve (Kubat and Matwin 1997). "global-f1": one
-            threshold for all labels, of the best micro F1, which pools all answers as the one threshold does: rare labels,
-            whose own F1 would be mostly noise, cannot move it ("f1" already gives the best macro F1).
+    The rules:
 
-    Returns:
-        Thresholds between 0 and 1, both exclusive, shape (labels,).
-
-    Raises:
-        ValueError: the rule is unknown, the shapes do not fit together, there are no rows, or a value is out of range.
+    - "expected-f1": per label, the best F1 to be expected if the label were drawn by its probability, calibrated on these
+      rows (Platt 1999; Lipton et al. 2014, section 3). It depends less than "f1" on which few rows have a rare label.
+    - "f1": per label, the best F1 (Yang 2001 calls this SCut). A label that cannot be recognised at all is then answered
+      always, as Lipton et al. 2014 (arXiv:1402.1892) warn.
+    - "gmean": per label, the best geometric mean of sensitivity and specificity over the ROC curve (Kubat and Matwin 1997).
+    - "global-f1": one threshold for all labels, of the best micro F1, which pools all answers as the one threshold does: rare
+      labels, whose own F1 would be mostly noise, cannot move it ("f1" already gives the best macro F1).
     """
     if how not in THRESHOLD_RULES:
         raise ValueError(f"expected one of {', '.join(THRESHOLD_RULES)}, found {how!r}")
@@ -79,14 +74,8 @@ def _calibrated(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     return expit(slope * logits + offset)
 
 
-def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str]) -> dict:
-    """Scores the answers at 0.5 and at the chosen thresholds, and the ranking by probability that both come from.
-
-    Args:
-        truth: 0 and 1, shape (rows, labels).
-        probabilities: floats from 0 to 1, shape (rows, labels).
-        thresholds: shape (labels,), chosen on other rows than these.
-        labels: the names, in column order.
+def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str]) -> dict[str, Any]:
+    """The scores of the test rows: of the answers at 0.5 and at the thresholds, and of the ranking that both come from.
 
     Returns:
         `mean_roc_auc` and `mean_average_precision`, the means over the `labels_scored` labels that have rows with and rows
@@ -106,9 +95,6 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
         - `hamming_score`: the mean over rows of the labels both true and answered, by those true or answered; 1 for a row
           with neither (the "accuracy" of Godbole and Sarawagi 2004).
         - `exact_match`: the share of rows with all labels right.
-
-    Raises:
-        ValueError: the shapes do not fit together, there are no rows, or a value is out of range.
     """
     _check(truth, probabilities)
     _check_range(probabilities)
@@ -117,8 +103,14 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
     true, at_thresholds, at_half = truth > 0, probabilities >= thresholds, probabilities >= 0.5
     areas, precisions = ranking_scores(true, probabilities)
     ranked = true.any(axis=1) & ~true.all(axis=1)
-    answered = scores_per_label(true, at_thresholds)
-    having = true.any(axis=0)
+    answered = {**scores_per_label(true, at_thresholds), "f1_at_half": scores_per_label(true, at_half)["f1"]}
+    support = true.sum(axis=0)
+    known = {
+        name: [float(score) if rows else None for score, rows in zip(scores, support, strict=True)]
+        for name, scores in answered.items()
+    }
+    per_label = {"label": labels, "threshold": thresholds, **known, "support": support}
+    per_label |= {"roc_auc": areas, "average_precision": precisions}
     return {
         "mean_roc_auc": _mean(areas),
         "mean_average_precision": _mean(precisions),
@@ -131,41 +123,22 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
         "at_thresholds": _scores_of_answers(true, at_thresholds),
         "no_label": _scores_of_answers(true, np.zeros_like(true)),
         "thresholds": [float(threshold) for threshold in thresholds],
-        "per_label": _table(
-            {
-                "label": labels,
-                "threshold": thresholds,
-                "precision": _where(having, answered["precision"]),
-                "recall": _where(having, answered["recall"]),
-                "f1": _where(having, answered["f1"]),
-                "f1_at_half": _where(having, scores_per_label(true, at_half)["f1"]),
-                "support": true.sum(axis=0),
-                "roc_auc": areas,
-                "average_precision": precisions,
-            }
-        ),
+        "per_label": _table(per_label),
         "confusion": _confusion(true, at_thresholds),
     }
 
 
 def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
-    """Scores the validation rows after an epoch; cheap enough for every epoch.
+    """The scores of the validation rows after an epoch; cheap enough for every epoch.
 
     The epoch is best chosen by the mean average precision: it needs no threshold, which is chosen only later; every label
     weighs the same, so the rare ones count; and, unlike ROC AUC, it falls when a rare label's few rows are buried among
     false ones (Davis and Goadrich 2006).
 
-    Args:
-        truth: 0 and 1, shape (rows, labels).
-        probabilities: floats from 0 to 1, shape (rows, labels).
-
     Returns:
         `val_loss` (binary cross-entropy, mean over rows and labels, nats), `val_mean_average_precision`,
         `val_mean_roc_auc` (over the labels that have rows with and rows without them; None where no label has),
         `val_micro_f1` (at 0.5; None where no row has a label). All are NaN where a probability is.
-
-    Raises:
-        ValueError: the shapes do not fit together, there are no rows, or truth holds more than 0 and 1.
     """
     _check(truth, probabilities)
     loss = _cross_entropy(truth > 0, probabilities)
@@ -200,15 +173,9 @@ def scores_per_label(true: np.ndarray, answers: np.ndarray) -> dict[str, np.ndar
 
 
 def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores one label with each of its probabilities as the threshold.
+    """One label's distinct probabilities, rising, and the F1 with each as the threshold (0 if no row has the label).
 
-    Args:
-        truth: 0 and 1, shape (rows,).
-        probabilities: floats from 0 to 1, shape (rows,).
-
-    Returns:
-        The different probabilities, rising, and the F1 at each (0 everywhere if no row has the label). A threshold that
-        stands between two of them scores as the upper one.
+    Both arguments are of shape (rows,). A threshold between two of them scores as the upper one.
     """
     cuts, found, answered = _cuts(truth, probabilities)
     return cuts[::-1], _f1_of_cuts(found, answered)[::-1]
@@ -274,11 +241,6 @@ def _cross_entropy(true: np.ndarray, probabilities: np.ndarray) -> float:
     return float(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)).mean())
 
 
-def _where(defined: np.ndarray, scores: np.ndarray) -> list[float | None]:
-    """The scores, None where they are not defined."""
-    return [float(score) if known else None for known, score in zip(defined, scores, strict=True)]
-
-
 def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float | None]:
     both, either = true & answers, true | answers
     support, given = true.sum(axis=0), answers.sum(axis=0)
@@ -301,7 +263,7 @@ def _confusion(true: np.ndarray, answers: np.ndarray) -> list[list[list[int]]]:
     return np.moveaxis(cells.sum(axis=2), 2, 0).tolist()
 
 
-def _table(columns: dict) -> list[dict]:
+def _table(columns: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per row of the columns, of plain Python values."""
     plain = {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

@@ -296,9 +296,8 @@ def test_reliability_draws_the_bins_that_have_rows(tmp_path, figures):
 
 
 def test_reliability_of_nothing_is_refused(tmp_path):
-    empty = [{"low": 0.0, "high": 1.0, "rows": 0, "confidence": None, "accuracy": None}]
     with pytest.raises(ValueError, match="no bin has rows"):
-        plots.reliability(empty, 0.0, tmp_path / "picture.png")
+        plots.reliability([], 0.0, tmp_path / "picture.png")
 
 
 def bars_by_colour(figure) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Scores against numbers worked out by hand, and against scikit-learn."""
 
+import dataclasses
 import json
 import math
 import warnings
@@ -9,6 +10,7 @@ import pytest
 import sklearn.metrics
 
 from halfbert.scoring import multiclass as metrics
+from halfbert.scoring.probabilities import softmax
 
 LABELS = ["cat", "dog", "fox", "owl"]
 
@@ -28,11 +30,9 @@ PROBABILITIES = np.array(
 
 
 def random_example(rows: int = 400, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    generator = np.random.default_rng(3)
-    truth = generator.integers(classes, size=rows)
-    logits = generator.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[truth]
-    probabilities = np.exp(logits)
-    return truth, probabilities / probabilities.sum(axis=1, keepdims=True)
+    rng = np.random.default_rng(3)
+    truth = rng.integers(classes, size=rows)
+    return truth, softmax(rng.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[truth])
 
 
 def test_multiclass_by_hand():
@@ -47,10 +47,7 @@ def test_multiclass_by_hand():
     of_truth = [0.7, 0.3, 0.8, 0.6, 0.9, 0.4]
     assert scores["log_loss"] == pytest.approx(-sum(math.log(p) for p in of_truth) / 6)
     assert scores["confusion"] == [[1, 0, 0, 0], [1, 2, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
-
-
-def test_per_label_stands_in_label_order():
-    per_label = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)["per_label"]
+    per_label = scores["per_label"]
     assert [entry["label"] for entry in per_label] == LABELS
     assert per_label[1] == {"label": "dog", "precision": 1.0, "recall": 2 / 3, "f1": pytest.approx(0.8), "support": 3}
     assert per_label[3] == {"label": "owl", "precision": None, "recall": None, "f1": None, "support": 0}
@@ -85,30 +82,17 @@ def test_equal_to_scikit_learn():
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
 
 
-def test_balanced_accuracy_of_an_absent_label_equals_scikit_learn():
-    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
-        expected = sklearn.metrics.balanced_accuracy_score([0, 1, 1], [0, 2, 1])
-    scores = metrics.multiclass(np.array([0, 1, 1]), np.eye(3)[[0, 2, 1]], list("abc"), commonest=0)
-    assert scores["balanced_accuracy"] == pytest.approx(expected)
-
-
-def test_absent_labels_raise_no_warning():
+def test_balanced_accuracy_leaves_out_an_absent_label_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        metrics.multiclass(np.array([0, 0]), np.eye(3)[[2, 1]], list("abc"), commonest=0)
+        scores = metrics.multiclass(np.array([0, 1, 1]), np.eye(3)[[0, 2, 1]], list("abc"), commonest=0)
+    assert scores["balanced_accuracy"] == (1 + 1 / 2) / 2
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_everything_goes_into_json(dtype):
     scores = metrics.multiclass(TRUTH, PROBABILITIES.astype(dtype), LABELS, commonest=1)
     assert json.loads(json.dumps(scores, allow_nan=False)) == scores
-    bins = metrics.reliability_bins(TRUTH, PROBABILITIES.astype(dtype))
-    assert json.loads(json.dumps(bins, allow_nan=False)) == bins
-
-
-def test_a_certain_and_wrong_answer_has_a_finite_loss():
-    scores = metrics.validation(np.array([0]), np.array([[0.0, 1.0]]))
-    assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
 
 
 def test_validation_agrees_with_multiclass():
@@ -121,7 +105,9 @@ def test_validation_agrees_with_multiclass():
     }
 
 
-def test_validation_passes_nan_on():
+def test_the_loss_of_a_certain_and_wrong_answer_is_finite_and_nan_passes_on():
+    scores = metrics.validation(np.array([0]), np.array([[0.0, 1.0]]))
+    assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
     assert math.isnan(metrics.validation(np.array([0, 1]), np.full((2, 2), np.nan))["val_loss"])
 
 
@@ -129,23 +115,16 @@ def test_reliability_bins_by_hand():
     # Top probabilities .7 right, .5 wrong, .8 right, .6 right, .9 right, .5 wrong, in five bins of 0.2:
     # (0.4, 0.6]: .5, .6, .5, one right of three; (0.6, 0.8]: .7, .8, both right; (0.8, 1]: .9, right.
     bins = metrics.reliability_bins(TRUTH, PROBABILITIES, bins=5)
-    assert [entry["rows"] for entry in bins] == [0, 0, 3, 2, 1]
-    assert [entry["low"] for entry in bins] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
-    assert [entry["high"] for entry in bins] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
-    assert [entry["accuracy"] for entry in bins] == [None, None, pytest.approx(1 / 3), 1, 1]
-    assert [entry["confidence"] for entry in bins] == [None, None, *(pytest.approx(c) for c in (1.6 / 3, 0.75, 0.9))]
+    expected = [(0.4, 0.6, 3, 1.6 / 3, 1 / 3), (0.6, 0.8, 2, 0.75, 1), (0.8, 1, 1, 0.9, 1)]
+    assert [dataclasses.astuple(each) for each in bins] == [pytest.approx(each) for each in expected]
     # Gaps: |1/3 - 1.6/3| = 0.2 over three rows, 0.25 over two, 0.1 over one: (0.6 + 0.5 + 0.1) / 6 = 0.2.
     assert metrics.expected_calibration_error(bins) == pytest.approx(0.2)
 
 
-def test_a_confidence_on_an_edge_falls_into_the_lower_bin():
-    bins = metrics.reliability_bins(np.array([0, 0]), np.array([[0.5, 0.5], [1.0, 0.0]]), bins=2)
-    assert [entry["rows"] for entry in bins] == [1, 1]
-
-
-def test_rounding_above_one_stays_in_the_last_bin():
-    bins = metrics.reliability_bins(np.array([0]), np.array([[1.0000001, 0.0]]))
-    assert [entry["rows"] for entry in bins] == [0] * 14 + [1]
+@pytest.mark.parametrize(("confidence", "low", "high"), [(0.5, 0, 0.5), (1.0000001, 0.5, 1), (1, 0.5, 1)])
+def test_a_confidence_on_an_edge_falls_into_the_lower_bin_and_rounding_into_the_last(confidence, low, high):
+    (only,) = metrics.reliability_bins(np.array([0]), np.array([[confidence, 0.0]]), bins=2)
+    assert (only.low, only.high, only.rows) == (low, high, 1)
 
 
 def test_calibration_error_in_the_scores_uses_fifteen_bins():

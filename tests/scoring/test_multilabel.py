@@ -143,12 +143,6 @@ def test_equal_to_scikit_learn(dtype):
         assert [entry[name] for entry in scores["per_label"]] == pytest.approx(values.tolist())
 
 
-def test_a_row_with_neither_labels_nor_answers_is_right():
-    truth, probabilities = np.array([[0, 0], [1, 0]]), np.array([[0.1, 0.2], [0.9, 0.1]])
-    scores = metrics.multilabel(truth, probabilities, np.array([0.5, 0.5]), ["a", "b"])["at_half"]
-    assert scores["samples_f1"] == scores["hamming_score"] == scores["exact_match"] == 1
-
-
 @pytest.mark.parametrize(
     ("truth", "probabilities"),
     [
@@ -201,32 +195,28 @@ def test_validation_agrees_with_multilabel():
     }
 
 
-def test_validation_passes_nan_on():
+def test_the_loss_of_a_certain_and_wrong_answer_is_finite_and_nan_passes_on():
+    scores = metrics.validation(column(0, 1), column(1.0, 0.0))
+    assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
     probabilities = PROBABILITIES.copy()
     probabilities[2, 1] = np.nan
     assert all(math.isnan(score) for score in metrics.validation(TRUTH, probabilities).values())
 
 
-def test_a_certain_and_wrong_answer_has_a_finite_loss():
-    scores = metrics.validation(column(0, 1), column(1.0, 0.0))
-    assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
-
-
-def test_f1_parts_the_middle_of_the_best_cut():
-    # Best F1 by answering three: 2 * 2 / (3 + 2) = 4/5; one answer gives 2/3, two 1/2, four 2/3.
-    thresholds = choose_thresholds(column(1, 0, 1, 0), column(0.9, 0.8, 0.6, 0.2), "f1")
-    assert thresholds == pytest.approx([(0.6 + 0.2) / 2])
-
-
-def test_equal_probabilities_are_never_parted():
-    # Answering two of the three rows at 0.6 would be best, and no threshold does that.
-    thresholds = choose_thresholds(column(1, 1, 0, 0, 0), column(0.6, 0.6, 0.6, 0.3, 0.1), "f1")
-    assert thresholds == pytest.approx([0.45])
-
-
-def test_of_equal_scores_the_nearest_to_a_half_is_taken():
-    # F1 2/3 by answering one (above 0.85) or four (between 0.2 and 0.4); 0.3 is nearer to 0.5 than 0.85.
-    assert choose_thresholds(column(1, 0, 0, 1, 0), column(0.9, 0.8, 0.7, 0.4, 0.2), "f1") == pytest.approx([0.3])
+@pytest.mark.parametrize(
+    ("truth", "probabilities", "threshold"),
+    [
+        # The middle: best F1 by answering three, 2 * 2 / (3 + 2) = 4/5; one answer gives 2/3, two 1/2, four 2/3.
+        ((1, 0, 1, 0), (0.9, 0.8, 0.6, 0.2), (0.6 + 0.2) / 2),
+        # Answering two of the three rows at 0.6 would be best, and no threshold does that.
+        ((1, 1, 0, 0, 0), (0.6, 0.6, 0.6, 0.3, 0.1), 0.45),
+        # F1 2/3 by answering one (above 0.85) or four (between 0.2 and 0.4); 0.3 is nearer to 0.5 than 0.85.
+        ((1, 0, 0, 1, 0), (0.9, 0.8, 0.7, 0.4, 0.2), 0.3),
+        ((1, 1), (0.8, 0.3), 0.15),  # a label of every row is answered for every row
+    ],
+)
+def test_f1_thresholds_by_hand(truth, probabilities, threshold):
+    assert choose_thresholds(column(*truth), column(*probabilities), "f1") == pytest.approx([threshold])
 
 
 @pytest.mark.parametrize("low", [0.3, np.nextafter(0.3, 1)])  # halfway rounds up from one and down from the other
@@ -234,10 +224,6 @@ def test_neighbouring_floats_are_parted_nonetheless(low):
     probabilities = column(np.nextafter(low, 1), low)
     thresholds = choose_thresholds(column(1, 0), probabilities, "f1")
     assert (probabilities >= thresholds).tolist() == [[True], [False]]
-
-
-def test_a_label_of_every_row_is_answered_for_every_row():
-    assert choose_thresholds(column(1, 1), column(0.8, 0.3), "f1") == pytest.approx([0.15])
 
 
 @pytest.mark.parametrize("how", THRESHOLD_RULES)
