@@ -9,6 +9,17 @@ from halfbert.data.tables import Table
 from halfbert.system.errors import InputError
 
 
+class Frame(str):
+    """The name by which options, messages and records know a DataFrame, which it carries."""
+
+    frame: Any
+
+    def __new__(cls, frame: Any, role: str) -> "Frame":
+        self = super().__new__(cls, f"the DataFrame given as {role}")
+        self.frame = frame
+        return self
+
+
 def is_frame(source: Any) -> bool:
     """Whether `source` is a pandas.DataFrame or of a class derived from it."""
     return any(kind.__name__ == "DataFrame" and kind.__module__.startswith("pandas.") for kind in type(source).__mro__)

@@ -47,6 +47,7 @@ def read_table(
     Raises InputError, naming file, line or column, for anything that cannot be read with certainty; ResourceError when
     the hub is not reachable.
     """
+    source = source.frame if isinstance(source, dataframes.Frame) else source
     if dataframes.is_frame(source):
         return dataframes.read_frame(source, columns, role)
     if not isinstance(source, str | Path):

@@ -18,7 +18,7 @@ from halfbert.data.checks import (
     merge_spellings,
 )
 from halfbert.data.equality import normalise
-from halfbert.data.headers import EVERY_OTHER
+from halfbert.data.headers import EVERY_OTHER, Piece
 from halfbert.data.iterative import iterative_sample
 from halfbert.data.lists import check_no_list, read_names
 from halfbert.data.phrases import listed, place, plural
@@ -99,12 +99,11 @@ def _label_columns(
     """The columns to read the labels from, EVERY_OTHER for ALL."""
     if bool(label_columns) == bool(label_column) or label_separator == "" or (label_separator and not label_column):
         raise InputError("give the label columns, or a label column and, but for lists, the separator of the names in it")
-    columns = [name_text(column) for column in label_columns or [label_column or ""]]
+    columns: list[str] = (
+        [Piece(name_text(column)) for column in label_columns] if label_columns else [name_text(label_column or "")]
+    )
     if columns == [ALL] and label_columns:
         return [EVERY_OTHER]
-    repeated = [column for column, count in Counter(columns).items() if count > 1]
-    if repeated:
-        raise InputError(f"the label column {repeated[0]!r} is named {columns.count(repeated[0])} times")
     if text_column in columns:
         raise InputError(f"the text column {text_column!r} is named as a label column as well")
     return columns

@@ -1,18 +1,23 @@
-"""What a script says and how it ends: plain lines, progress, exit codes, signals."""
+"""What a job prints and how it ends: plain lines, progress, exit codes, signals."""
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from halfbert.system.errors import HalfbertError, InputError, ResourceError
 
+Item = TypeVar("Item")
+
 
 class Stopped(BaseException):
-    """A signal asked the run to stop; `signal_number` decides the exit code (130 or 143).
+    """A signal requested the run to stop; `signal_number` decides the exit code (130 or 143).
 
     Like KeyboardInterrupt it is no Exception: a library that catches those must not take it for a failure of its own.
     """
@@ -25,22 +30,41 @@ class Stopped(BaseException):
 class StopRequest:
     """Remembers the first SIGINT or SIGTERM, so that a run stops where nothing is lost. A second one stops it at once.
 
-    Until `gently` is set, a signal raises `Stopped` straight away: there is nothing to bring to safety yet.
+    Until `gently` is set, a signal raises `Stopped` straight away: there is nothing to save yet.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal_number: int | None = None
         self.gently = False
 
     def install(self) -> "StopRequest":
+        """Handle SIGINT and SIGTERM to the end of the process, as a command does."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
         return self
 
-    def _handle(self, number, _frame) -> None:
+    @contextlib.contextmanager
+    def on_interrupt(self) -> Iterator[None]:
+        """Stop gently at Ctrl-C, or a notebook's interrupt, during the block, which then ends in KeyboardInterrupt as usual.
+
+        A handler that is not Python's own stays in place, and so does any handler outside the main thread.
+        """
+        default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ours = default and threading.current_thread() is threading.main_thread()
+        if ours:
+            signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        except Stopped as stopped:
+            raise KeyboardInterrupt(f"stopped by {stopped}") from None
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _handle(self, number: int, _frame: object) -> None:
         if self.gently and self.signal_number is None:
             self.signal_number = number
-            with contextlib.suppress(RuntimeError):  # the signal came in the middle of a line of ours: go without this one
+            with contextlib.suppress(RuntimeError):  # the signal interrupted a line being printed: do without this one
                 say("stopping where nothing is lost (once more: at once)")
             return
         self.signal_number = number
@@ -51,12 +75,14 @@ class StopRequest:
             raise Stopped(self.signal_number)
 
 
-def run(main: Callable[[list[str], StopRequest], None], argv: list[str]) -> int:
+def run(main: Callable[[list[str], StopRequest], object], argv: list[str]) -> int:
     """Call `main(argv, stop)` and return the exit code; a failure is one line on standard error.
 
     With `--debug` among the arguments the traceback is shown as well.
     """
+    _prepare_streams()
     stop = StopRequest().install()
+    failure: BaseException
     try:
         main(argv, stop)
         return 0
@@ -65,9 +91,9 @@ def run(main: Callable[[list[str], StopRequest], None], argv: list[str]) -> int:
     except HalfbertError as error:
         failure, code, line = error, error.exit_code, f"error: {error}"
     except OSError as error:
-        failure, code, line = error, *_operating_system_failure(error)
+        failure, (code, line) = error, _operating_system_failure(error)
     except Exception as error:
-        if stop.signal_number is not None:  # what a library made of the signal that came in the middle of it
+        if stop.signal_number is not None:  # what a library made of the signal that interrupted it
             failure, code, line = error, 128 + stop.signal_number, f"stopped by {Stopped(stop.signal_number)}"
         elif _is_out_of_memory(error):
             failure, code = error, ResourceError.exit_code
@@ -78,12 +104,26 @@ def run(main: Callable[[list[str], StopRequest], None], argv: list[str]) -> int:
         import traceback
 
         traceback.print_exception(failure)
-    print(line.replace("\n", " "), file=sys.stderr)
+    print(" ".join(line.splitlines()), file=sys.stderr)
     return code
 
 
+def _prepare_streams() -> None:
+    """Let no console end a run: what its encoding lacks is replaced, and a closed stream swallows what is printed."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller; its number is taken, lest a file of ours get it and what C++ code prints
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115  (stays open)
+        elif isinstance(stream, io.TextIOWrapper) and name != "stdin" and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
 def _is_out_of_memory(error: Exception) -> bool:
-    """TensorFlow's own error is known by its name, since TensorFlow may not be loaded; it is what a full GPU raises."""
+    """TensorFlow's own error is recognised by its name, since TensorFlow may not be loaded; it is what a full GPU raises."""
     return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
@@ -91,25 +131,27 @@ def _operating_system_failure(error: OSError) -> tuple[int, str]:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return (
             ResourceError.exit_code,
-            f"error: the disk is full ({error.filename or error.strerror}); nothing half-written stays",
+            f"error: the disk is full ({error.filename or error.strerror}); no partial output is left",
         )
     return InputError.exit_code, f"error: {error.filename or 'a file'}: {error.strerror or error}"
 
 
 def say(line: str = "") -> None:
-    """One line on standard output, at once, also where output is a pipe; a reader that has gone stops no run."""
+    """Print one line at once, also to a pipe; neither a reader that has gone nor the console's encoding ends a run."""
     try:
         print(line, flush=True)
+    except UnicodeEncodeError as error:
+        print(line.encode(error.encoding, "replace").decode(error.encoding), flush=True)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (stays open to the end)
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  (stays open to the end)
 
 
-def progress(items: Iterable, total: int, label: str, seconds_between_lines: float = 10.0) -> Iterator:
-    """Pass `items` on; show a bar on a terminal, and a plain line now and then where output is none.
+def progress(items: Iterable[Item], total: int, label: str, seconds_between_lines: float = 10.0) -> Iterator[Item]:
+    """Pass `items` on; show a bar on a terminal, and now and then a plain line elsewhere.
 
     Nothing is shown for what takes less than two seconds.
     """
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         from tqdm import tqdm
 
         yield from tqdm(items, total=total, desc=label, delay=2, leave=False, file=sys.stdout)

@@ -1,19 +1,24 @@
-"""Everything that must happen before TensorFlow is imported.
+"""Everything that must happen before TensorFlow is imported, and what can still be done where it was imported before.
 
-`prepare` is called once by a script, before any import of TensorFlow, transformers or ktrain. Importing this module
-imports none of them.
+A job calls `prepare` once, before it imports TensorFlow, transformers or ktrain. In a notebook a job is not the first to use
+TensorFlow: what can no longer change is an error that says so. Importing this module imports none of them.
 """
 
 import functools
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import ModuleType
+from typing import Any
 
+from halfbert.system.console import say
 from halfbert.system.errors import InputError, ResourceError
 
 DEVICES = ("auto", "cpu", "gpu", "tpu")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+RESTART = "restart Python (in a notebook: the kernel)"
 
 
 def prepare(
@@ -23,10 +28,12 @@ def prepare(
     deterministic: bool = False,
     precision: str = "float32",
 ) -> str:
-    """Import TensorFlow with the settings of a run, quietly, and return the device that is used: cpu, gpu or tpu.
+    """Import TensorFlow with the settings of a run, quietly, and return the device in use: cpu, gpu or tpu.
 
-    Raises ResourceError where a device is asked for that is not there, and InputError where a setting needs another.
+    Raises ResourceError where the requested device is absent, and InputError where a setting needs another device, or can no
+    longer change in this process.
     """
+    first = "tensorflow" not in sys.modules
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # transformers' TensorFlow classes and ktrain are written for Keras 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -34,25 +41,62 @@ def prepare(
     os.environ.setdefault("MPLBACKEND", "Agg")  # ktrain imports pyplot and switches it to interactive
     if threads is not None:
         os.environ["RAYON_NUM_THREADS"] = str(threads)  # the Rust tokenizer's pool
-    if device == "cpu":
+    if device == "cpu" and first:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _standard_error_held_back():
         import tensorflow as tf
-    if threads is not None:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if not tf.keras.__name__.startswith("tf_keras"):
+        raise InputError(
+            f"Keras 3 is loaded in this process, and ktrain needs Keras 2: {RESTART}, and call halfbert before anything else "
+            "uses TensorFlow, or set os.environ['TF_USE_LEGACY_KERAS'] = '1' before"
+        )
+    _set_threads(tf, threads)
     used = _choose_device(tf, device)
     if precision == "mixed_float16" and used == "cpu":
-        raise InputError("--precision mixed_float16 needs a GPU; on this machine take float32 or mixed_bfloat16")
-    if precision != "float32":
-        tf.keras.mixed_precision.set_global_policy(precision)
+        raise InputError("--precision mixed_float16 needs a GPU; on this machine use float32 or mixed_bfloat16")
+    tf.keras.mixed_precision.set_global_policy(precision)
     tf.keras.utils.set_random_seed(seed)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
+    _set_determinism(deterministic)
     return used
 
 
-def import_ktrain():
+@contextmanager
+def global_settings_kept() -> Iterator[None]:
+    """Put TensorFlow's precision policy and determinism back after the block, for what else a process does with it."""
+    before = sys.modules["tf_keras"].mixed_precision.global_policy() if "tf_keras" in sys.modules else "float32"
+    try:
+        yield
+    finally:
+        if "tf_keras" in sys.modules:
+            sys.modules["tf_keras"].mixed_precision.set_global_policy(before)
+            _set_determinism(False)
+
+
+def _set_threads(tf: ModuleType, threads: int | None) -> None:
+    """Let TensorFlow compute with so many threads, None: with all. Once it has computed something it keeps those it has."""
+    running = tf.config.threading.get_intra_op_parallelism_threads()
+    if threads is None:
+        if running:
+            say(f"TensorFlow keeps the number of threads that it started with in this process: {running}")
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise InputError(
+            f"--threads {threads}: TensorFlow already computes with {running or 'all'} threads in this process; {RESTART}, or "
+            "leave --threads out"
+        ) from None
+
+
+def _set_determinism(deterministic: bool) -> None:
+    from tensorflow.python.framework import config  # TensorFlow exports how to enable it only
+
+    if deterministic != config.is_op_determinism_enabled():
+        (config.enable_op_determinism if deterministic else config.disable_op_determinism)()
+
+
+def import_ktrain() -> ModuleType:
     """Import ktrain as it must be imported here, and return it.
 
     ktrain 0.41.4 uses `np.Inf`, a name that numpy 2 dropped; it is set before the import, here and nowhere else.
@@ -60,7 +104,7 @@ def import_ktrain():
     import numpy as np
 
     if not hasattr(np, "Inf"):
-        np.Inf = np.inf
+        np.Inf = np.inf  # type: ignore[attr-defined]
     with _standard_error_held_back():
         import ktrain
         import ktrain.text
@@ -69,7 +113,7 @@ def import_ktrain():
     return ktrain
 
 
-def strategy(device: str):
+def strategy(device: str) -> Any:
     """The `tf.distribute` strategy to build a model under: TPUStrategy for a TPU, else TensorFlow's default."""
     import tensorflow as tf
 
@@ -77,16 +121,23 @@ def strategy(device: str):
 
 
 @functools.cache
-def _tpu(tf):
+def _tpu(tf: ModuleType) -> Any:
     """The TPU of this machine, connected once: connecting again would wipe what it holds."""
     return tf.distribute.cluster_resolver.TPUClusterResolver.connect()
 
 
-def _choose_device(tf, device: str) -> str:
+def _choose_device(tf: ModuleType, device: str) -> str:
+    gpus = tf.config.list_physical_devices("GPU") if device in ("auto", "gpu") else []
+    try:
+        tf.config.set_visible_devices(gpus, "GPU")
+    except RuntimeError:
+        if device == "auto":  # an earlier run chose the CPU
+            return "cpu"
+        raise InputError(f"--device {device}: TensorFlow already uses other devices in this process; {RESTART}") from None
     if device in ("auto", "gpu"):
-        gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+            with suppress(RuntimeError):  # the process uses it already, as it has been set up
+                tf.config.experimental.set_memory_growth(gpu, True)
         if gpus:
             return "gpu"
         if device == "gpu":
@@ -99,25 +150,25 @@ def _choose_device(tf, device: str) -> str:
     return "cpu"
 
 
-def _connect_tpu(tf) -> str:
+def _connect_tpu(tf: ModuleType) -> str:
     try:
         _tpu(tf)
-    except Exception as error:  # whatever the resolver, the driver or the connection raises: the device is not to be had
+    except Exception as error:  # whatever the resolver, the driver or the connection raises: there is no such device
         cause = str(error).strip().splitlines() or [type(error).__name__]
         raise ResourceError(f"--device tpu: no TPU answers here ({cause[0][:120]}); without one: --device cpu") from error
     return "tpu"
 
 
 @contextmanager
-def _standard_error_held_back():
+def _standard_error_held_back() -> Iterator[None]:
     """Keep what C++ libraries write to file descriptor 2 while they load; show it only if loading fails."""
     try:
-        descriptor = sys.__stderr__.fileno()
+        descriptor = sys.__stderr__.fileno()  # type: ignore[union-attr]
+        sys.stderr.flush()
+        saved = os.dup(descriptor)
     except (AttributeError, OSError, ValueError):  # a notebook or a window program without a real standard error
         yield
         return
-    sys.stderr.flush()
-    saved = os.dup(descriptor)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), descriptor)
         failed = True

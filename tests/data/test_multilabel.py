@@ -191,6 +191,22 @@ def test_other_files_need_no_more_than_the_columns_of_train(tmp_path):
     assert read(train, test=test, label_columns=["ALL"]).test.labels == labels_of(read(train))[:10]
 
 
+@pytest.mark.parametrize(
+    ("columns", "given", "labels"),
+    [
+        (("late, lost", "access"), ["late", "lost", "access"], ["late, lost", "access"]),
+        (("access", "late,lost , gone"), ["access", "late", "lost", "gone"], ["access", "late,lost , gone"]),
+        (("late, lost", "access"), ["late, lost", "access"], ["late, lost", "access"]),  # as quoted, or from Python
+        (("late, lost", "late", "lost"), ["late", "lost"], ["late", "lost"]),  # the pieces are columns themselves
+        (("late, lost", "late"), ["late", "lost", "late"], ["late, lost", "late"]),
+        (("a, b", "a, c"), ["a", "b", "a", "c"], ["a, b", "a, c"]),
+    ],
+)
+def test_a_name_may_hold_commas(tmp_path, columns, given, labels):
+    rows = [(f"word{n} here", *(str(int(n % 3 == k)) for k in range(len(columns)))) for n in range(40)]
+    assert read(write(tmp_path / "t.csv", rows, header=("text", *columns)), label_columns=given).labels == labels
+
+
 def test_columns_named_twice_or_for_text_and_label(tmp_path):
     path = write(tmp_path / "t.csv", answered(40))
     fails(path, "'late' is named 2 times", label_columns=["late", "rude", "late"])

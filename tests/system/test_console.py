@@ -1,12 +1,14 @@
 """How a script ends: exit codes, one line on standard error, tracebacks, progress, signals."""
 
 import errno
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from support import ROOT, example_rows, script_environment, write_csv
@@ -45,9 +47,9 @@ FAILURES = [
     (HalfbertError("odd"), 1, "error: odd"),
     (InputError("two\nlines"), 2, "error: two lines"),
     (MemoryError(), 4, "error: out of memory; try a smaller --batch-size or --maxlen"),
-    (OSError(errno.ENOSPC, "No space left", "f"), 4, "error: the disk is full (f); nothing half-written stays"),
-    (OSError(errno.EDQUOT, "Quota", "f"), 4, "error: the disk is full (f); nothing half-written stays"),
-    (OSError(errno.EFBIG, "Too large"), 4, "error: the disk is full (Too large); nothing half-written stays"),
+    (OSError(errno.ENOSPC, "No space left", "f"), 4, "error: the disk is full (f); no partial output is left"),
+    (OSError(errno.EDQUOT, "Quota", "f"), 4, "error: the disk is full (f); no partial output is left"),
+    (OSError(errno.EFBIG, "Too large"), 4, "error: the disk is full (Too large); no partial output is left"),
     (PermissionError(errno.EACCES, "Permission denied", "f"), 2, "error: f: Permission denied"),
     (FileNotFoundError(errno.ENOENT, "No such file", "f"), 2, "error: f: No such file"),
     (OSError("something else"), 2, "error: a file: something else"),
@@ -125,6 +127,55 @@ def test_debug_in_the_script(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("Traceback") and "nowhere.csv" in done.stderr.splitlines()[-1]
+
+
+# What a console can and cannot show.
+
+
+LINES = r"""
+import os, sys
+from halfbert.system import console
+from tqdm import tqdm
+
+def main(argv, stop):
+    console.say("naïve → 日本 \udce9 end")
+    print("also ≥ here")
+    for _ in console.progress(range(3), 3, "Fußnote ✓"):
+        pass
+    list(tqdm([1], desc="日本", file=sys.stdout))
+    raise console.InputError("no column 'größe → 日本'")
+
+sys.exit(console.run(main, []))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1", "cp437", "utf-8", "cp1252:strict", "utf-16"])
+def test_no_encoding_of_the_console_ends_a_run(encoding):
+    command = [sys.executable, "-c", LINES]
+    done = subprocess.run(command, cwd=ROOT, env=script_environment(PYTHONIOENCODING=encoding), capture_output=True, timeout=60)
+    out, err = (text.decode(encoding.split(":")[0]) for text in (done.stdout, done.stderr))
+    assert done.returncode == 2 and "Traceback" not in err, err
+    assert err.splitlines()[-1].startswith("error: no column 'gr") and "?" in out and out.count("also") == 1
+    assert ("日本" in out) == encoding.startswith("utf")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="descriptors are closed by Unix's shell")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_console_ends_no_run_and_gets_no_file(tmp_path, closed):
+    code = LINES.replace(
+        "def main(argv, stop):",
+        "def main(argv, stop):\n    file = open(sys.argv[1], 'w')\n    os.write(1, b'C++')\n    os.write(2, b'C++')",
+    )
+    arguments = [sys.executable, "-c", code, tmp_path / "file"]
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *arguments], cwd=ROOT, env=script_environment(), timeout=60)
+    assert done.returncode == 2 and (tmp_path / "file").read_text() == ""
+
+
+def test_a_line_is_printed_in_an_encoding_that_lacks_its_letters_outside_a_command(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    monkeypatch.setattr(sys, "stdout", stream)
+    console.say("größe → 日本")
+    assert stream.buffer.getvalue().decode("cp1252").strip() == "größe ? ??"
 
 
 # Lines and progress.
@@ -234,10 +285,26 @@ def test_the_second_signal_stops_at_once(capsys):
     assert capsys.readouterr().err == "stopped by SIGTERM\n"
 
 
-def test_without_a_signal_nothing_is_set():
-    stop = StopRequest()
-    assert stop.signal_number is None
-    stop.raise_if_set()
+def test_ctrl_c_in_a_function_stops_gently_and_is_a_keyboard_interrupt(capsys):
+    before, stop, reached = signal.getsignal(signal.SIGINT), StopRequest(), []
+    with pytest.raises(KeyboardInterrupt), stop.on_interrupt():
+        stop.gently = True
+        signal.raise_signal(signal.SIGINT)
+        reached.append(stop.signal_number)
+        stop.raise_if_set()
+        reached.append("too far")
+    assert reached == [signal.SIGINT] and signal.getsignal(signal.SIGINT) is before
+    assert "once more" in capsys.readouterr().out
+
+
+def test_a_handler_of_someone_else_stays_in_a_function():
+    reached = []
+    signal.signal(signal.SIGINT, lambda number, frame: reached.append(number))
+    with StopRequest().on_interrupt():
+        signal.raise_signal(signal.SIGINT)
+    assert reached == [signal.SIGINT]
+    with ThreadPoolExecutor() as pool:  # only the main thread may set a handler
+        assert pool.submit(lambda: StopRequest().on_interrupt().__enter__()).result() is None
 
 
 @pytest.mark.slow

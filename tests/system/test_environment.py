@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -212,6 +213,17 @@ found["gpu"] = outcome(device="gpu")
 found["tpu"] = outcome(device="tpu")
 found["auto"] = outcome(device="auto", seed=5)
 found["random again"] = [float(tf.random.uniform([])), float(np.random.random())]
+found["other threads"] = outcome(device="cpu", threads=2)
+found["same threads"] = outcome(device="cpu", threads=1)
+from tensorflow.python.framework import config
+
+def state():
+    return [tf.keras.mixed_precision.global_policy().name, config.is_op_determinism_enabled()]
+
+with tensorflow_setup.global_settings_kept():
+    outcome(device="cpu", precision="mixed_bfloat16", deterministic=True)
+    found["kept"] = [state()]
+found["kept"].append(state())
 found["float16"] = outcome(device="cpu", precision="mixed_float16")
 found["policy"] = tf.keras.mixed_precision.global_policy().name
 found["bfloat16"] = outcome(device="cpu", precision="mixed_bfloat16")
@@ -229,7 +241,9 @@ def prepared() -> dict:
     done = python(PREPARE, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no chatter
-    return json.loads(done.stdout)
+    *notes, found = done.stdout.splitlines()
+    assert set(notes) == {"TensorFlow keeps the number of threads that it started with in this process: 1"}
+    return json.loads(found)
 
 
 @pytest.mark.slow
@@ -243,6 +257,14 @@ class TestPrepare:
 
     def test_threads(self, prepared):
         assert prepared["threads"] == [1, "1"]
+
+    def test_threads_that_can_no_longer_change_are_an_error(self, prepared):
+        code, message, _ = prepared["other threads"]
+        assert code == 2 and "--threads 2" in message and "1 threads in this process; restart" in message
+        assert prepared["same threads"][:2] == ["cpu", None]
+
+    def test_global_settings_are_put_back(self, prepared):
+        assert prepared["kept"] == [["mixed_bfloat16", True], ["float32", False]]
 
     def test_a_seed_repeats(self, prepared):
         assert prepared["random"] == prepared["random again"]
@@ -268,6 +290,30 @@ class TestPrepare:
     def test_ktrain(self, prepared):
         assert prepared["ktrain"] == importlib.metadata.version("ktrain") and prepared["np.Inf"]
         assert prepared["strategy"] == "_DefaultDistributionStrategy"
+
+
+BEFORE = """
+import tensorflow as tf
+exec(sys.argv[1])
+from halfbert.system import tensorflow_setup
+from halfbert.system.errors import InputError
+try:
+    print(tensorflow_setup.prepare(device="cpu"), tf.keras.__name__)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("used", "outcome"),
+    [
+        ("tf.constant(1) + 1", r"cpu tf_keras\S+"),
+        ("tf.keras.layers.Dense", r"Keras 3 is loaded .* restart Python .* halfbert before .*"),
+    ],
+)
+def test_a_tensorflow_that_was_imported_before(used, outcome):
+    assert re.fullmatch(outcome, python(BEFORE, used, CUDA_VISIBLE_DEVICES="-1").stdout.splitlines()[-1])
 
 
 @pytest.mark.slow
