@@ -41,7 +41,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         from halfbert.distillation import course, losses, predictions
         from halfbert.models import batching
         from halfbert.models.ktrain_data import Transformer, ktrain
-        from halfbert.predictor import agreement
+        from halfbert.predictor import engines, gate
         from halfbert.scoring.probabilities import probabilities_of
         from halfbert.training import fit as training
         from halfbert.training import head as probe
@@ -49,7 +49,8 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
         truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
         transformer = Transformer(checkpoint.folder, chosen.maxlen, data.labels, multilabel=task == "multilabel")
         teacher.check_tokenizers(checkpoint, taught_by)
-        engine = agreement.fastest(taught_by.predictor, run.device)
+        automatic = gate.automatic(taught_by.predictor, run.device)
+        engine = next(name for name in automatic if engines.find(name).load_states)
         with run.timed("teacher_seconds"):
             texts = data.train.texts + more_texts + data.test.texts
             answers = predictions.predict(taught_by.predictor, texts, engine, run.device)

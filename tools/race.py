@@ -170,7 +170,7 @@ def predict(race: Race, options) -> dict:
             figures = predicting_job(race, contestant, folders, options)
             samples[contestant].append({"repeat": repeat, "load_before": load, **figures})
             print(f"{race.name}, {contestant}, run {repeat + 1}: {figures['predict_rows_per_second']} rows/s", flush=True)
-        agreements = {form: manifest.read(folder)["agreement"] for form, folder in folders.items()}
+        agreements = {form: manifest.read(folder).agreement for form, folder in folders.items()}
     worker = benchmark_process.Worker({"ceiling_products": 20, "threads": options.threads}, options.threads)
     worker.close()
     ceiling = worker.ready["gflop_per_second"]
@@ -222,12 +222,13 @@ def predicting_summary(race: Race, samples: list[dict], ceiling: float) -> dict:
     return {**medians, "share_of_ceiling": rate / ceiling}
 
 
-def predicting_name(contestant, agreements: dict[str, dict]) -> dict:
+def predicting_name(contestant, agreements: dict[str, dict[str, manifest.Agreement]]) -> dict:
     """How the record names a contestant; of our engines with the share of their decisions that are those of keras."""
     if contestant in PREDICTING_PEERS:
         return {"contestant": contestant, "form": "bert", "name": PREDICTING_PEERS[contestant], "equal_decisions": None}
     form, engine = contestant
-    equal = agreements[form].get(engine, {}).get("equal_decisions")
+    figures = agreements[form].get(engine)
+    equal = figures and figures.equal_decisions
     return {"contestant": engine, "form": form, "name": f"halfbert, {engine}, {FORMS[form]}", "equal_decisions": equal}
 
 

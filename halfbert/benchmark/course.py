@@ -48,7 +48,7 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
         subjects = [describe(folder) for folder in options.predictors]
         if options.prepare:
             for subject in subjects:
-                trial.prove(subject, texts, trial.to_prove(options.engines))
+                trial.prove(subject, texts, engines.provable(options.engines))
             return Benchmarked(None, None)
         if options.base:
             say("making BERT-base and DistilBERT-base with random weights")
@@ -147,7 +147,7 @@ def load_average() -> float | None:
 
 
 def _versions() -> dict[str, str]:
-    packages = [*(engines.find(name).PACKAGE for name in engines.names()), *ALSO_RUNNING]
+    packages = [*(package for name in engines.names() for package in engines.find(name).packages), *ALSO_RUNNING]
     return {package: version for package in packages if (version := machine.version_of(package))}
 
 

@@ -38,11 +38,6 @@ def started(contestant: Contestant, plan: Plan) -> Iterator[Worker]:
         worker.close()
 
 
-def to_prove(engine_names: Sequence[str]) -> list[str]:
-    """Those of the engines that must agree with keras, and are installed."""
-    return [name for name in engine_names if engines.find(name).LEAST_EQUAL is not None and engines.installed(name)]
-
-
 def prove(subject: Subject, texts: Texts, engine_names: Sequence[str]) -> None:
     """Have engines make their files and compare them with keras on the whole table; the figures go into the manifest."""
     say(f"comparing {', '.join(engine_names)} with keras: {subject.described.name}")
@@ -58,7 +53,7 @@ def prove(subject: Subject, texts: Texts, engine_names: Sequence[str]) -> None:
 def prove_missing(plan: Plan) -> None:
     """Compare with keras what was never compared, so that it is either trusted or refused."""
     for subject in plan.subjects:
-        missing = [name for name in to_prove(plan.options.engines) if name not in subject.described.agreement]
+        missing = [name for name in engines.provable(plan.options.engines) if name not in subject.described.agreement]
         if missing and not subject.described.random_weights and not plan.options.allow_disagreement:
             prove(subject, plan.texts, missing)
 

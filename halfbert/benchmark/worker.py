@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ import psutil
 
 from halfbert.benchmark.record import Work
 from halfbert.benchmark.statistics import measure
-from halfbert.models.batching import batches_in_order_of_length
+from halfbert.models.batching import padded_batches
 from halfbert.predictor.classifier import Classifier
 from halfbert.system.errors import HalfbertError
 
@@ -119,10 +119,10 @@ def gpu_peak(device: str) -> int | None:
 
 
 def prove(folder: str, texts: list[str], texts_name: str, engine_names: list[str]) -> dict[str, Any]:
-    """`agreement.prove`, in a process of its own, as TensorFlow takes much memory."""
-    from halfbert.predictor import agreement
+    """`proving.prove`, in a process of its own, as TensorFlow takes much memory."""
+    from halfbert.predictor import proving
 
-    figures = agreement.prove(Path(folder), texts, texts_name, tuple(engine_names))
+    figures = proving.prove(Path(folder), texts, texts_name, engine_names)
     return {engine: dataclasses.asdict(each) for engine, each in figures.items()}
 
 
@@ -133,8 +133,8 @@ class Served:
         from halfbert.predictor import classifier, engines
 
         start = time.perf_counter()
-        engines.require(engine)
-        import_runtime(engines.find(engine).PACKAGE, device, threads)
+        declared = engines.require(engine)
+        import_runtime(declared.packages, device, threads)
         imported, self._resident = time.perf_counter(), resident()
         self._classifier = classifier.load(folder, engine, device, threads, allow_disagreement)
         loaded = time.perf_counter()
@@ -142,7 +142,7 @@ class Served:
         self._device = self._classifier.device
         self.ready = {
             "weight_bytes": self._classifier.loaded.weights.stat().st_size,
-            "model_alone": self._classifier.loaded.logits is not None,
+            "model_alone": self._classifier.loaded.forward is not None,
             "seconds": {"import_seconds": imported - start, "load_seconds": loaded - imported},
         }
 
@@ -152,8 +152,7 @@ class Served:
         The fixed ones are answered whole, even if the predictor was trained with a smaller maxlen.
         """
         usual = self._classifier
-        manifest = dataclasses.replace(usual.predictor.manifest, maxlen=fixed_tokens)
-        whole = Classifier(dataclasses.replace(usual.predictor, manifest=manifest), usual.engine, usual.loaded)
+        whole = usual.with_maxlen(fixed_tokens)
         self._texts = {"natural": (usual, natural), "fixed": (whole, [_of_length(whole, text, fixed_tokens) for text in fixed])}
         return {kind: user.encode(texts).lengths.tolist() for kind, (user, texts) in self._texts.items()}
 
@@ -195,9 +194,7 @@ class Served:
         """For each call of a pass the batches that the classifier makes of its texts: ids and mask, (rows, tokens) each."""
         user, chunks = self._chunks(work)
         for chunk in chunks:
-            encoded = user.encode(chunk)
-            batches = batches_in_order_of_length(encoded.lengths, user.loaded.tokens_per_batch)
-            yield [encoded.padded(rows) for rows in batches]
+            yield [batch[1:] for batch in padded_batches(user.encode(chunk), user.loaded.tokens_per_batch)]
 
     def _shapes(self, work: Work) -> list[set[tuple]]:
         """For each call of a pass the shapes of its batches, and that of all its texts together."""
@@ -214,23 +211,23 @@ class Served:
             return user.predict, chunks if work.batch > 1 else [text for (text,) in chunks]
 
         def model(batches: list[tuple]) -> None:
-            assert user.loaded.logits
+            assert user.loaded.forward
             for ids, mask in batches:
-                user.loaded.logits(ids, mask)
+                user.loaded.forward(ids, mask)
 
         return model, list(self._batches(work))
 
 
-def import_runtime(package: str, device: str, threads: int) -> None:
+def import_runtime(packages: Sequence[str], device: str, threads: int) -> None:
     """Import what an engine runs on, as the engine itself does, so that its seconds and memory can be measured apart."""
-    if package in ("tensorflow", "ktrain"):
-        from halfbert.system import tensorflow_setup
+    if "tensorflow" not in packages:
+        importlib.import_module(packages[0])
+        return
+    from halfbert.system import tensorflow_setup
 
-        tensorflow_setup.prepare(device, threads)
-        if package == "ktrain":
-            tensorflow_setup.import_ktrain()
-    else:
-        importlib.import_module(package)
+    tensorflow_setup.prepare(device, threads)
+    if "ktrain" in packages:
+        tensorflow_setup.import_ktrain()
 
 
 def _of_length(user: Classifier, text: str, tokens: int) -> str:

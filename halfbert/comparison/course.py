@@ -18,6 +18,7 @@ from halfbert.distillation import teacher
 from halfbert.models import checkpoints
 from halfbert.output import text as report
 from halfbert.output.record import Record
+from halfbert.predictor import engines
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError
@@ -34,7 +35,6 @@ PILOT_ROWS, PILOT_TEST_ROWS = 512, 256
 USABLE = 0.9  # of a time limit: estimates err
 SPEED_SECONDS = 120  # a predictor, for the benchmark's quick look; for the estimate only
 SPEED_TEXTS = 128
-SPEED_ENGINES = ("ktrain", "keras", "onnx", "onnx-int8")
 
 
 class Comparison:
@@ -246,7 +246,7 @@ class Comparison:
         chosen = self.asked
         arguments = [
             *("--quick", "--rows", str(SPEED_TEXTS), "--scenarios", "single,offline,cold"),
-            *("--engines", ",".join(SPEED_ENGINES), "--devices", "gpu" if chosen.device == "gpu" else "cpu"),
+            *("--engines", ",".join(engines.timed()), "--devices", "gpu" if chosen.device == "gpu" else "cpu"),
             *("--threads", str(chosen.threads or machine.available_cpus())),
             *(f"--texts={chosen.test or chosen.train}", f"--text-column={chosen.text_column}"),
             *(f"--{name}={getattr(chosen, name)}" for name in ("sheet", "encoding") if getattr(chosen, name)),

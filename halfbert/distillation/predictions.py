@@ -9,19 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.distillation.teacher import read_tokenizer
 from halfbert.models import batching, checkpoints
 from halfbert.models import weights as encoder
-from halfbert.predictor import engines
+from halfbert.predictor import classifier, engines
 from halfbert.predictor.manifest import Predictor
 from halfbert.system import storage
-from halfbert.system.console import progress
 
 TEXTS_AT_A_TIME = 4096  # predicted and stored together: the most that a killed run loses
 LABEL = "teacher's predictions"  # of the progress bar
-
-# From encoded texts to their (texts, hidden) float32 first-token states.
-States = Callable[[batching.EncodedTexts], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -77,50 +72,19 @@ def _store(part: dict[str, np.ndarray], file: Path) -> None:
 
 def _model(predictor: Predictor, engine: str, device: str) -> Callable[[list[str]], dict[str, np.ndarray]]:
     """From texts to {"logits": float32, "states": float16}, half of whose bits are enough for a direction."""
-    weights, tokenizer = encoder.read(predictor.folder), read_tokenizer(predictor.folder)
-    states_of = _keras_states(predictor, device) if engine == "keras" else _onnx_states(weights, engine)
+    load_states = engines.find(engine).load_states
+    assert load_states is not None, f"{engine} has no states to give"
+    loaded = load_states(predictor, "gpu" if device == "gpu" else "cpu", None)
+    weights, tokenizer = encoder.read(predictor.folder), classifier.read_tokenizer(predictor)
+    units = weights.weights["words"].shape[1]
 
     def predictions(texts: list[str]) -> dict[str, np.ndarray]:
+        assert loaded.forward is not None
         encoded, _ = batching.encode(tokenizer, texts, predictor.manifest.maxlen)
-        states = states_of(encoded)
+        states = batching.predict([encoded], len(texts), units, loaded.forward, loaded.tokens_per_batch, LABEL)
         return {"logits": _head(weights, states), "states": states.astype(np.float16)}
 
     return predictions
-
-
-def _keras_states(predictor: Predictor, device: str) -> States:
-    from halfbert.models.ktrain_data import TransformerDataset
-    from halfbert.predictor.engines import keras
-    from halfbert.training import fit as training
-
-    with keras.in_float32():
-        model = keras.read_model(predictor)
-
-    def states(encoded: batching.EncodedTexts) -> np.ndarray:
-        rows = np.arange(len(encoded.lengths))
-        data = TransformerDataset(encoded, rows, use_token_type_ids=False)
-        with keras.in_float32():
-            return training.first_token_states(model, data, rows, device, LABEL)
-
-    return states
-
-
-def _onnx_states(weights: encoder.Encoder, engine: str) -> States:
-    from halfbert.models import onnx_graph
-    from halfbert.predictor.engines import onnx, onnx_int8
-
-    bits = onnx_int8.kernel_bits() if engine == "onnx-int8" else None
-    session = onnx.open_session(onnx_graph.write(weights, bits, head=False), threads=None)
-
-    def states(encoded: batching.EncodedTexts) -> np.ndarray:
-        states = np.empty((len(encoded.lengths), len(weights.part("pooler")[1])), np.float32)
-        batches = batching.batches_in_order_of_length(encoded.lengths, engines.TOKENS_PER_BATCH)
-        for rows in progress(batches, len(batches), LABEL):
-            ids, mask = encoded.padded(rows)
-            states[rows] = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-        return states
-
-    return states
 
 
 def _head(weights: encoder.Encoder, states: np.ndarray) -> np.ndarray:

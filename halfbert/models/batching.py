@@ -1,22 +1,32 @@
-"""Encoded texts, and batches of like length over them, in plain numpy."""
+"""Encoded texts, batches of like length over them, and one loop that predicts in such batches: numpy and a tokenizer."""
 
+import itertools
 import math
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-# Rows are sorted by length within so many batches at a time: long enough for little padding, short enough for chance.
+from halfbert.system import console, forks
+
+# Rows are sorted by length within so many batches at a time: long enough for little padding, short enough for random batches.
 BATCHES_SORTED_TOGETHER = 50
-# A small table is cut into so many runs at least: sorted as one, it would have much the same batches in every epoch.
+# A small table is split into so many runs at least: sorted as one, it would have much the same batches in every epoch.
 FEWEST_RUNS = 4
+LONGEST = 512  # tokens that BERT and DistilBERT have positions for
+
+Forward = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From ids and attention mask, each (rows, tokens) int32, to one answer a row, (rows, units)."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class EncodedTexts:
     """Token ids of many texts, one after the other.
 
     `ids`: (tokens,) int32 · `starts`: (rows + 1,) int64, text i is ids[starts[i]:starts[i + 1]] ·
-    `full_lengths`: (rows,) int64, tokens that each text had before it was cut at maxlen.
+    `full_lengths`: (rows,) int64, tokens that each text had before it was truncated at maxlen.
     """
 
     ids: np.ndarray
@@ -29,9 +39,16 @@ class EncodedTexts:
         return np.diff(self.starts)
 
     @property
-    def cut_share(self) -> float:
+    def truncated_share(self) -> float:
         """Share of texts that were longer than maxlen."""
         return float(np.mean(self.full_lengths > self.lengths)) if len(self.full_lengths) else 0.0
+
+    def take(self, rows: np.ndarray) -> "EncodedTexts":
+        """The texts of the given rows, in their order."""
+        lengths = self.lengths[rows]
+        starts = np.concatenate([[0], np.cumsum(lengths)])
+        positions = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], lengths)
+        return EncodedTexts(self.ids[positions], starts, self.full_lengths[rows])
 
     def followed_by(self, others: "EncodedTexts") -> "EncodedTexts":
         """These texts and then the others."""
@@ -49,33 +66,46 @@ class EncodedTexts:
         return ids, mask.astype(np.int32)
 
 
-def encode(tokenizer, texts: list[str], maxlen: int | None, cut_quantile: float = 0.99) -> tuple[EncodedTexts, int]:
-    """Tokenise all texts in one call (in Rust), cut them at `maxlen` tokens, and return them with the maxlen used.
+def encode(tokenizer: Any, texts: Sequence[str], maxlen: int | None, quantile: float = 0.99) -> tuple[EncodedTexts, int]:
+    """Tokenise all texts in one call (in Rust), truncate them at `maxlen` tokens, and return them with the maxlen in use.
 
-    Where `maxlen` is None it becomes the `cut_quantile` of the lengths, at most the model's 512.
+    `tokenizer` is one of the library tokenizers or of transformers, whose own settings for padding and truncation are not
+    used. If `maxlen` is None it becomes the `quantile` of the lengths, at most the model's 512. Halves of surrogate pairs,
+    which UTF-8 lacks, become question marks.
     """
-    longest = 512 if maxlen is None else maxlen
-    # Truncation is done below, so that the uncut lengths are known from the same call.
-    options = {"truncation": False, "padding": False, "return_attention_mask": False, "return_token_type_ids": False}
-    encoded = tokenizer(texts, verbose=False, **options)["input_ids"] if texts else []  # it cannot do with an empty list
-    full_lengths = np.fromiter((len(ids) for ids in encoded), np.int64, len(encoded))
+    token_ids = _tokenise(tokenizer, texts) if len(texts) else []
+    full_lengths = np.fromiter(map(len, token_ids), np.int64, len(token_ids))
     if maxlen is None:
-        longest = min(512, math.ceil(np.quantile(full_lengths, cut_quantile))) if len(encoded) else 512
+        maxlen = min(LONGEST, math.ceil(np.quantile(full_lengths, quantile))) if len(texts) else LONGEST
     # As BERT's tokenizers truncate: the first maxlen - 1 tokens, then [SEP].
-    cut = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in encoded]
-    lengths = np.minimum(full_lengths, longest)
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    ids = np.fromiter((token for ids in cut for token in ids), np.int32, int(starts[-1]))
-    return EncodedTexts(ids, starts, full_lengths), longest
+    kept = [ids if len(ids) <= maxlen else [*ids[: maxlen - 1], ids[-1]] for ids in token_ids]
+    starts = np.concatenate([[0], np.cumsum(np.minimum(full_lengths, maxlen))]).astype(np.int64)
+    return EncodedTexts(np.fromiter(itertools.chain.from_iterable(kept), np.int32, starts[-1]), starts, full_lengths), maxlen
 
 
-def epoch_batches(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> np.ndarray:
+def _tokenise(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The token ids of each text, not truncated."""
+    rust = getattr(tokenizer, "backend_tokenizer", tokenizer)
+    if not hasattr(rust, "encode_batch_fast"):  # one that transformers has in Python only, as of Japanese BERTs
+        return [tokenizer(text, verbose=False)["input_ids"] for text in texts]
+    if forks.inherited("tokenizers"):
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads stayed in the other process
+    rust.no_truncation()
+    rust.no_padding()
+    try:
+        encoded = rust.encode_batch_fast(list(texts))
+    except TypeError:
+        encoded = rust.encode_batch_fast([text.encode("utf-8", "replace").decode() for text in texts])
+    return [one.ids for one in encoded]
+
+
+def epoch_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> np.ndarray:
     """One epoch's batches of like length: (ceil(rows / batch_size), batch_size) int32 row numbers, -1 where none is left.
 
-    Every row stands in it exactly once. Rows are drawn in a new order, sorted by length within runs of at most
-    BATCHES_SORTED_TOGETHER batches, cut into batches, and the batches are shuffled. One batch at most is not full.
+    Every row occurs exactly once. Rows are shuffled, sorted by length within runs of at most BATCHES_SORTED_TOGETHER batches,
+    split into batches, and the batches are shuffled. One batch at most is not full.
     """
-    order = generator.permutation(len(lengths))
+    order = rng.permutation(len(lengths))
     steps = math.ceil(len(lengths) / batch_size)
     run = batch_size * min(BATCHES_SORTED_TOGETHER, math.ceil(steps / FEWEST_RUNS))
     runs = [order[start : start + run] for start in range(0, len(order), run)]
@@ -83,13 +113,13 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, generator: np.random.Gen
     batches = np.full(steps * batch_size, -1, np.int32)
     batches[: len(order)] = order
     batches = batches.reshape(steps, batch_size)
-    return batches[generator.permutation(steps)]
+    return batches[rng.permutation(steps)]
 
 
 def batches_in_order_of_length(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
     """Row numbers in batches for predicting: longest first, each batch of at most `tokens` tokens, padding included.
 
-    The longest come first so that a batch too large for the memory shows itself at once.
+    The longest come first, so that a batch too large for the memory fails at once.
     """
     order = np.argsort(-lengths, kind="stable")
     batches = []
@@ -99,3 +129,32 @@ def batches_in_order_of_length(lengths: np.ndarray, tokens: int) -> list[np.ndar
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+def padded_batches(encoded: EncodedTexts, tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each of `batches_in_order_of_length` its row numbers, ids and attention mask."""
+    for rows in batches_in_order_of_length(encoded.lengths, tokens):
+        yield rows, *encoded.padded(rows)
+
+
+def predict(
+    parts: Iterable[EncodedTexts], texts: int, units: int, forward: Forward, tokens: int, label: str | None
+) -> np.ndarray:
+    """(texts, units) float32: what `forward` answers to each text, in the order of the texts.
+
+    The texts come in consecutive `parts`, each in batches of at most `tokens` tokens; `label` names the progress bar, None
+    shows none.
+    """
+    answers = np.empty((texts, units), np.float32)
+
+    def answered() -> Iterator[int]:
+        start = 0
+        for encoded in parts:
+            for rows, ids, mask in padded_batches(encoded, tokens):
+                answers[start + rows] = forward(ids, mask)
+                yield from rows
+            start += len(encoded.lengths)
+
+    for _ in answered() if label is None else console.progress(answered(), texts, label):
+        pass
+    return answers

@@ -95,9 +95,9 @@ class TransformerDataset(ktrain_dataset.TransformerDataset):
     def layout(self, train: bool) -> np.ndarray:
         """(steps, batch_size) int32: the rows of each batch, of `epochs` epochs where it is for training; -1 is no row."""
         if train:
-            generator = np.random.default_rng(self.seed)
+            rng = np.random.default_rng(self.seed)
             lengths = self.encoded.lengths
-            return np.concatenate([batching.epoch_batches(lengths, self.batch_size, generator) for _ in range(self.epochs)])
+            return np.concatenate([batching.epoch_batches(lengths, self.batch_size, rng) for _ in range(self.epochs)])
         rows = np.full(len(self) * self.batch_size, -1, np.int32)
         rows[: len(self.y)] = np.arange(len(self.y))
         return rows.reshape(len(self), self.batch_size)

@@ -35,11 +35,11 @@ class BenchmarkOptions(Options):
         False, "also BERT-base and DistilBERT-base, from their configurations with random weights: speed only, no scores"
     )
     engines: list[str] = timed(
-        ["ktrain", "keras", "onnx", "onnx-int8"],
-        "ktrain, keras, onnx, onnx-int8, torch",
+        engines.timed(),
+        ", ".join(engines.names()),
         known_engines,
         metavar="A,B,C",
-        default_help="all but torch",
+        default_help="all but " + ", ".join(name for name in engines.names() if name not in engines.timed()),
     )
     devices: list[str] = timed(["cpu"], "cpu, gpu or both", values.names_of(DEVICES), metavar="A,B")
     threads: list[int] = timed(

@@ -148,7 +148,7 @@ def closing(run) -> str:
 
 
 def agreement_line(figures: dict[str, Agreement]) -> str:
-    """How the engines' answers compare with Keras': `figures` as `agreement.prove` gives them."""
+    """How the engines' answers compare with Keras': `figures` as `proving.prove` gives them."""
     first = next(iter(figures.values()))
     shares = ", ".join(f"{engine} {found.equal_decisions:.2%}" for engine, found in figures.items())
     return f"engines that decide as Keras does, of {first.rows:,} {first.texts}: {shares}"

@@ -1,24 +1,29 @@
 """A saved predictor, behind any engine: `halfbert.load(folder, engine)` gives a `Classifier`.
 
-It answers as ktrain's predictor does, in types, shapes and order, and reads no pickle (but for the engine `ktrain`, which is
-ktrain). With the onnx engines it imports neither TensorFlow nor ktrain nor transformers.
+It answers as ktrain's predictor does, in types, shapes and order, and reads no pickle (except with the engine `ktrain`, which
+is ktrain). With the onnx engines it imports neither TensorFlow nor ktrain nor transformers.
 """
 
+import dataclasses
+import functools
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from halfbert.models.batching import EncodedTexts, batches_in_order_of_length
-from halfbert.predictor import agreement, engines, manifest
+from halfbert.models import batching
+from halfbert.models.batching import EncodedTexts
+from halfbert.predictor import engines, gate, manifest
+from halfbert.predictor.inputs import Texts, read_texts
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.system import console
-from halfbert.system.errors import ArtefactError, InputError
+from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 TEXTS_AT_A_TIME = 4096  # tokenised and sorted together: memory does not grow with the number of texts
-TEXTS_WITHOUT_PROGRESS = 64  # so few are answered before a bar could say anything
+TEXTS_WITHOUT_PROGRESS = 64  # answered before a bar could show anything
 DEVICES = ("auto", "cpu", "gpu")
 
 
@@ -34,9 +39,11 @@ def load(
     Parameters
     ----------
     folder: what a training script wrote.
-    engine: ktrain (unpickles: only for folders that you trust), keras, onnx, onnx-int8, torch; or auto, the fastest whose
-        agreement with keras is proven in this folder's manifest, of onnx-int8, onnx and keras (on a GPU: keras).
-    device: cpu, gpu, or auto: a GPU where the engine's library has one, the CPU otherwise; the onnx engines want to be asked.
+    engine: one of `halfbert.predictor.engines`: ktrain (unpickles: only for folders that you trust), keras, onnx, onnx-int8,
+        torch; or auto, the fastest that is installed and whose agreement with keras is proven in this folder's manifest, or
+        keras itself. On a GPU that is keras, else torch, else onnx, whichever finds the GPU.
+    device: cpu, gpu, or auto: a GPU if the engine's library has one, the CPU otherwise; the onnx engines use a GPU only on
+        request.
     threads: of the engine and of the tokenizer; None takes every processor that this process may use.
     allow_disagreement: whether an engine may answer that was not compared with keras, or differs too much from it.
 
@@ -44,111 +51,181 @@ def load(
     ------
     InputError: no such folder, engine or device.
     ArtefactError: the folder is altered, damaged or not safe to read; or the engine's agreement is not proven or too small.
-    ResourceError: what the engine needs is not installed, or a GPU was asked for that it does not find.
+    ResourceError: what the engine needs is not installed, or it does not find the requested GPU.
     """
     if device not in DEVICES:
-        raise InputError(f"device {device!r}: not known; there are {', '.join(DEVICES)}")
+        raise InputError(f"device {device!r}: not known; the devices are {', '.join(DEVICES)}")
     if threads is not None and (type(threads) is not int or threads < 1):
         raise InputError(f"threads {threads!r}: expected a whole number from 1, or None")
-    if threads is not None:
-        os.environ["RAYON_NUM_THREADS"] = str(threads)  # the tokenizer's pool, made when it is first used
-    predictor = manifest.check(Path(folder))
-    engine = agreement.fastest(predictor, device) if engine == "auto" else engine
-    module = engines.find(engine)
-    if not allow_disagreement:
-        agreement.require(predictor, engine)
-    return Classifier(predictor, engine, module.load(predictor, device, threads))
+    if engine != "auto":
+        engines.find(engine, besides=("auto",))
+    source = _Source(Path(folder), engine, device, threads, allow_disagreement)
+    here = _load(source)
+    again = {"folder": source.folder.absolute(), "engine": here.engine, "weights_sha256": here.predictor.weights_sha256}
+    return Classifier(dataclasses.replace(source, **again), here)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a classifier is loaded from, here and in other processes."""
+
+    folder: Path
+    engine: str
+    device: str
+    threads: int | None
+    allow_disagreement: bool
+    weights_sha256: str | None = None  # None: whichever the folder holds
+
+
+@dataclass(frozen=True)
+class _InMemory:
+    """A predictor loaded in one process."""
+
+    predictor: manifest.Predictor
+    engine: str
+    loaded: engines.Loaded
+    tokenizer: Any
+    process: int
+
+
+def _load(source: _Source) -> _InMemory:
+    if source.threads is not None:
+        os.environ["RAYON_NUM_THREADS"] = str(source.threads)  # the tokenizer's pool, made when it is first used
+    predictor = manifest.check(source.folder)
+    if source.weights_sha256 not in (None, predictor.weights_sha256):
+        raise ArtefactError(f"{source.folder}: its weights have changed since the classifier was pickled; load it again")
+    tokenizer = read_tokenizer(predictor)
+    names = gate.automatic(predictor, source.device) if source.engine == "auto" else [source.engine]
+    failure: ResourceError | None = None
+    for name in names:
+        if not source.allow_disagreement:
+            gate.require(predictor, name)
+        try:
+            loaded = engines.find(name).load(predictor, source.device, source.threads)
+            return _InMemory(predictor, name, loaded, tokenizer, os.getpid())
+        except ResourceError as error:  # with auto: another engine may find the GPU
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+_of_other_processes: list[_InMemory] = []  # kept, since an engine that is freed in a forked process waits for its threads
+
+
+@functools.lru_cache(maxsize=8)
+def _restore(source: _Source) -> "Classifier":
+    """An unpickled classifier, the same one for equal pickles: a pool sends one with every task."""
+    return Classifier(source)
 
 
 class Classifier:
     """A predictor that is loaded behind an engine.
 
-    Its answers hang neither on the order of the texts nor, beyond rounding, on their company.
+    Its answers depend neither on the order of the texts nor, beyond rounding, on the other texts. A pickled one is its folder,
+    engine, device and threads, and is loaded from the folder when it first answers; so it is in a forked process.
 
-    Attributes: `engine` and `device` in use; `predictor`, what the folder says of itself; `loaded`, the engine's functions;
-    `texts_cut`, how many texts of the latest call were longer than maxlen (None with ktrain, which does not tell).
+    Attributes: `predictor`, what the folder states about itself; `engine` and `device` in use; `loaded`, the engine's
+    functions; `texts_cut`, how many texts of the latest call were longer than maxlen (None with ktrain, which hides it).
     """
 
-    def __init__(self, predictor: manifest.Predictor, engine: str, loaded: engines.Loaded):
-        self.predictor, self.engine, self.loaded, self.device = predictor, engine, loaded, loaded.device
+    def __init__(self, source: _Source, in_memory: _InMemory | None = None):
+        self._source, self._in_memory = source, in_memory
         self.texts_cut: int | None = None
-        self._tokenizer = read_tokenizer(predictor)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._source,)
+
+    @property
+    def _here(self) -> _InMemory:
+        """What is loaded in this process; loads it if it is not."""
+        if self._in_memory is None or self._in_memory.process != os.getpid():
+            in_memory = _load(self._source)
+            if self._in_memory is not None:
+                _of_other_processes.append(self._in_memory)
+            self._in_memory = in_memory
+        return self._in_memory
+
+    @property
+    def predictor(self) -> manifest.Predictor:
+        return self._here.predictor
+
+    @property
+    def loaded(self) -> engines.Loaded:
+        return self._here.loaded
+
+    @property
+    def engine(self) -> str:
+        return self._here.engine
+
+    @property
+    def device(self) -> str:
+        return self._here.loaded.device
+
+    def with_maxlen(self, maxlen: int) -> "Classifier":
+        """The same classifier, but texts are truncated at another number of tokens."""
+        here = self._here
+        changed = dataclasses.replace(here.predictor.manifest, maxlen=maxlen)
+        return Classifier(
+            self._source, dataclasses.replace(here, predictor=dataclasses.replace(here.predictor, manifest=changed))
+        )
 
     def get_classes(self) -> list[str]:
         """The labels, in the order of the columns of `predict_proba`."""
         return list(self.predictor.manifest.labels)
 
-    def predict(self, texts: str | Iterable[str], return_proba: bool = False):
+    def predict(self, texts: Texts, return_proba: bool = False) -> Any:
         """The answer to one text, or the answers to many in their order.
 
         An answer is the text's label; of a multi-label predictor the list, maybe empty, of the labels whose probability is
         at least their threshold (ktrain's own predict gives pairs of label and probability there). With `return_proba` it
-        is the probabilities, as `predict_proba` gives them. A tuple is many texts, never a pair of sentences.
+        is the probabilities, as `predict_proba` gives them. Many texts are a list, tuple, Series, array or any other iterable
+        of strings; a tuple is never a pair of sentences.
 
-        Raises InputError where something is no text.
+        Raises InputError if something is no text.
         """
+        many, is_one = read_texts(texts)
+        probabilities = self._probabilities(many)
         if return_proba:
-            return self.predict_proba(texts)
-        probabilities = self.predict_proba([texts] if isinstance(texts, str) else texts)
+            return probabilities[0] if is_one else probabilities
         labels = self.predictor.manifest.labels
+        answers: list[Any]
         if self.predictor.manifest.task == "multilabel":
             reached = probabilities >= np.array(self.predictor.manifest.thresholds)
             answers = [list(itertools.compress(labels, row)) for row in reached]
         else:
             answers = [labels[number] for number in probabilities.argmax(axis=1)]
-        return answers[0] if isinstance(texts, str) else answers
+        return answers[0] if is_one else answers
 
-    def predict_proba(self, texts: str | Iterable[str]) -> np.ndarray:
+    def predict_proba(self, texts: Texts) -> np.ndarray:
         """(labels,) float32 probabilities of one text, (texts, labels) of many; of a multi-label predictor each on its own."""
-        many = [texts] if isinstance(texts, str) else list(texts)
-        for number, text in enumerate(many):
-            if not isinstance(text, str):
-                raise InputError(f"text {number + 1} of {len(many)} is of type {type(text).__name__}; expected a string")
-        probabilities = self._probabilities(many)
-        return probabilities[0] if isinstance(texts, str) else probabilities
+        return self.predict(texts, return_proba=True)
 
     def encode(self, texts: list[str]) -> EncodedTexts:
-        """Token ids of texts, in one call of the tokenizer (in Rust), cut as they were for training."""
-        try:
-            encoded = self._tokenizer.encode_batch_fast(texts)
-        except TypeError:  # halves of surrogate pairs, which UTF-8 does not have: as question marks
-            encoded = self._tokenizer.encode_batch_fast([text.encode("utf-8", "replace").decode() for text in texts])
-        lengths = np.fromiter((len(one.ids) for one in encoded), np.int64, len(encoded))
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        ids = np.fromiter(itertools.chain.from_iterable(one.ids for one in encoded), np.int32, int(starts[-1]))
-        special = self._tokenizer.num_special_tokens_to_add(is_pair=False)  # in every part of what was cut off, too
-        left_out = [sum(len(part.ids) - special for part in one.overflowing) for one in encoded]
-        return EncodedTexts(ids, starts, lengths + np.array(left_out, np.int64))
+        """Token ids of texts, truncated as they were for training."""
+        here = self._here
+        return batching.encode(here.tokenizer, texts, here.predictor.manifest.maxlen)[0]
 
     def _probabilities(self, texts: list[str]) -> np.ndarray:
-        if self.loaded.probabilities is not None:
-            empty = np.empty((0, len(self.predictor.manifest.labels)), np.float32)
-            return self.loaded.probabilities(texts) if texts else empty
+        loaded, labels = self.loaded, len(self.predictor.manifest.labels)
+        if loaded.forward is None:
+            assert loaded.probabilities is not None
+            return loaded.probabilities(texts) if texts else np.empty((0, labels), np.float32)
         self.texts_cut = 0
-        probabilities = np.empty((len(texts), len(self.predictor.manifest.labels)), np.float32)
-        answered = self._answer(texts, probabilities)
-        if len(texts) > TEXTS_WITHOUT_PROGRESS:
-            answered = console.progress(answered, len(texts), "predicting")
-        for _ in answered:
-            pass
-        return probabilities
+        label = "predicting" if len(texts) > TEXTS_WITHOUT_PROGRESS else None
+        encoded = self._encoded(texts)
+        logits = batching.predict(encoded, len(texts), labels, loaded.forward, loaded.tokens_per_batch, label)
+        return probabilities_of(logits, self.predictor.manifest.task).astype(np.float32)
 
-    def _answer(self, texts: list[str], probabilities: np.ndarray) -> Iterator[int]:
-        """Fill in the probabilities, batch by batch; gives the number of each text that is answered."""
+    def _encoded(self, texts: list[str]) -> Iterator[EncodedTexts]:
+        assert self.texts_cut is not None
         for start in range(0, len(texts), TEXTS_AT_A_TIME):
             encoded = self.encode(texts[start : start + TEXTS_AT_A_TIME])
             self.texts_cut += int(np.sum(encoded.full_lengths > encoded.lengths))
-            for rows in batches_in_order_of_length(encoded.lengths, self.loaded.tokens_per_batch):
-                logits = self.loaded.logits(*encoded.padded(rows))
-                probabilities[start + rows] = probabilities_of(logits, self.predictor.manifest.task)
-                yield from rows
+            yield encoded
 
 
-def read_tokenizer(predictor: manifest.Predictor):
-    """The predictor's tokenizer, set to cut at its maxlen: the first maxlen - 1 tokens, then [SEP].
-
-    Raises ArtefactError where it cannot be read, or knows more tokens than the model.
-    """
+def read_tokenizer(predictor: manifest.Predictor) -> Any:
+    """The predictor's tokenizer. Raises ArtefactError if it cannot be read, or knows more tokens than the model."""
     from tokenizers import Tokenizer
 
     file = predictor.folder / manifest.TOKENIZER
@@ -159,6 +236,4 @@ def read_tokenizer(predictor: manifest.Predictor):
     known, words = tokenizer.get_vocab_size(), predictor.config.get("vocab_size")
     if type(words) is not int or known > words:
         raise ArtefactError(f"{file}: knows {known} tokens, the model {words}")
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(predictor.manifest.maxlen)
     return tokenizer

@@ -64,7 +64,7 @@ class TeacherTested:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How an engine's answers compare with the reference's, on how many of which texts.
+    """How an engine's answers compare with those of the `reference` engine, on how many of which texts.
 
     `equal_decisions` is a share of the rows, `largest_difference` of a probability. The figures hold for `made_from`: the
     hashes of weights and configuration, and the engine's recipe.
@@ -75,6 +75,7 @@ class Agreement:
     largest_difference: float
     made_from: dict[str, str]
     texts: str = ""
+    reference: str = "keras"
     versions: dict[str, str] = field(default_factory=dict)
 
 

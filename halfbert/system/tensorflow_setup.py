@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
+from halfbert.system import forks
 from halfbert.system.console import say
 from halfbert.system.errors import InputError, ResourceError
 
@@ -30,9 +31,10 @@ def prepare(
 ) -> str:
     """Import TensorFlow with the settings of a run, quietly, and return the device in use: cpu, gpu or tpu.
 
-    Raises ResourceError where the requested device is absent, and InputError where a setting needs another device, or can no
-    longer change in this process.
+    Raises ResourceError where the requested device is absent or this process was forked from one that uses TensorFlow, and
+    InputError where a setting needs another device, or can no longer change in this process.
     """
+    forks.require_own("TensorFlow")
     first = "tensorflow" not in sys.modules
     os.environ["TF_USE_LEGACY_KERAS"] = "1"  # transformers' TensorFlow classes and ktrain are written for Keras 2
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

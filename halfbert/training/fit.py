@@ -148,17 +148,16 @@ def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
     """(rows, labels) float32 answers in the order of `data`: batches by length, a progress bar where it takes long."""
     if data.fixed_length is not None:
         return model.predict(data.to_tfdataset(train=False), verbose=0).logits[: data.nsamples()].astype(np.float32)
-    encoded = data.encoded
     step = _predict_step(model)
-    batches = batching.batches_in_order_of_length(encoded.lengths, TOKENS_PER_PREDICTED_BATCH)
-    answers = np.empty((len(encoded.lengths), model.config.num_labels), np.float32)
-    for rows in console.progress(batches, len(batches), label):
-        ids, mask = encoded.padded(rows)
+
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         features = {"input_ids": tf.constant(ids), "attention_mask": tf.constant(mask)}
         if data.use_token_type_ids:
             features["token_type_ids"] = tf.zeros_like(features["input_ids"])
-        answers[rows] = step(features).numpy()
-    return answers
+        return step(features).numpy()
+
+    units = model.config.num_labels
+    return batching.predict([data.encoded], data.nsamples(), units, forward, TOKENS_PER_PREDICTED_BATCH, label)
 
 
 def first_token_states(
@@ -168,13 +167,13 @@ def first_token_states(
     name = f"halfbert_states_step_{device}"
     if not hasattr(model, name):
         setattr(model, name, _states_step(model, device))  # traced once a model
-    step, lengths = getattr(model, name), data.encoded.lengths[rows]
-    found = np.empty((len(rows), _hidden_size(model.config)), np.float32)
-    batches = batching.batches_in_order_of_length(lengths, TOKENS_PER_PREDICTED_BATCH)
-    for batch in console.progress(batches, len(batches), label):
-        ids, mask = data.encoded.padded(rows[batch])
-        found[batch] = step(tf.constant(ids), tf.constant(mask)).numpy()
-    return found
+    step = getattr(model, name)
+
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return step(tf.constant(ids), tf.constant(mask)).numpy()
+
+    units, tokens = _hidden_size(model.config), TOKENS_PER_PREDICTED_BATCH
+    return batching.predict([data.encoded.take(rows)], len(rows), units, forward, tokens, label)
 
 
 def _states_step(model, device: str) -> Callable:

@@ -108,7 +108,7 @@ def draw_training(run, folder: Path) -> None:
     plots.learning_curves(run.best.rows, run.best.best_epoch, folder / "learning_curves.png")
     plots.learning_rate(run.best.learning_rates, run.best.momenta, folder / "learning_rate.png")
     encoded = run.encoded
-    plots.text_lengths(encoded.full_lengths, run.maxlen, encoded.cut_share, folder / "text_lengths.png")
+    plots.text_lengths(encoded.full_lengths, run.maxlen, encoded.truncated_share, folder / "text_lengths.png")
     if run.finder is not None:
         plots.learning_rate_finder(**run.finder, path=folder / "learning_rate_finder.png")
 

@@ -129,7 +129,7 @@ class TrainingRun:
         self.encoded, self.maxlen = train.encoded, maxlen
         self.lay_out_training(train)
         self.lay_out(val)
-        say(f"texts are cut at {maxlen} tokens: {train.encoded.cut_share:.1%} of the training texts are longer")
+        say(f"texts are cut at {maxlen} tokens: {train.encoded.truncated_share:.1%} of the training texts are longer")
 
     def lay_out_training(self, data) -> None:
         """Have the batches of an epoch be those of the run's seed, as its device likes them."""
@@ -245,7 +245,7 @@ class TrainingRun:
         """
         import numpy as np
 
-        from halfbert.predictor import agreement
+        from halfbert.predictor import proving
         from halfbert.scoring.probabilities import probabilities_of
 
         # Elsewhere, and in mixed precision, Keras answers once more: with the CPU, in float32.
@@ -254,15 +254,16 @@ class TrainingRun:
         self.stop.gently = False
         try:
             with storage.output_lock(self._targets[0]):
-                found = agreement.prove(
+                found = proving.prove(
                     self._targets[0],
                     self.data.val.texts + self.data.test.texts,
-                    agreement.HELD_OUT,
+                    proving.HELD_OUT,
                     reference=np.concatenate(answers) if at_hand else None,
-                    most_texts=agreement.MOST_TEXTS if self.device == "cpu" else FEW_PROVING_TEXTS,
+                    most_texts=proving.MOST_TEXTS if self.device == "cpu" else FEW_PROVING_TEXTS,
                     threads=self.options.threads,
                 )
-            say(report.agreement_line(found))
+            if found:
+                say(report.agreement_line(found))
         except (HalfbertError, OSError, Stopped) as failure:
             say(f"engines were not compared with Keras ({failure}); halfbert.load takes keras until they are")
         self.stop.gently = True

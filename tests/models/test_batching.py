@@ -138,20 +138,20 @@ def test_an_empty_text_is_two_special_tokens(tokenizer):
 def test_an_empty_list_has_no_rows(tokenizer):
     encoded, maxlen = batching.encode(tokenizer, [], None)
     assert (len(encoded.lengths), len(encoded.ids), maxlen) == (0, 0, 512)
-    assert encoded.cut_share == 0.0
+    assert encoded.truncated_share == 0.0
 
 
 def test_automatic_maxlen_is_the_99th_percentile(tokenizer):
     # 990 texts of 3 + 2 tokens and 10 of 50 + 2: the 0.99 quantile lies at 5.47, between the two.
     encoded, maxlen = batching.encode(tokenizer, ["a b c"] * 990 + ["a " * 50] * 10, None)
     assert maxlen == 6
-    assert encoded.cut_share == pytest.approx(0.01)
+    assert encoded.truncated_share == pytest.approx(0.01)
     assert set(encoded.lengths.tolist()) == {5, 6}
 
 
 def test_automatic_maxlen_cuts_nothing_where_all_are_alike(tokenizer):
     encoded, maxlen = batching.encode(tokenizer, ["a b c"] * 20, None)
-    assert (maxlen, encoded.cut_share) == (5, 0.0)
+    assert (maxlen, encoded.truncated_share) == (5, 0.0)
 
 
 def test_automatic_maxlen_is_at_most_512(tokenizer):
@@ -161,9 +161,9 @@ def test_automatic_maxlen_is_at_most_512(tokenizer):
     assert encoded.full_lengths.tolist() == [602, 702, 3]
 
 
-def test_cut_share_counts_the_texts_that_lost_tokens(tokenizer):
+def test_truncated_share_counts_the_texts_that_lost_tokens(tokenizer):
     encoded, _ = batching.encode(tokenizer, ["a", "a b", "a b c", "a b c d"], 4)
-    assert encoded.cut_share == pytest.approx(0.5)  # a text of exactly maxlen tokens is whole
+    assert encoded.truncated_share == pytest.approx(0.5)  # a text of exactly maxlen tokens is whole
 
 
 # -- padding, and batches for predicting

@@ -13,8 +13,7 @@ from support import LABELS, ROOT, script_environment
 from tiny_predictors import MAXLEN, TASKS, TEXTS
 
 import halfbert
-from halfbert.models import batching
-from halfbert.models import weights as encoder
+from halfbert.models import batching, weights
 from halfbert.predictor import classifier, manifest
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
@@ -163,7 +162,7 @@ def test_progress_counts_texts_where_there_are_many(folder, monkeypatch):
         shown.append((total, label))
         yield from items
 
-    monkeypatch.setattr(classifier.console, "progress", progress)
+    monkeypatch.setattr(batching.console, "progress", progress)
     loaded = load(folder)
     loaded.predict(TEXTS)
     assert shown == []
@@ -214,7 +213,12 @@ def refused(folder, *said, error=ArtefactError, **keywords):
     ("keywords", "said"),
     [
         ({"engine": "tflite"}, "'tflite'"),
-        ({"engine": "../onnx"}, "not known"),
+        ({"engine": "../onnx"}, r"not known; the engines are auto, ktrain, .*torch$"),
+        ({"engine": "ONNX"}, "did you mean 'onnx'"),
+        ({"engine": " onnx_int8 "}, "did you mean 'onnx-int8'"),
+        ({"engine": "Auto"}, "did you mean 'auto'"),
+        ({"engine": None}, "engine None: not known"),
+        ({"engine": ["onnx"]}, r"engine \['onnx'\]: not known"),
         ({"device": "cuda"}, "'cuda'"),
         ({"threads": 0}, "threads 0"),
         ({"threads": "2"}, "threads '2'"),
@@ -245,9 +249,9 @@ def test_a_file_that_is_altered(folder, name):
 
 
 def test_a_file_that_is_cut_short(folder):
-    file = folder / encoder.WEIGHTS
+    file = folder / weights.WEIGHTS
     os.truncate(file, file.stat().st_size // 2)
-    refused(folder, encoder.WEIGHTS, "altered or damaged")
+    refused(folder, weights.WEIGHTS, "altered or damaged")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b"[" * 100_000])
@@ -354,7 +358,7 @@ def test_a_tokenizer_of_more_words_than_the_model(folder):
 def test_signed_weights_with_nan(folder, engine):
     import h5py
 
-    with h5py.File(folder / encoder.WEIGHTS, "a") as file:
+    with h5py.File(folder / weights.WEIGHTS, "a") as file:
         bias = file[f"classifier/{next(iter(file['classifier']))}/classifier/bias:0"]
         bias[0] = np.nan
     tiny_predictors.sign(folder)
@@ -366,7 +370,7 @@ def test_signed_weights_without_a_head(folder, engine):
     """transformers would go on with a random one."""
     import h5py
 
-    with h5py.File(folder / encoder.WEIGHTS, "a") as file:
+    with h5py.File(folder / weights.WEIGHTS, "a") as file:
         del file["classifier"]
     tiny_predictors.sign(folder)
     refused(folder, "/classifier is missing", engine=engine)
@@ -396,9 +400,9 @@ def test_ktrain_unpickles_only_what_the_manifest_names(folder):
 
 def planted(folder, tmp_path):
     """Other weights beside the predictor's, which transformers would prefer."""
-    other = encoder.read(folder)
+    other = weights.read(folder)
     other.weights["classifier.bias"][:] = [-50, 50, -50]
-    encoder.export_safetensors(other, tmp_path / "other")
+    weights.export_safetensors(other, tmp_path / "other")
     os.replace(tmp_path / "other" / "model.safetensors", folder / "model.safetensors")
 
 
@@ -416,7 +420,7 @@ def test_what_an_engine_needs_is_missing(folder, engine, package, monkeypatch):
 
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else find_spec(name, *rest))
-    refused(folder, f"engine {engine}", f"{package} is not installed", "pip install", engine=engine, error=ResourceError)
+    refused(folder, f"engine {engine}", f"needs {package}, not installed", "pip install", engine=engine, error=ResourceError)
 
 
 @pytest.mark.parametrize("engine", ["onnx", "onnx-int8", "keras"])

@@ -1,4 +1,4 @@
-"""Engines: equal answers, graphs that follow the weights, and the agreement that is asked of them."""
+"""Engines: equal answers, graphs that follow the weights, and the agreement that is required of them."""
 
 import dataclasses
 import json
@@ -10,9 +10,8 @@ import tiny_predictors
 from tiny_predictors import TASKS, TEXTS
 
 import halfbert
-from halfbert.models import onnx_graph
-from halfbert.models import weights as encoder
-from halfbert.predictor import agreement, engines, manifest
+from halfbert.models import onnx_graph, weights
+from halfbert.predictor import engines, gate, manifest, proving
 from halfbert.predictor.engines import onnx, onnx_int8
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -48,7 +47,7 @@ def test_keras_is_the_model_itself(tensorflow_ready, folder):
     loaded = load(folder, "keras")
     ids, mask = loaded.encode(TEXTS).padded(np.arange(len(TEXTS)))
     model = transformers.TFAutoModelForSequenceClassification.from_pretrained(folder)
-    np.testing.assert_allclose(loaded.loaded.logits(ids, mask), model(ids, attention_mask=mask).logits, atol=1e-4)
+    np.testing.assert_allclose(loaded.loaded.forward(ids, mask), model(ids, attention_mask=mask).logits, atol=1e-4)
 
 
 def test_keras_answers_in_float32_at_the_end_of_a_mixed_run(tensorflow_ready, folder):
@@ -96,7 +95,7 @@ def test_padding_changes_nothing(folder):
     loaded = load(folder, "onnx")
     ids, mask = loaded.encode(["the old cat"]).padded(np.array([0]))
     longer = np.pad(ids, ((0, 0), (0, 7)), constant_values=9), np.pad(mask, ((0, 0), (0, 7)))
-    np.testing.assert_allclose(loaded.loaded.logits(*longer), loaded.loaded.logits(ids, mask), atol=1e-5)
+    np.testing.assert_allclose(loaded.loaded.forward(*longer), loaded.loaded.forward(ids, mask), atol=1e-5)
 
 
 @pytest.mark.parametrize("bits", [8, 7])
@@ -149,7 +148,7 @@ def test_smoothing_scales_are_taken_out_again(sizes):
 
 
 def test_sizes_of_units_are_seen_of_every_smoothed_product(folder):
-    read = encoder.read(folder)
+    read = weights.read(folder)
     sizes = onnx_graph._unit_sizes(read)
     assert set(sizes) == {f"layers.{p}" for p in ("0.query_key_value", "0.intermediate", "1.key_value", "1.intermediate")}
     hidden = read.weights["words"].shape[1]
@@ -159,7 +158,7 @@ def test_sizes_of_units_are_seen_of_every_smoothed_product(folder):
 def test_what_is_computed_for_first_tokens_alone_stays_float32(folder):
     import onnx as onnx_format
 
-    made = onnx_format.load_from_string(onnx_graph.write(encoder.read(folder), 8))
+    made = onnx_format.load_from_string(onnx_graph.write(weights.read(folder), 8))
     rounded = {one.name: one.data_type == onnx_graph.TensorProto.INT8 for one in made.graph.initializer if "kernel" in one.name}
     first = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.0.") and rounded[name]}
     last = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.1.") and rounded[name]}
@@ -178,10 +177,42 @@ def test_bits_that_the_processor_can_add_up(machine, extensions, bits, monkeypat
 
 
 def test_engines_are_the_modules_of_the_folder():
-    assert engines.names() == ["keras", "ktrain", "onnx", "onnx-int8", "torch"]
-    for name in engines.names():
-        module = engines.find(name)
-        assert {"PACKAGE", "INSTALL", "LEAST_EQUAL", "LARGEST_DIFFERENCE", "recipe", "load"} <= vars(module).keys()
+    assert engines.names() == ["ktrain", "keras", "onnx", "onnx-int8", "torch"]
+    assert engines.timed() == ["ktrain", "keras", "onnx", "onnx-int8"]
+    assert engines.fastest_first("cpu") == ["onnx-int8", "onnx", "keras", "torch"]
+    assert engines.fastest_first("gpu") == ["keras", "torch", "onnx"]
+
+
+ONE_MORE = """
+from halfbert.predictor import engines
+from halfbert.predictor.engines import onnx
+
+
+def load(predictor, device, threads):
+    return onnx.load_graph(predictor, "one-more", "one more", None, "cpu", threads)
+
+
+ENGINE = engines.Engine(
+    ("numpy",), "pip install numpy", {"cpu": 9}, load, lambda predictor: "one more", least_equal=1.0, proven=True
+)
+"""
+
+
+def test_one_module_adds_an_engine(folder, tmp_path, monkeypatch):
+    """Listed, offered by the options, timed, refused until it is proven, and then chosen."""
+    from halfbert.options.benchmark import known_engines
+
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "one_more.py").write_text(ONE_MORE)
+    monkeypatch.setattr(engines, "__path__", [*engines.__path__, str(tmp_path / "more")])
+    assert "one-more" in engines.names() and "one-more" in engines.timed() and "one-more" in engines.provable()
+    assert known_engines("keras,one-more") == ["keras", "one-more"]
+    with pytest.raises(ArtefactError, match="engine one-more: never compared"):
+        load(folder, "one-more", allow_disagreement=False)
+    proving.prove(folder, TEXTS, reference=load(folder, "onnx").predict_proba(TEXTS))
+    loaded = load(folder, "auto", allow_disagreement=False)
+    assert loaded.engine == "one-more"
+    assert loaded.predict(TEXTS) == load(folder, "onnx").predict(TEXTS)
 
 
 # Graphs.
@@ -194,7 +225,7 @@ def graph(folder, engine="onnx"):
 def add_to_bias(folder, value):
     import h5py
 
-    with h5py.File(folder / encoder.WEIGHTS, "a") as file:
+    with h5py.File(folder / weights.WEIGHTS, "a") as file:
         bias = file[f"classifier/{next(iter(file['classifier']))}/classifier/bias:0"]
         bias[0] += value
     tiny_predictors.sign(folder)
@@ -273,28 +304,22 @@ def test_ktrain_loads_a_folder_with_graphs_in_it(tensorflow_ready, folder):
 def test_compared_by_label():
     reference = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4], [0.2, 0.6, 0.2]])
     answers = np.array([[0.6, 0.3, 0.1], [0.1, 0.4, 0.5], [0.3, 0.3, 0.4], [0.2, 0.6, 0.2]])
-    assert agreement.compare(reference, answers) == {
-        "rows": 4,
-        "equal_decisions": 0.75,
-        "largest_difference": pytest.approx(0.1),
-    }
-    assert agreement.compare(reference, reference) == {"rows": 4, "equal_decisions": 1.0, "largest_difference": 0.0}
+    assert proving.compare(reference, answers) == (0.75, pytest.approx(0.1))
+    assert proving.compare(reference, reference) == (1.0, 0.0)
 
 
 def test_compared_by_the_whole_set_of_labels():
     reference = np.array([[0.7, 0.2], [0.1, 0.55], [0.3, 0.6], [0.45, 0.3]])
     answers = np.array([[0.6, 0.3], [0.1, 0.45], [0.3, 0.6], [0.35, 0.45]])
-    found = agreement.compare(reference, answers, [0.4, 0.5])
-    assert found["equal_decisions"] == 0.5  # row 1 loses its label, row 3 too
-    assert found["largest_difference"] == pytest.approx(0.15)
+    # Row 1 loses its label, row 3 too.
+    assert proving.compare(reference, answers, [0.4, 0.5]) == (0.5, pytest.approx(0.15))
 
 
 def test_what_hangs_on_rounding_counts_as_equal():
     reference, answers = np.array([[0.50001, 0.49999]]), np.array([[0.49999, 0.50001]])
-    assert agreement.compare(reference, answers)["equal_decisions"] == 1.0
-    assert agreement.compare(reference, answers, [0.5, 0.5])["equal_decisions"] == 1.0
-    assert agreement.compare(np.array([[0.501, 0.499]]), answers)["equal_decisions"] == 0.0
-    assert agreement.compare(np.array([[0.501, 0.499]]), answers, [0.5, 0.5])["equal_decisions"] == 0.0
+    for thresholds in (None, [0.5, 0.5]):
+        assert proving.compare(reference, answers, thresholds)[0] == 1.0
+        assert proving.compare(np.array([[0.501, 0.499]]), answers, thresholds)[0] == 0.0
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -304,21 +329,21 @@ def test_figures_stand_in_the_manifest_and_are_believed(tensorflow_ready, task, 
     before = json.loads((folder / manifest.MANIFEST).read_text())
     with pytest.raises(ArtefactError, match="never compared with keras"):
         load(folder, "onnx", allow_disagreement=False)
-    found = agreement.prove(folder, TEXTS, "a few texts", ("onnx",))
+    found = proving.prove(folder, TEXTS, "a few texts", ("onnx",))
     after = json.loads((folder / manifest.MANIFEST).read_text())
     assert after == {**before, "agreement": {"onnx": dataclasses.asdict(found["onnx"])}}
     assert manifest.read(folder).agreement == found
     assert found["onnx"].rows == len(TEXTS) and found["onnx"].texts == "a few texts"
     assert found["onnx"].equal_decisions == 1.0 and found["onnx"].largest_difference < 1e-5
-    assert found["onnx"].versions.keys() == {"tensorflow", "transformers", "onnxruntime"}
+    assert found["onnx"].versions.keys() == {"tensorflow", "tf_keras", "transformers", "onnxruntime"}
     assert not any(text in json.dumps(after) for text in TEXTS if len(text) > 5)
     assert load(folder, "onnx", allow_disagreement=False).predict(TEXTS) == load(folder, "keras").predict(TEXTS)
-    agreement.prove(folder, TEXTS, engine_names=("onnx-int8",))
+    proving.prove(folder, TEXTS, engine_names=("onnx-int8",))
     assert manifest.read(folder).agreement.keys() == {"onnx", "onnx-int8"}
 
 
 def test_figures_hold_for_the_weights_they_were_measured_with(tensorflow_ready, folder):
-    agreement.prove(folder, TEXTS, engine_names=("onnx",))
+    proving.prove(folder, TEXTS, engine_names=("onnx",))
     load(folder, "onnx", allow_disagreement=False)
     add_to_bias(folder, 1)
     with pytest.raises(ArtefactError, match="never compared with keras for these weights"):
@@ -326,7 +351,7 @@ def test_figures_hold_for_the_weights_they_were_measured_with(tensorflow_ready, 
 
 
 def test_figures_hold_for_the_recipe_they_were_measured_with(tensorflow_ready, folder, monkeypatch):
-    agreement.prove(folder, TEXTS, engine_names=("onnx",))
+    proving.prove(folder, TEXTS, engine_names=("onnx",))
     monkeypatch.setattr(onnx, "VERSION", 0)
     with pytest.raises(ArtefactError, match="never compared"):
         load(folder, "onnx", allow_disagreement=False)
@@ -335,7 +360,7 @@ def test_figures_hold_for_the_recipe_they_were_measured_with(tensorflow_ready, f
 def test_a_sabotaged_int8_graph_is_refused_with_the_figure(tensorflow_ready, folder, monkeypatch):
     rounded = onnx_graph.rounded_by_column
     monkeypatch.setattr(onnx_graph, "rounded_by_column", lambda kernel, bits: rounded(-kernel, bits))
-    found = agreement.prove(folder, TEXTS, engine_names=("onnx-int8",))["onnx-int8"]
+    found = proving.prove(folder, TEXTS, engine_names=("onnx-int8",))["onnx-int8"]
     assert found.equal_decisions < 0.99
     with pytest.raises(ArtefactError) as caught:
         load(folder, "onnx-int8", allow_disagreement=False)
@@ -347,7 +372,7 @@ def test_a_sabotaged_int8_graph_is_refused_with_the_figure(tensorflow_ready, fol
 
 def figures(folder, engine, **changes):
     predictor = manifest.check(folder)
-    made_from = agreement._made_from(predictor, engine)
+    made_from = predictor.made_from(engines.find(engine).recipe(predictor))
     figures = {"rows": 100, "equal_decisions": 1.0, "largest_difference": 1e-6, "made_from": made_from, **changes}
     others = json.loads((folder / manifest.MANIFEST).read_text()).get("agreement", {})
     tiny_predictors.change_manifest(folder, agreement={**others, engine: figures})
@@ -365,40 +390,40 @@ def figures(folder, engine, **changes):
         ("onnx-int8", {"equal_decisions": float("nan")}, False),
     ],
 )
-def test_how_much_agreement_is_asked_for(folder, engine, changes, believed):
+def test_how_much_agreement_is_required(folder, engine, changes, believed):
     figures(folder, engine, **changes)
     predictor = manifest.check(folder)
-    assert agreement.fastest(predictor, "auto") == (engine if believed else "keras")
+    assert gate.automatic(predictor, "auto")[0] == (engine if believed else "keras")
     if believed:
-        agreement.require(predictor, engine)
+        gate.require(predictor, engine)
     else:
         with pytest.raises(ArtefactError):
-            agreement.require(predictor, engine)
+            gate.require(predictor, engine)
 
 
 def test_auto_takes_the_fastest_that_is_proven_and_there(folder, monkeypatch):
-    assert agreement.fastest(manifest.check(folder), "cpu") == "keras"
+    assert gate.automatic(manifest.check(folder), "cpu")[0] == "keras"
     figures(folder, "onnx")
-    assert agreement.fastest(manifest.check(folder), "cpu") == "onnx"
+    assert gate.automatic(manifest.check(folder), "cpu")[0] == "onnx"
     assert load(folder, "auto").engine == "onnx"
     figures(folder, "onnx-int8")
     both = manifest.check(folder)
-    assert agreement.fastest(both, "auto") == agreement.fastest(both, "cpu") == "onnx-int8"
-    assert agreement.fastest(both, "gpu") == "keras"
+    assert gate.automatic(both, "auto")[0] == gate.automatic(both, "cpu")[0] == "onnx-int8"
+    assert gate.automatic(both, "gpu")[0] == "keras"
     figures(folder, "onnx-int8", equal_decisions=0.5)
-    assert agreement.fastest(manifest.check(folder), "cpu") == "onnx"
+    assert gate.automatic(manifest.check(folder), "cpu")[0] == "onnx"
     monkeypatch.setattr(engines, "installed", lambda engine: not engine.startswith("onnx"))
-    assert agreement.fastest(both, "cpu") == "keras"
+    assert gate.automatic(both, "cpu")[0] == "keras"
 
 
 def test_without_texts_the_embedded_ones_are_taken_and_named(tensorflow_ready, folder):
-    found = agreement.prove(folder, engine_names=("onnx",), most_texts=5)
+    found = proving.prove(folder, engine_names=("onnx",), most_texts=5)
     assert found["onnx"].texts == "messages_test.xlsx (embedded)" and found["onnx"].rows == 5
     with pytest.raises(InputError, match="no text"):
-        agreement.prove(folder, [])
+        proving.prove(folder, [])
 
 
 def test_a_reference_at_hand_is_taken(folder):
     answers = load(folder, "onnx").predict_proba(TEXTS)
-    found = agreement.prove(folder, TEXTS, engine_names=("onnx",), reference=answers, most_texts=4)["onnx"]
+    found = proving.prove(folder, TEXTS, engine_names=("onnx",), reference=answers, most_texts=4)["onnx"]
     assert (found.rows, found.equal_decisions, found.largest_difference) == (4, 1.0, pytest.approx(0, abs=1e-6))

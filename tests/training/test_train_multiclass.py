@@ -30,7 +30,7 @@ from support import (
 import halfbert
 from halfbert.cli import options
 from halfbert.models.checkpoints import SMALL_RECIPE, sha256
-from halfbert.predictor import agreement
+from halfbert.predictor import proving
 from halfbert.scoring.probabilities import softmax
 
 
@@ -141,7 +141,7 @@ def test_engines_are_held_against_keras_on_the_held_out_texts(quick, monkeypatch
     """The answers at hand are compared, so that Keras need not load the predictor again."""
     from halfbert.predictor.engines import keras
 
-    monkeypatch.setattr(keras, "load", None)
+    monkeypatch.setattr(keras, "prepare", None)
     record, output, said = quick("--lr", "0.003")
     found = json.loads((output / "halfbert.json").read_text())["agreement"]
     assert set(found) == {"onnx", "onnx-int8"}
@@ -157,7 +157,7 @@ def test_a_comparison_of_engines_that_fails_costs_only_itself(quick, monkeypatch
     def fail(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(agreement, "prove", fail)
+    monkeypatch.setattr(proving, "prove", fail)
     _, output, said = quick()
     assert "engines were not compared with Keras ([Errno 28] No space left on device)" in said
     assert "agreement" not in json.loads((output / "halfbert.json").read_text())

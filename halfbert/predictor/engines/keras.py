@@ -1,4 +1,4 @@
-"""The Keras model itself, as transformers builds it: what the other engines are held against. CPU and GPU.
+"""The Keras model itself, as transformers builds it: the reference for the other engines. CPU and GPU.
 
 On the CPU its forward pass is that of `halfbert.models.keras_forward`, over the same variables.
 """
@@ -6,58 +6,96 @@ On the CPU its forward pass is that of `halfbert.models.keras_forward`, over the
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from halfbert.models import weights as encoder
+from halfbert.models import weights
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Predictor
-from halfbert.system import tensorflow_setup
+from halfbert.system import forks, tensorflow_setup
 from halfbert.system.errors import ResourceError
-
-PACKAGE = "tensorflow"
-INSTALL = "pip install -r requirements.txt"
-LEAST_EQUAL = LARGEST_DIFFERENCE = None
 
 
 def recipe(predictor: Predictor) -> str:
-    """What decides the answers beside weights and configuration."""
+    """The part of the answers that neither weights nor configuration decide."""
     return "keras, float32"
 
 
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the model. Raises ResourceError where a GPU is asked for and TensorFlow has none."""
+    """Load the model. Raises ResourceError if a GPU is requested and TensorFlow has none."""
+    return _load(predictor, device, threads, _logits)
+
+
+def load_states(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
+    """Load the model without its head."""
+    return _load(predictor, device, threads, _states)
+
+
+ENGINE = engines.Engine(
+    packages=("tensorflow", "tf_keras", "transformers"),
+    install=engines.INSTALL_TRAIN,
+    speed={"cpu": 2, "gpu": 3},
+    load=load,
+    load_states=load_states,
+    recipe=recipe,
+)
+
+
+def _load(predictor: Predictor, device: str, threads: int | None, forward: Callable) -> engines.Loaded:
     engines.require("keras")
     device = prepare(device, threads)
     import tensorflow as tf
 
     place = f"/{device.upper()}:0"
     with in_float32(), tf.device(place):
-        step = _step(read_model(predictor), device)
+        model = _read_model(predictor)
+        # Traced once for all shapes of (B, L) int32 ids and mask.
+        shape = tf.TensorSpec([None, None], tf.int32)
+        call = tf.autograph.experimental.do_not_convert(forward(model, device))
+        step = tf.function(call).get_concrete_function(shape, shape)
 
-    def logits(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def answer(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         with tf.device(place):
             return step(tf.constant(ids), tf.constant(mask)).numpy()
 
-    return engines.Loaded(device, predictor.folder / encoder.WEIGHTS, logits=logits)
+    return engines.Loaded(device, predictor.folder / weights.WEIGHTS, forward=answer)
 
 
-def read_model(predictor: Predictor):
+def _logits(model: Any, device: str) -> Callable:
+    from halfbert.models import keras_forward
+
+    if device == "cpu" and keras_forward.supports(model):
+        forward = keras_forward.forward(model)
+        return lambda ids, mask: forward({"input_ids": ids, "attention_mask": mask}, training=False)
+    return lambda ids, mask: model({"input_ids": ids, "attention_mask": mask}, training=False).logits
+
+
+def _states(model: Any, device: str) -> Callable:
+    from halfbert.models import keras_forward
+
+    if device == "cpu" and keras_forward.supports(model):
+        return lambda ids, mask: keras_forward.first_token_states(keras_forward.describe(model), ids, mask, False)
+    encoder = model.bert if model.config.model_type == "bert" else model.distilbert
+    return lambda ids, mask: encoder(ids, attention_mask=mask, training=False)[0][:, 0]
+
+
+def _read_model(predictor: Predictor) -> Any:
     """The classifier as transformers builds it for TensorFlow."""
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
-    encoder.read(predictor.folder)  # transformers would go on with random weights where some are missing
+    weights.read(predictor.folder)  # transformers would go on with random weights if some are missing
     config = transformers.AutoConfig.from_pretrained(predictor.folder, local_files_only=True)
-    # The file and not the folder, where transformers would prefer a model.safetensors.
+    # The file and not the folder, in which transformers would prefer a model.safetensors.
     return transformers.TFAutoModelForSequenceClassification.from_pretrained(
-        predictor.folder / encoder.WEIGHTS, config=config, local_files_only=True
+        predictor.folder / weights.WEIGHTS, config=config, local_files_only=True
     )
 
 
 @contextlib.contextmanager
 def in_float32() -> Iterator[None]:
-    """Compute in float32 meanwhile, also in a run in mixed precision."""
+    """Compute in float32 inside the block, also in a run in mixed precision."""
     import tensorflow as tf
 
     policy = tf.keras.mixed_precision.global_policy()
@@ -69,9 +107,10 @@ def in_float32() -> Iterator[None]:
 
 
 def prepare(device: str, threads: int | None) -> str:
-    """Have TensorFlow in this process, with so many threads; returns cpu or gpu. Raises ResourceError where it cannot be."""
+    """Have TensorFlow in this process, with so many threads; returns cpu or gpu. Raises ResourceError if that is impossible."""
     if "tensorflow" not in sys.modules:
         return tensorflow_setup.prepare(device, threads)
+    forks.require_own("TensorFlow")
     import tensorflow as tf
 
     if threads not in (None, tf.config.threading.get_intra_op_parallelism_threads()):
@@ -80,20 +119,3 @@ def prepare(device: str, threads: int | None) -> str:
     if device == "gpu" and not has_gpu:
         raise ResourceError("engine keras on a GPU: TensorFlow sees none in this process (else device='cpu')")
     return "gpu" if has_gpu and device != "cpu" else "cpu"
-
-
-def _step(model, device: str) -> Callable:
-    """The forward pass, (B, L) int32 ids and mask to (B, labels) float32 logits, traced once for all shapes."""
-    import tensorflow as tf
-
-    from halfbert.models import keras_forward as training_graph
-
-    forward = training_graph.forward(model) if device == "cpu" and training_graph.supports(model) else None
-
-    @tf.autograph.experimental.do_not_convert
-    def step(ids, mask):
-        features = {"input_ids": ids, "attention_mask": mask}
-        return model(features, training=False).logits if forward is None else forward(features, training=False)
-
-    shape = tf.TensorSpec([None, None], tf.int32)
-    return tf.function(step).get_concrete_function(shape, shape)

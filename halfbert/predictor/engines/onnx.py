@@ -1,51 +1,71 @@
-"""ONNX Runtime, float32: a graph written from the weights (`halfbert.models.onnx_graph`), on the CPU, or on a GPU if asked for.
+"""ONNX Runtime, float32: a graph written from the weights (`halfbert.models.onnx_graph`), on the CPU, or a GPU if requested.
 
 The graph is made on first use and kept in the predictor's folder, as `engines/onnx/graph.onnx`, with a note beside it of what
-it was made from; where that has changed, or the graph has, it is made anew.
+it was made from; if that or the graph has changed, it is made again.
 """
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from halfbert.models import weights as encoder
+from halfbert.models import weights
+from halfbert.models.batching import Forward
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Predictor
-from halfbert.system import machine, storage
+from halfbert.system import forks, machine, storage
 from halfbert.system.errors import ArtefactError, ResourceError
 
-PACKAGE = "onnxruntime"
 INSTALL = "pip install onnx onnxruntime"
-LEAST_EQUAL, LARGEST_DIFFERENCE = 1.0, 1e-4
 GRAPH, NOTE = "graph.onnx", "made_from.json"
 VERSION = 1  # of what onnx_graph writes
 
 
 def recipe(predictor: Predictor) -> str:
-    """What decides the answers beside weights and configuration."""
+    """The part of the answers that neither weights nor configuration decide."""
     return f"graph {VERSION}, float32"
 
 
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the graph, making it first where it is not there; device auto is the CPU."""
+    """Load the graph, making it first if there is none; device auto is the CPU."""
     engines.require("onnx")
     return load_graph(predictor, "onnx", recipe(predictor), None, device, threads)
+
+
+def load_states(predictor: Predictor, device: str, threads: int | None, kernel_bits: int | None = None) -> engines.Loaded:
+    """Make the graph of the first-token states, for the CPU; it is not kept."""
+    from halfbert.models import onnx_graph
+
+    session = open_session(onnx_graph.write(weights.read(predictor.folder), kernel_bits, head=False), threads)
+    return engines.Loaded("cpu", predictor.folder / weights.WEIGHTS, forward=_forward(session))
+
+
+ENGINE = engines.Engine(
+    packages=("onnxruntime",),
+    install=INSTALL,
+    speed={"cpu": 3, "gpu": 1},
+    load=load,
+    load_states=load_states,
+    recipe=recipe,
+    least_equal=1.0,
+    largest_difference=1e-4,
+    proven=True,
+)
 
 
 def load_graph(
     predictor: Predictor, name: str, recipe: str, kernel_bits: int | None, device: str, threads: int | None
 ) -> engines.Loaded:
-    """Load the graph called `name`, made by `onnx_graph.write(encoder, kernel_bits)`.
+    """Load the graph of the engine `name`, as `onnx_graph.write` makes it with `kernel_bits`.
 
-    Raises ResourceError where a GPU is asked for and ONNX Runtime has none.
+    Raises ResourceError if a GPU is requested and ONNX Runtime has none.
     """
     import onnxruntime
 
     providers = ["CPUExecutionProvider"]
     if device == "gpu":
+        forks.require_own("CUDA")
         providers.insert(0, "CUDAExecutionProvider")
         if providers[0] not in onnxruntime.get_available_providers():
             raise ResourceError(_no_gpu(name))
@@ -58,11 +78,11 @@ def load_graph(
         raise ArtefactError(f"{file}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error})") from error
     if session.get_providers()[0] != providers[0]:  # it goes on with the CPU where CUDA fails to start
         raise ResourceError(_no_gpu(name))
-    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, logits=_logits(session))
+    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, forward=_forward(session))
 
 
-def open_session(graph: str | bytes, threads: int | None, providers: Sequence[str] = ("CPUExecutionProvider",)):
-    """ONNX Runtime's session over a graph, a file or the graph itself."""
+def open_session(graph: str | bytes, threads: int | None, providers: Sequence[str] = ("CPUExecutionProvider",)) -> Any:
+    """Open ONNX Runtime's session over a graph, which is the name of a file or its content."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -76,15 +96,12 @@ def _no_gpu(name: str) -> str:
     return f"engine {name} on a GPU: ONNX Runtime has none here (with CUDA: pip install onnxruntime-gpu; else device='cpu')"
 
 
-def _logits(session) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    def logits(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
-
-    return logits
+def _forward(session: Any) -> Forward:
+    return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
 
-def _is_current(file: Path, made_from: dict) -> bool:
-    """Whether a graph is there, made from this, and unaltered since."""
+def _is_current(file: Path, made_from: dict[str, str]) -> bool:
+    """Whether there is a graph, made from this, and unaltered since."""
     try:
         note = json.loads((file.parent / NOTE).read_text(encoding="utf-8"))
         return note == {**made_from, "sha256": storage.sha256(file)}
@@ -92,19 +109,19 @@ def _is_current(file: Path, made_from: dict) -> bool:
         return False
 
 
-def _make(predictor: Predictor, file: Path, made_from: dict, kernel_bits: int | None) -> str | bytes:
-    """Make a graph and keep it with its note; gives the file, or the graph itself where the folder cannot be written."""
+def _make(predictor: Predictor, file: Path, made_from: dict[str, str], kernel_bits: int | None) -> str | bytes:
+    """Make a graph and keep it with its note; returns the file, or the graph itself if the folder cannot be written."""
     try:
         from halfbert.models import onnx_graph
     except ImportError as error:
-        raise ResourceError(f"{file}: not made yet, and making it needs a package more ({error}; {INSTALL})") from error
+        raise ResourceError(f"{file}: not made yet, and making it needs another package ({error}; {INSTALL})") from error
 
-    graph = onnx_graph.write(encoder.read(predictor.folder), kernel_bits)
+    graph = onnx_graph.write(weights.read(predictor.folder), kernel_bits)
     try:
         with storage.atomic_folder(file.parent) as folder:
             storage.write_bytes(graph, folder / GRAPH)
             storage.write_json({**made_from, "sha256": storage.sha256(folder / GRAPH)}, folder / NOTE)
     except OSError as error:
-        warnings.warn(f"{file} cannot be kept ({error.strerror}); it is made again each time", stacklevel=2)
+        warnings.warn(f"{file} cannot be kept ({error.strerror}); it will be made again each time", stacklevel=2)
         return graph
     return str(file)

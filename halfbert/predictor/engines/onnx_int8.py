@@ -8,22 +8,37 @@ from halfbert.predictor.manifest import Predictor
 from halfbert.system import machine
 from halfbert.system.errors import ResourceError
 
-PACKAGE, INSTALL = onnx.PACKAGE, onnx.INSTALL
-LEAST_EQUAL, LARGEST_DIFFERENCE = 0.99, None
 VERSION = 2  # of how products are rounded
 
 
 def recipe(predictor: Predictor) -> str:
-    """What decides the answers beside weights and configuration: the processor has a part in it."""
+    """The part of the answers that neither weights nor configuration decide: the processor has a say in it."""
     return f"graph {onnx.VERSION}, int8 {VERSION} with {kernel_bits()}-bit kernels"
 
 
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the graph, making it first where it is not there. Raises ResourceError where a GPU is asked for."""
+    """Load the graph, making it first if there is none. Raises ResourceError if a GPU is requested."""
     engines.require("onnx-int8")
     if device == "gpu":
-        raise ResourceError("engine onnx-int8 on a GPU: it runs on the CPU only; take engine onnx, or device='cpu'")
+        raise ResourceError("engine onnx-int8 on a GPU: it runs on the CPU only; choose engine onnx, or device='cpu'")
     return onnx.load_graph(predictor, "onnx-int8", recipe(predictor), kernel_bits(), device, threads)
+
+
+def load_states(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
+    """Make the graph of the first-token states; it is not kept."""
+    return onnx.load_states(predictor, device, threads, kernel_bits())
+
+
+ENGINE = engines.Engine(
+    packages=onnx.ENGINE.packages,
+    install=onnx.INSTALL,
+    speed={"cpu": 4},
+    load=load,
+    load_states=load_states,
+    recipe=recipe,
+    least_equal=0.99,
+    proven=True,
+)
 
 
 def kernel_bits() -> int:

@@ -4,89 +4,115 @@ Shapes: B texts, L tokens of the longest of them, h hidden units, H heads of d =
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from halfbert.models import weights as encoder
+from halfbert.models import weights
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Predictor
+from halfbert.system import forks
 from halfbert.system.errors import InputError, ResourceError
-
-PACKAGE = "torch"
-INSTALL = "pip install torch"
-LEAST_EQUAL, LARGEST_DIFFERENCE = 1.0, 1e-4
 
 
 def recipe(predictor: Predictor) -> str:
-    """What decides the answers beside weights and configuration."""
+    """The part of the answers that neither weights nor configuration decide."""
     return "torch 1, float32"
 
 
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the weights. Raises ResourceError where a GPU is asked for and PyTorch has none."""
+    """Load the weights. Raises ResourceError if a GPU is requested and PyTorch has none."""
+    return _load(predictor, device, threads, _Network.logits)
+
+
+def load_states(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
+    """Load the weights, for the first-token states."""
+    return _load(predictor, device, threads, _Network.states)
+
+
+ENGINE = engines.Engine(
+    packages=("torch",),
+    install="pip install 'halfbert[torch]'",
+    speed={"cpu": 1, "gpu": 2},
+    load=load,
+    load_states=load_states,
+    recipe=recipe,
+    least_equal=1.0,
+    largest_difference=1e-4,
+    proven=True,
+    timed=False,
+)
+
+
+def _load(predictor: Predictor, device: str, threads: int | None, forward: Callable) -> engines.Loaded:
     engines.require("torch")
+    forks.require_own("PyTorch")
     import torch
 
     has_gpu = torch.cuda.is_available()
     if device == "gpu" and not has_gpu:
-        raise ResourceError("engine torch on a GPU: PyTorch sees none here (else device='cpu')")
+        raise ResourceError("engine torch on a GPU: PyTorch sees none (else device='cpu')")
     place = "cuda" if has_gpu and device != "cpu" else "cpu"
     if threads is not None:
         torch.set_num_threads(threads)
-    network = _Network(encoder.read(predictor.folder), place)
+    network = _Network(weights.read(predictor.folder), place)
 
-    def logits(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    def answer(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            answers = network.logits(torch.from_numpy(ids).to(place), torch.from_numpy(mask).to(place))
-            return answers.cpu().numpy()
+            return forward(network, torch.from_numpy(ids).to(place), torch.from_numpy(mask).to(place)).cpu().numpy()
 
-    return engines.Loaded("gpu" if place == "cuda" else "cpu", predictor.folder / encoder.WEIGHTS, logits=logits)
+    return engines.Loaded("gpu" if place == "cuda" else "cpu", predictor.folder / weights.WEIGHTS, forward=answer)
 
 
 class _Network:
     """The weights on a device, and the forward pass over them."""
 
-    def __init__(self, read: encoder.Encoder, place: str):
+    def __init__(self, read: weights.Encoder, place: str):
         import torch
         from torch.nn import functional
 
         activations = {"gelu": functional.gelu, "gelu_new": functools.partial(functional.gelu, approximate="tanh")}
         if read.activation not in activations:
-            raise InputError(f"{read.folder}: activation {read.activation!r} is not known to the engine torch; take keras")
+            raise InputError(f"{read.folder}: activation {read.activation!r} is unknown to the engine torch; choose keras")
         self.functional, self.activation = functional, activations[read.activation]
         self.layers, self.heads, self.epsilon = read.layers, read.heads, read.epsilon
         self.pooler_activation = torch.tanh if read.kind == "bert" else functional.relu
-        weights = {**read.weights, "positions": read.embedded_positions}
+        values = {**read.weights, "positions": read.embedded_positions}
         # PyTorch's kernels are (out, in).
-        weights = {name: value.T if name.endswith(".kernel") else value for name, value in weights.items()}
-        self.weights = {name: torch.from_numpy(np.ascontiguousarray(value)).to(place) for name, value in weights.items()}
+        values = {name: value.T if name.endswith(".kernel") else value for name, value in values.items()}
+        self.weights = {name: torch.from_numpy(np.ascontiguousarray(value)).to(place) for name, value in values.items()}
 
-    def logits(self, ids, mask):
+    def logits(self, ids: Any, mask: Any) -> Any:
         """(B, labels) float32 for (B, L) int32 token ids and mask."""
+        return self._dense(self.pooler_activation(self._dense(self.states(ids, mask), "pooler")), "classifier")
+
+    def states(self, ids: Any, mask: Any) -> Any:
+        """(B, h) float32: the last states of the first tokens."""
         x = self.weights["words"][ids] + self.weights["positions"][: ids.shape[1]]  # (B, L, h)
         x = self._normalise(x, "embedding_norm")
         mask = mask.bool()[:, None, None, :]
         for number in range(self.layers):
-            # No head reads another token's last state than the first's.
+            # The head reads the last state of the first token only.
             x = self._layer(x, f"layers.{number}", mask, first_token_only=number == self.layers - 1)
-        return self._dense(self.pooler_activation(self._dense(x[:, 0], "pooler")), "classifier")
+        return x[:, 0]
 
-    def _layer(self, x, name, mask, first_token_only):
-        asked = x[:, :1] if first_token_only else x
+    def _layer(self, x: Any, name: str, mask: Any, first_token_only: bool) -> Any:
+        answered = x[:, :1] if first_token_only else x
 
-        def by_head(states, part):  # (B, L, h) to (B, H, L, d)
+        def by_head(states: Any, part: str) -> Any:  # (B, L, h) to (B, H, L, d)
             return self._dense(states, f"{name}.{part}").unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        query, key, value = by_head(asked, "query"), by_head(x, "key"), by_head(x, "value")
+        query, key, value = by_head(answered, "query"), by_head(x, "key"), by_head(x, "value")
         context = self.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         attended = self._dense(context.transpose(1, 2).flatten(2), f"{name}.attention_output")
-        x = self._normalise(asked + attended, f"{name}.attention_norm")
+        x = self._normalise(answered + attended, f"{name}.attention_norm")
         inner = self.activation(self._dense(x, f"{name}.intermediate"))
         return self._normalise(x + self._dense(inner, f"{name}.output"), f"{name}.output_norm")
 
-    def _dense(self, x, name):
+    def _dense(self, x: Any, name: str) -> Any:
         return self.functional.linear(x, self.weights[f"{name}.kernel"], self.weights[f"{name}.bias"])
 
-    def _normalise(self, x, name):
+    def _normalise(self, x: Any, name: str) -> Any:
         scale, shift = self.weights[f"{name}.scale"], self.weights[f"{name}.shift"]
         return self.functional.layer_norm(x, scale.shape, scale, shift, self.epsilon)

@@ -1,0 +1,117 @@
+"""Compares the answers of engines with those of Keras, on real texts, and writes the figures into a predictor's manifest.
+
+Figures alone, since even token ids would give private texts away. `halfbert.predictor.gate` decides by them.
+
+A text's decision is its label; of a multi-label predictor, its whole set of labels. A decision that depends on less than
+`ROUNDING` counts as equal.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from halfbert.data import messages
+from halfbert.predictor import engines, gate, manifest
+from halfbert.predictor.classifier import load
+from halfbert.predictor.manifest import Agreement
+from halfbert.system import machine
+from halfbert.system.errors import InputError, ResourceError
+
+REFERENCE = "keras"
+ROUNDING = 1e-4  # of a probability
+MOST_TEXTS = 1000
+HELD_OUT = "validation and test texts"  # of a training run
+
+
+def compare(reference: np.ndarray, answers: np.ndarray, thresholds: Sequence[float] | None = None) -> tuple[float, float]:
+    """The share of equal decisions, and the largest difference of a probability, of two sets of (rows, labels) probabilities.
+
+    With `thresholds`, (labels,), a row's decision is the set of labels that reach theirs, else the most probable label.
+    """
+    if thresholds is None:
+        rows = np.arange(len(reference))
+        # What the reference loses by the other's choice.
+        margin = reference.max(axis=1) - reference[rows, answers.argmax(axis=1)]
+    else:
+        differ = (reference >= thresholds) != (answers >= thresholds)
+        margin = np.where(differ, np.abs(reference - thresholds), 0).max(axis=1)
+    return float(np.mean(margin <= ROUNDING)), float(np.abs(reference - answers).max())
+
+
+def prove(
+    folder: Path,
+    texts: Sequence[str] | None = None,
+    texts_name: str = HELD_OUT,
+    engine_names: Sequence[str] | None = None,
+    reference: np.ndarray | None = None,
+    most_texts: int = MOST_TEXTS,
+    threads: int | None = None,
+) -> dict[str, Agreement]:
+    """Compare engines with the reference on real texts, and add the figures to the predictor's manifest.
+
+    Parameters
+    ----------
+    texts: at most `most_texts` of them, evenly spaced, are answered; None takes the embedded messages.
+    texts_name: what the manifest calls them.
+    engine_names: None takes those that are installed and declare to be proven.
+    reference: (texts, labels) probabilities of Keras, if they are available already.
+    threads: of each engine; None takes every processor.
+
+    Raises what `halfbert.load` raises; InputError if there is no text; ResourceError if there is no reference.
+    """
+    if texts is None:
+        texts, texts_name = _embedded_texts(), f"{messages.TEST.name} (embedded)"
+    if not len(texts):
+        raise InputError(f"{folder}: no text to compare engines on")
+    names = engines.provable() if engine_names is None else list(engine_names)
+    if not names:
+        return {}
+    chosen = np.unique(np.linspace(0, len(texts) - 1, most_texts).astype(int))
+    texts = [texts[number] for number in chosen]
+    predictor = manifest.check(folder)
+    reference_engine = REFERENCE if reference is not None else _reference(predictor)
+    expected = load(folder, reference_engine, "cpu", threads).predict_proba(texts) if reference is None else reference[chosen]
+    figures = {}
+    for engine in names:
+        if engine == reference_engine:
+            continue
+        classifier = load(folder, engine, "cpu", threads, allow_disagreement=True)
+        equal, largest = compare(expected, classifier.predict_proba(texts), predictor.manifest.thresholds)
+        declared = engines.find(engine)
+        figures[engine] = Agreement(
+            rows=len(texts),
+            equal_decisions=equal,
+            largest_difference=largest,
+            made_from=predictor.made_from(declared.recipe(predictor)),
+            texts=texts_name,
+            reference=reference_engine,
+            versions=_versions({*engines.find(reference_engine).packages, *declared.packages}),
+        )
+    manifest.add_agreement(folder, figures)
+    return figures
+
+
+def _reference(predictor: manifest.Predictor) -> str:
+    """The engine to compare with: keras, or without TensorFlow an engine in float32 that was compared with keras elsewhere."""
+    if engines.installed(REFERENCE):
+        return REFERENCE
+    for engine in engines.fastest_first("cpu"):
+        in_float32 = engines.find(engine).largest_difference is not None
+        if in_float32 and engines.installed(engine) and gate.is_proven(predictor, engine):
+            return engine
+    raise ResourceError(
+        f"{predictor.folder}: no engine to compare with: {REFERENCE} needs {' and '.join(engines.missing(REFERENCE))} "
+        f"({engines.find(REFERENCE).install}), and no float32 engine was compared with it before"
+    )
+
+
+def _versions(packages: set[str]) -> dict[str, str]:
+    found = {package: machine.version_of(package) for package in sorted(packages)}
+    return {package: version for package, version in found.items() if version}
+
+
+def _embedded_texts() -> list[str]:
+    from halfbert.data import formats
+
+    return formats.read_table(messages.TEST, [messages.TEXT], role="test").columns["text"]
