@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbert.output.plots import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, shortened, title
+from halfbert.output.drawing import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, title
+from halfbert.output.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
