@@ -48,7 +48,7 @@ def main(argv: list[str], stop: console.StopRequest) -> None:
 
         truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
         transformer = Transformer(checkpoint.folder, chosen.maxlen, data.labels, multilabel=task == "multilabel")
-        teacher.check_tokenizers(checkpoint, taught_by)
+        teacher.check_tokenizers(checkpoint, taught_by.predictor.folder, taught_by.name)
         automatic = gate.automatic(taught_by.predictor, run.device)
         engine = next(name for name in automatic if engines.find(name).load_states)
         with run.timed("teacher_seconds"):

@@ -7,8 +7,8 @@ import statistics
 from halfbert.benchmark import record as benchmark_record
 from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, score_of
 from halfbert.benchmark.record import Contestant, Figure
-from halfbert.comparison.judging import SPEED_BATCH
-from halfbert.comparison.report import best_speed, span, verdict_line
+from halfbert.comparison import record as comparison_records
+from halfbert.comparison.wording import span, verdict_line
 from halfbert.data.phrases import plural
 from halfbert.output import record as records
 from halfbert.system.machine import PROJECT
@@ -198,60 +198,61 @@ def _contestant_line(record: benchmark_record.Record, contestant: Contestant) ->
 
 def compare_table() -> str:
     """The published comparisons: each contestant on each table, and what is left of BERT's score and seconds."""
-    found = {file.parent.name: json.loads(file.read_text()) for file in (PUBLISHED / "compare").glob("*/comparison.json")}
+    found = {folder.name: comparison_records.read(folder) for folder in (PUBLISHED / "compare").iterdir()}
     lines = [
         "| table: rows trained / tested | contestant | macro F1 (95 % interval) | accuracy; with many labels micro F1 "
-        f"| of BERT's macro F1 | gain by the teacher (95 % interval) | texts/s, batches of {SPEED_BATCH} | × BERT "
+        f"| of BERT's macro F1 | gain by the teacher (95 % interval) | texts/s, batches of {CHIEF_BATCH} | × BERT "
         "| weights, MB | fit, minutes | epochs | seeds |",
         f"|{'---|' * 12}",
     ]
     for name, record in sorted(found.items(), key=lambda item: list(NAMES).index(item[0])):
-        for contestant in record["contestants"]:
+        for contestant in record.contestants:
             where = f"results/published/compare/{name}/verdict.md"
             lines.append(f"| [{NAMES[name]}]({where}): {_compared_line(record, contestant)}")
     for data, source, small, large, score, faster in PUBLISHED_PAIRS:
         cells = [f"{data} ({source})", "DistilBERT, full size", "–", f"{small} of {large} ({score})", f"{small / large:.1%}"]
         speed = "–" if faster is None else f"{faster:.2f}"
         lines.append(f"| {' | '.join([*cells, '–', '–', speed, '–', '–', '–', '–'])} |")
-    return "\n".join([*lines, "", _hardware([record["environment"] for record in found.values()])])
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for record in found.values()])])
 
 
 def summary_table() -> str:
     """The published comparison on banking77 in four columns."""
-    record = json.loads((PUBLISHED / "compare" / "banking77" / "comparison.json").read_text())
+    record = comparison_records.read(PUBLISHED / "compare" / "banking77")
     lines = ["| model | macro F1 (95 % interval) | texts a second | MB |", "|---|---|---|---|"]
-    for contestant in record["contestants"]:
-        score, speed = contestant["scores"]["macro_f1"], best_speed(contestant)
+    for contestant in record.contestants:
+        score, speed = contestant.scores["macro_f1"], contestant.best_speed
+        assert speed
         lines.append(
-            f"| {CONTESTANTS[contestant['name']]} | {score['score']:.3f} ({score['low']:.3f}–{score['high']:.3f}) "
-            f"| {speed['texts_per_second']:,.0f} | {speed['weight_bytes'] / 1e6:.0f} |"
+            f"| {CONTESTANTS[contestant.name]} | {score.score:.3f} ({score.low:.3f}–{score.high:.3f}) "
+            f"| {speed.texts_per_second:,.0f} | {speed.weight_bytes / 1e6:.0f} |"
         )
-    return "\n".join([*lines, "", _hardware([record["environment"]])])
+    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment)])])
 
 
 def verdict() -> str:
     """The verdict of a published comparison, as it is given."""
-    return f"> {verdict_line(json.loads((PUBLISHED / 'compare' / 'banking77' / 'comparison.json').read_text()))}"
+    return f"> {verdict_line(comparison_records.read(PUBLISHED / 'compare' / 'banking77'))}"
 
 
-def _compared_line(record: dict, contestant: dict) -> str:
-    bert, name = record["contestants"][-1], contestant["name"]
-    chief, second = contestant["scores"]["macro_f1"], contestant["scores"][CHIEF_SCORE[record["task"]]]
-    rates = [best_speed(one)["texts_per_second"] for one in (contestant, bert)]
-    taught = record["teaching"] if name == "student" else None
+def _compared_line(record: comparison_records.Record, contestant: comparison_records.Contestant) -> str:
+    bert, name, speed = record.contestants[-1], contestant.name, contestant.best_speed
+    chief, second = contestant.scores["macro_f1"], contestant.scores[CHIEF_SCORE[record.task]]
+    taught = record.teaching if name == "student" else None
+    assert speed and bert.best_speed
     cells = [
-        f"{contestant['rows']:,} / {record['data']['rows']['test']:,}",
+        f"{contestant.rows:,} / {record.data.rows.test:,}",
         CONTESTANTS[name],
-        f"{chief['score']:.4f} ({chief['low']:.3f}–{chief['high']:.3f})",
-        f"{second['score']:.4f}",
-        f"{chief['score'] / bert['scores']['macro_f1']['score']:.1%}",
-        span(taught["difference"]) if taught else "–",
-        f"{rates[0]:,.0f}",
-        f"{rates[0] / rates[1]:.2f}",
-        f"{best_speed(contestant)['weight_bytes'] / 1e6:.0f}",
-        f"{statistics.mean(contestant['fit_seconds']) / 60:.1f}",
-        "–" if name == "tfidf" else str(record["options"]["epochs"]),
-        str(len(contestant["fit_seconds"])),
+        f"{chief.score:.4f} ({chief.low:.3f}–{chief.high:.3f})",
+        f"{second.score:.4f}",
+        f"{chief.score / bert.scores['macro_f1'].score:.1%}",
+        span(taught.difference) if taught else "–",
+        f"{speed.texts_per_second:,.0f}",
+        f"{speed.texts_per_second / bert.best_speed.texts_per_second:.2f}",
+        f"{speed.weight_bytes / 1e6:.0f}",
+        f"{contestant.mean_fit_seconds / 60:.1f}",
+        "–" if name == "tfidf" else str(record.options["epochs"]),
+        str(len(contestant.fit_seconds)),
     ]
     return " | ".join(cells) + " |"
 
@@ -275,7 +276,7 @@ def distill_table() -> str:
             str(record.options["seed"]),
             str(len(record.epochs)),
             *(f"{accuracy:.4f}" for accuracy in accuracies),
-            span(worth),
+            span(comparison_records.Change(worth["difference"], worth["low"], worth["high"])),
             f"{record.timing.fit_seconds / 60:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -1,9 +1,7 @@
 """TF-IDF and logistic regression, what any network has to beat.
 
-`python -m halfbert.comparison.baseline` runs one job in a process of its own.
-
-A job is one JSON object on standard input, {"do": name of a function of JOBS, its arguments}. `reading` and `columns` among
-them are what the task's reader takes.
+`python -m halfbert.comparison.baseline` runs one job in a process of its own. A job is one JSON object on standard input:
+{"do": name of a function of JOBS, "task": the task, "options": a training run's, and the function's other arguments}.
 
 Shapes: R rows, L labels.
 """
@@ -11,53 +9,82 @@ Shapes: R rows, L labels.
 import json
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from halfbert.benchmark import statistics as timing
+from halfbert.benchmark import statistics
+from halfbert.benchmark.figures import CHIEF_BATCH
+from halfbert.comparison import judging
+from halfbert.comparison.record import Speed
 from halfbert.data.equality import normalise
-from halfbert.data.multiclass import read_multiclass
-from halfbert.data.multilabel import read_multilabel
 from halfbert.data.tables import Data
+from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, storage
 from halfbert.training import tasks
+from halfbert.training.run import reading
 
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import Pipeline
+
+RECIPE_VERSION = (
+    1  # raise it when the features, the classifier, its choice or its test change: finished fits are not reused then
+)
 NAME = "tfidf"
+PACKAGES = ("scikit-learn", "scipy", "numpy")  # whose versions have a part in the result
+COMMAND = ["-m", "halfbert.comparison.baseline"]
+OPTIONS: dict[str, type[TrainOptions]] = {"multiclass": MulticlassOptions, "multilabel": MultilabelOptions}
+# What the options of a training run have to do with it.
+READ: tuple[str, ...] = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows")
+READ += ("test_rows", "label_column", "label_columns", "label_separator", "drop_constant_labels", "split_seed", "threshold")
+READ += ("balance", "class_weights")
 INVERSE_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C
 MODEL = "model.joblib"
-BATCH = 32
 FOLDS = 5
 
 
 def main(_arguments: list[str], _stop: console.StopRequest) -> None:
-    """Do the job that stands on standard input."""
+    """Do the job on standard input."""
     job = json.load(sys.stdin)
+    if "options" in job:
+        job["options"] = OPTIONS[job.pop("task")](**job["options"])
     JOBS[job.pop("do")](**job)
 
 
-def read_data(task: str, reading: dict, columns: dict) -> Data:
+def job(options: TrainOptions) -> dict[str, Any]:
+    """What a job says of the options."""
+    return {"task": options.task, "options": {name: getattr(options, name) for name in READ if hasattr(options, name)}}
+
+
+def read_data(options: TrainOptions) -> Data:
     """The table, by the reader of the task."""
-    read = read_multiclass if task == "multiclass" else read_multilabel
-    return read(**reading, **columns)
+    reader, columns = tasks.reader(options.task, options)
+    if isinstance(options, MultilabelOptions):
+        columns["drop_constant_labels"] = options.drop_constant_labels
+    return reader(**reading(options), **columns)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
 # Fitting
 
 
-def vectorizer():
-    """Words and pairs of neighbouring words, weighed by TF-IDF with a logarithmic term frequency."""
+def vectorizer() -> "TfidfVectorizer":
+    """Words and pairs of neighbouring words, weighted by TF-IDF with a logarithmic term frequency."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
 
 
-def classifier(task: str, c: float, balanced: bool = False):
-    """Logistic regression; where a text may have any number of labels, one of each label against the rest."""
+def classifier(task: str, c: float, balanced: bool = False) -> "ClassifierMixin":
+    """Logistic regression; for multi-label tables one per label, against the rest."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
@@ -66,14 +93,14 @@ def classifier(task: str, c: float, balanced: bool = False):
 
 
 def targets(task: str, truth: np.ndarray) -> np.ndarray:
-    """(R, L) truth as scikit-learn takes it: with one label a row (R,) its number."""
+    """(R, L) truth as scikit-learn takes it: for one label per row (R,) its number."""
     return truth if task == "multilabel" else truth.argmax(axis=1)
 
 
-def fit(data: Data, task: str, balanced: bool = False):
-    """Fit on the training rows with each C and keep the best on the validation rows; the test rows choose nothing.
+def fit(data: Data, task: str, balanced: bool = False) -> tuple["Pipeline", list[dict[str, Any]]]:
+    """Fit on the training rows with each C, and choose the best on the validation rows.
 
-    Returns the fitted scikit-learn pipeline, and the validation scores with each C, the kept one's first.
+    Returns the fitted pipeline, and the validation scores with each C, the chosen one's first.
     """
     from sklearn.pipeline import make_pipeline
 
@@ -93,19 +120,22 @@ def _cost(score: float | None, loss: float) -> float:
     return loss if score is None else -score
 
 
-def fit_and_test(task: str, reading: dict, columns: dict, threshold: str | None, balanced: bool, results: str) -> None:
-    """Fit and test, and write record.json (read as a training run's), answers.npz and model.joblib into `results`."""
+def fit_and_test(options: TrainOptions, results: str) -> None:
+    """Fit and test; write record.json (as a training run's), answers.npz and model.joblib into the folder `results`."""
     import joblib
 
-    started = time.perf_counter()
-    data = read_data(task, reading, columns)
+    started, task = time.perf_counter(), options.task
+    data = read_data(options)
     read = time.perf_counter()
+    threshold: str | None = getattr(options, "threshold", None)
+    balanced = bool(getattr(options, "class_weights", None) or getattr(options, "balance", False))
     model, tried = fit(data, task, balanced)
     fitted = time.perf_counter()
     truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
     thresholds = None
-    if task == "multilabel":
-        thresholds = multilabel_metrics.choose_thresholds(truth["val"], model.predict_proba(data.val.texts), threshold)
+    if threshold is not None:
+        validated = model.predict_proba(data.val.texts)
+        thresholds = multilabel_metrics.choose_thresholds(truth["val"], validated, threshold).tolist()
     tested_from = time.perf_counter()
     probabilities = model.predict_proba(data.test.texts)
     evaluate_seconds = time.perf_counter() - tested_from
@@ -126,10 +156,12 @@ def fit_and_test(task: str, reading: dict, columns: dict, threshold: str | None,
                 parameters=sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head])),
                 folder_bytes=(folder / MODEL).stat().st_size,
             ),
-            environment=records.environment("cpu", None, "float64", reading["seed"]),
+            environment=records.environment("cpu", None, "float64", options.split_seed or 0),
         )
         records.write(record, folder)
-    console.say(f"C = {tried[0]['c']:g} kept of {len(tried)}; {len(words.vocabulary_):,} words and pairs of words")
+    console.say(
+        f"C = {tried[0]['c']:g}, the best of {len(tried)} on the validation rows; {len(words.vocabulary_):,} words and pairs"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -137,7 +169,7 @@ def fit_and_test(task: str, reading: dict, columns: dict, threshold: str | None,
 
 
 def time_model(results: str, texts: list[str], seconds: float, file: str) -> None:
-    """Time a written model as the benchmark times an engine: one text at a time and batches, end to end; and its memory."""
+    """Time a saved model as the benchmark times an engine: single texts and batches, end to end; and its memory."""
     started = time.perf_counter()
     import joblib
     import sklearn.linear_model
@@ -150,32 +182,32 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
     model = joblib.load(Path(results) / MODEL)
     model.predict(texts[:1])
     first_answer_seconds = time.perf_counter() - started
-    batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
+    batches = [texts[start : start + CHIEF_BATCH] for start in range(0, len(texts), CHIEF_BATCH)]
     model.predict(batches[0])
-    single = timing.measure(model.predict, [[text] for text in texts], seconds)
-    batched = timing.measure(model.predict, batches, seconds)
-    peak = peak_resident()
-    found = {
-        "texts_per_second": len(texts) * (len(batched) / len(batches)) / sum(batched),
-        "single_seconds": timing.describe(single).median,
-        "first_answer_seconds": first_answer_seconds,
-        "peak_above_import": peak - imported,
-        "weight_bytes": (Path(results) / MODEL).stat().st_size,
-    }
-    storage.write_json(found, Path(file))
+    single = statistics.measure(model.predict, [[text] for text in texts], seconds)
+    batched = statistics.measure(model.predict, batches, seconds)
+    found = Speed(
+        engine="scikit-learn",
+        texts_per_second=len(texts) * (len(batched) / len(batches)) / sum(batched),
+        single_seconds=statistics.describe(single).median,
+        first_answer_seconds=first_answer_seconds,
+        peak_above_import=peak_resident() - imported,
+        weight_bytes=(Path(results) / MODEL).stat().st_size,
+    )
+    storage.write_json(asdict(found), Path(file))
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
 # Label errors
 
 
-def suspect(task: str, reading: dict, columns: dict, c: float, file: str) -> None:
+def suspect(options: TrainOptions, c: float, file: str) -> None:
     """Write the rows whose label is likely wrong, worst first: confident learning by cleanlab.
 
     Northcutt et al. 2021, "Confident Learning" (arXiv:1911.00068). Each row of all parts is judged by a model that was fitted
-    without it and without its equals.
+    without it and without texts equal to it.
     """
-    data = read_data(task, reading, columns)
+    data, task = read_data(options), options.task
     texts = [text for _, rows in data.parts() for text in rows.texts]
     truth = np.concatenate([tasks.truth(task, rows, data.labels) for _, rows in data.parts()])
     probabilities = out_of_fold(texts, truth, task, c)
@@ -183,19 +215,20 @@ def suspect(task: str, reading: dict, columns: dict, c: float, file: str) -> Non
         {"part": part, "file": Path(rows.file).name, "row": number} for part, rows in data.parts() for number in rows.numbers
     ]
     suggested = tasks.answers(task, probabilities, [0.5] * len(data.labels))
-
-    def named(chosen: np.ndarray) -> str:
-        return "; ".join(data.labels[number] for number in np.flatnonzero(chosen))
-
     found = [
-        {**places[index], "text": texts[index], "given": named(truth[index]), "suggested": named(suggested[index])}
+        {
+            **places[index],
+            "text": texts[index],
+            "given": judging.named(truth[index], data.labels),
+            "suggested": judging.named(suggested[index], data.labels),
+        }
         for index in _issues(task, truth, probabilities)
     ]
     storage.write_json({"rows": len(texts), "found": found}, Path(file))
 
 
 def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.ndarray:
-    """(R, L) probabilities of each row by a model that has seen neither it nor an equal text."""
+    """(R, L) probabilities of each row by a model that was fitted without it and without texts equal to it."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
     from sklearn.pipeline import make_pipeline
 
@@ -213,7 +246,7 @@ def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.
 
 def _issues(task: str, truth: np.ndarray, probabilities: np.ndarray) -> list[int]:
     """The suspected rows, worst first."""
-    ranked = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
+    ranked: dict[str, Any] = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
     if task == "multilabel":
         from cleanlab.multilabel_classification.filter import find_label_issues
 
@@ -224,7 +257,7 @@ def _issues(task: str, truth: np.ndarray, probabilities: np.ndarray) -> list[int
     return [int(index) for index in find_label_issues(truth.argmax(axis=1), probabilities, **ranked)]
 
 
-JOBS = {"fit": fit_and_test, "time": time_model, "suspect": suspect}
+JOBS: dict[str, Callable[..., None]] = {"fit": fit_and_test, "time": time_model, "suspect": suspect}
 
 if __name__ == "__main__":
     sys.exit(console.run(main, sys.argv[1:]))

@@ -1,38 +1,38 @@
 """Parts of a comparison: fits in processes of their own, each kept under its identity and run once.
 
-A *part* is one fit of one contestant. Its identity is a hash of its options, its data, its weights and the code that it runs,
-so that a comparison that was killed goes on where it was.
+A *part* is one fit of one contestant. Its identity is a hash of all that its result depends on, so a comparison that was killed
+resumes where it was.
 """
 
-import ast
 import hashlib
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from halfbert.output import record as records
+from halfbert.predictor.manifest import MANIFEST
 from halfbert.system import processes, storage
 from halfbert.system.console import say
 from halfbert.system.errors import ArtefactError
-from halfbert.system.machine import PROJECT
 
 
 @dataclass(frozen=True)
 class Part:
     """One fit of one contestant: what is run, and all that its result depends on.
 
-    `command` follows the Python interpreter. A script is told where to put predictor and results by its options; what takes
-    a `job` on its standard input makes results only, and is told where by the job.
+    `command` follows the Python interpreter. A verb gets the folders of predictor and results as options; a command with a
+    `job` on its standard input makes results only, and gets their folder in the job.
     """
 
     name: str
     command: list[str]
-    depends_on: dict  # plain JSON
-    job: dict | None = None
+    depends_on: dict[str, Any]  # plain JSON
+    job: dict[str, Any] | None = None
 
     @property
     def identity(self) -> str:
@@ -65,74 +65,61 @@ class Work:
         self.folder, self.debug = folder.resolve(), debug
 
     def finish(self, part: Part) -> Finished:
-        """What the part gives: taken over where it was finished before, run now where it was not."""
+        """The result of a part: reused if it is finished, else computed now."""
         try:
-            found = self._finished(part)
-            say(f"{part.name}: taken over, finished before")
-            return found
+            finished = self._finished(part)
+            say(f"{part.name}: finished earlier, reused")
+            return finished
         except ArtefactError:
-            pass  # not there, or not whole
+            pass  # missing or incomplete
         say(f"{part.name}: running")
         started = time.perf_counter()
-        places = self._places(part)
-        predictor, results = map(str, places.values())
+        predictor, results = self._places(part)
         if part.job is None:
-            command = [*part.command, "--output", predictor, "--results", results, "--overwrite"]
-            processes.run(command, part.name, debug=self.debug)
+            places = ["--output", str(predictor), "--results", str(results), "--overwrite"]
+            processes.run([*part.command, *places], part.name, debug=self.debug)
         else:
-            processes.run(part.command, part.name, {**part.job, "results": results}, self.debug)
+            processes.run(part.command, part.name, {**part.job, "results": str(results)}, self.debug)
         state = {"identity": part.identity, "depends_on": part.depends_on, "seconds": time.perf_counter() - started}
         storage.write_json(state, self._state(part))
         return self._finished(part)
 
-    def _places(self, part: Part) -> dict[str, Path]:
-        return {name: self.folder / name / part.label for name in ("predictor", "results")}
+    def _places(self, part: Part) -> tuple[Path, Path]:
+        return self.folder / "predictor" / part.label, self.folder / "results" / part.label
 
     def _state(self, part: Part) -> Path:
         return self.folder / f"{part.label}.json"
 
     def _finished(self, part: Part) -> Finished:
-        state, places = read_json(self._state(part)), self._places(part)
-        record = records.read(places["results"])
-        whole = part.job is not None or (places["predictor"] / "halfbert.json").is_file()
-        if state.get("identity") != part.identity or record.stopped is not None or not whole:
-            raise ArtefactError(f"{places['results']}: not finished")
-        probabilities, numbers = records.read_answers(places["results"])
-        return Finished(part, state["seconds"], record=record, probabilities=probabilities, numbers=numbers, **places)
+        state, (predictor, results) = read_json(self._state(part)), self._places(part)
+        record = records.read(results)
+        complete = part.job is not None or (predictor / MANIFEST).is_file()
+        if state.get("identity") != part.identity or record.stopped is not None or not complete:
+            raise ArtefactError(f"{results}: not finished")
+        return Finished(part, state["seconds"], results, predictor, record, *records.read_answers(results))
 
-    def made(self, name: str, depends_on: dict, make: Callable[[Path], None]) -> dict:
-        """The JSON file that `make` writes at the path it is given, taken over where it was written before."""
+    def made(self, name: str, depends_on: dict[str, Any], make: Callable[[Path], None]) -> dict[str, Any]:
+        """The JSON object that `make` writes into the file it is given; reused if it was written earlier."""
         file = self.folder / f"{name}-{sha256(depends_on)[:10]}.json"
-        if not file.is_file():
+        try:
+            return read_json(file)
+        except ArtefactError:
             say(f"{name}: running")
             make(file)
         return read_json(file)
 
 
-def sha256(value: dict) -> str:
-    """SHA-256 of what JSON makes of a value, whatever the order of its keys."""
+def sha256(value: object) -> str:
+    """SHA-256 of a value's JSON, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def read_json(file: Path) -> dict:
-    """A JSON file. Raises ArtefactError where there is none, or it is damaged."""
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises ArtefactError where there is none, or it is damaged."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
-
-
-def code_sha256(script: Path) -> str:
-    """SHA-256 over a script of the project and the modules of the project that it imports, directly or not."""
-    found, waiting = {}, [script]
-    while waiting:
-        file = waiting.pop()
-        if file in found:
-            continue
-        source = found[file] = file.read_bytes()
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "halfbert":
-                inside = PROJECT.joinpath(*node.module.split("."))
-                names = [inside.with_suffix(".py"), *(inside / f"{alias.name}.py" for alias in node.names)]
-                waiting += [name for name in names if name.is_file()]
-    return hashlib.sha256(b"\0".join(found[file] for file in sorted(found))).hexdigest()
+    if not isinstance(found, dict):
+        raise ArtefactError(f"{file}: not a JSON object")
+    return found

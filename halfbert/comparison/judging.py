@@ -1,27 +1,22 @@
-"""Figures of a comparison, from the answers of its contestants to the same test rows, and the verdict that they give.
+"""The judgement of a comparison, from its contestants' answers to the same test rows.
 
-Shapes: R test rows, L labels. Truth and answers are bool, (R, L); `answers` holds those of each contestant by name, one array a
-seed.
+Shapes: R test rows, L labels. Truth and answers are bool, (R, L); `answers` holds each contestant's by name, one array a seed.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from halfbert.benchmark.figures import cell_figures
-from halfbert.benchmark.record import Record
+from halfbert.comparison.record import SCORES, Change, LabelRow, LengthRow, Pairing, Retained, Score, Verdict
 from halfbert.data.tables import Rows
-from halfbert.scoring import intervals as statistics
+from halfbert.scoring import intervals
+from halfbert.scoring.intervals import Difference
 
-SCORES = {  # the verdict's first
-    "multiclass": {"macro_f1": "macro F1", "accuracy": "accuracy"},
-    "multilabel": {"macro_f1": "macro F1", "micro_f1": "micro F1", "accuracy": "exact match"},
-}
 LENGTH_BUCKETS = 4
-SPEED_BATCH = 32
-MOST_TIMES = 1000  # as many test rows are not to be had
+MOST_TIMES = 1000  # nobody labels that many times the test rows
 
 Answers = dict[str, list[np.ndarray]]
 
@@ -30,48 +25,44 @@ Answers = dict[str, list[np.ndarray]]
 # Verdict
 
 
-def judge(difference: dict, margin: float) -> str:
+def judge(difference: Difference, margin: float) -> str:
     """Of a small contestant's difference to the largest: "good enough", "too weak", or "open" where the rows cannot tell."""
-    if difference["low"] > -margin:
+    if difference.low > -margin:
         return "good enough"
-    return "too weak" if difference["high"] < -margin else "open"
+    return "too weak" if difference.high < -margin else "open"
 
 
-def rows_to_tell(difference: dict, margin: float) -> int | None:
-    """About how many test rows would tell, if the difference stays as it is: widths shrink as 1 / sqrt(rows).
+def rows_to_tell(difference: Difference, margin: float) -> int | None:
+    """About how many test rows would decide, if the difference stays as it is: intervals shrink as 1 / sqrt(rows).
 
-    None where it would take more than MOST_TIMES the rows: the difference is as good as the margin.
+    None where it would take more than MOST_TIMES the rows: the difference is about as large as the margin.
     """
-    distance = difference["difference"] + margin
-    reach = difference["difference"] - difference["low"] if distance > 0 else difference["high"] - difference["difference"]
-    if reach > abs(distance) * MOST_TIMES**0.5:
+    distance = difference.difference + margin
+    reach = difference.difference - difference.low if distance > 0 else difference.high - difference.difference
+    if distance == 0 or reach > abs(distance) * MOST_TIMES**0.5:
         return None
-    return round(difference["rows"] * (reach / distance) ** 2)
+    return round(difference.rows * (reach / distance) ** 2)
 
 
-def verdict(comparisons: Sequence[dict], reference: str, margin: float) -> dict:
-    """Which contestant to ship: the smallest that is surely good enough, else the largest.
+def verdict(comparisons: Sequence[Pairing], reference: str, margin: float) -> Verdict:
+    """Which contestant to ship: the smallest that is good enough, else the largest.
 
-    `comparisons` are those of the smaller contestants to the largest, `reference`, from the smallest on. The `small` one of
-    the result is the one that the verdict is about: what is shipped, else the one that scores best of those that are open,
-    else of all.
+    `comparisons` are those of the smaller contestants to the largest, `reference`, from the smallest on. The verdict's `small`
+    one is the one to ship, else the best of those that are open, else the best of all.
     """
-    judged = [(judge(comparison["difference"], margin), comparison) for comparison in comparisons]
-    for found in ("good enough", "open", "too weak"):
-        candidates = [comparison for word, comparison in judged if word == found]
-        if candidates:
-            best = max(candidates, key=lambda comparison: comparison["difference"]["first"])
-            small = candidates[0] if found == "good enough" else best
-            return {
-                "ship": small["small"] if found == "good enough" else reference,
-                "small": small["small"],
-                "reference": reference,
-                "found": found,
-                "margin": margin,
-                "rows_to_tell": rows_to_tell(small["difference"], margin) if found == "open" else None,
-                "judged": {comparison["small"]: word for word, comparison in judged},
-            }
-    raise ValueError("there is nothing to compare")
+    judged = [(judge(pairing.difference, margin), pairing) for pairing in comparisons]
+    found = next(word for word in ("good enough", "open", "too weak") if word in [each for each, _ in judged])
+    candidates = [pairing for word, pairing in judged if word == found]
+    small = candidates[0] if found == "good enough" else max(candidates, key=lambda pairing: pairing.difference.first)
+    return Verdict(
+        ship=small.small if found == "good enough" else reference,
+        small=small.small,
+        reference=reference,
+        found=found,
+        margin=margin,
+        rows_to_tell=rows_to_tell(small.difference, margin) if found == "open" else None,
+        judged={pairing.small: word for word, pairing in judged},
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -80,128 +71,96 @@ def verdict(comparisons: Sequence[dict], reference: str, margin: float) -> dict:
 
 def score(key: str, truth: np.ndarray, answers: np.ndarray) -> float:
     """One of SCORES on all rows."""
-    return float(getattr(statistics, key)(truth, answers, np.ones((1, len(truth))))[0])
+    return float(getattr(intervals, key)(truth, answers, np.ones((1, len(truth))))[0])
 
 
-def scores(task: str, truth: np.ndarray, answers: list[np.ndarray]) -> dict[str, dict]:
-    """The task's SCORES of a contestant, means of its seeds, each with its 95 % interval and the score of every seed."""
+def scores(task: str, truth: np.ndarray, answers: Sequence[np.ndarray]) -> dict[str, Score]:
+    """The task's SCORES of a contestant."""
     return {
-        key: {
-            **asdict(statistics.bootstrap(getattr(statistics, key), truth, answers)),
-            "by_seed": [score(key, truth, each) for each in answers],
-        }
+        key: Score(
+            **asdict(intervals.bootstrap(getattr(intervals, key), truth, answers)),
+            by_seed=[score(key, truth, each) for each in answers],
+        )
         for key in SCORES[task]
     }
 
 
-def compare(task: str, truth: np.ndarray, answers: Answers, small: str, large: str) -> dict:
-    """A contestant against the largest: differences with intervals, what is retained, McNemar's test, agreement.
-
-    `difference` is that of the verdict's score, as `statistics.paired_bootstrap` gives it. `retained` is a ratio and points
-    (of 100). McNemar's test and agreement are those of the first seeds.
-    """
+def compare(task: str, truth: np.ndarray, answers: Answers, small: str, large: str) -> Pairing:
+    """A contestant against a larger one."""
     one, other = answers[small], answers[large]
-    found = {key: statistics.paired_bootstrap(getattr(statistics, key), truth, one, other) for key in SCORES[task]}
-    right = [(given[0] == truth).all(axis=1) for given in (one, other)]
-    return {
-        "small": small,
-        "large": large,
-        "difference": {**asdict(next(iter(found.values()))), "seeds": max(len(one), len(other))},
-        "differences": {
-            key: {"difference": each.difference, "low": each.low, "high": each.high} for key, each in found.items()
-        },
-        "retained": {
-            key: {"ratio": each.first / each.second if each.second else None, "points": 100 * each.difference}
+    found = {key: intervals.paired_bootstrap(getattr(intervals, key), truth, one, other) for key in SCORES[task]}
+    return Pairing(
+        small=small,
+        large=large,
+        difference=replace(next(iter(found.values())), seeds=max(len(one), len(other))),
+        differences={key: Change(each.difference, each.low, each.high) for key, each in found.items()},
+        retained={
+            key: Retained(each.first / each.second if each.second else None, 100 * each.difference)
             for key, each in found.items()
         },
-        "mcnemar": asdict(statistics.mcnemar(*right)),
-        "agreement": float((one[0] == other[0]).all(axis=1).mean()),
-    }
+        mcnemar=intervals.mcnemar(_same(one[0], truth), _same(other[0], truth)),
+        agreement=float(_same(one[0], other[0]).mean()),
+    )
 
 
-def per_label(truth: np.ndarray, answers: Answers, labels: Sequence[str]) -> list[dict]:
-    """Each label with its rows and each contestant's F1, the mean of its seeds."""
+def _same(answers: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(R,) bool: the rows with every label equal."""
+    return (answers == others).all(axis=1)
+
+
+def per_label(truth: np.ndarray, answers: Answers, labels: Sequence[str]) -> list[LabelRow]:
+    """Each label with its test rows and F1."""
     f1 = {name: np.mean([_f1_per_label(truth, each) for each in given], axis=0) for name, given in answers.items()}
     return [
-        {
-            "label": label,
-            "rows": int(truth[:, number].sum()),
-            "f1": {name: float(values[number]) for name, values in f1.items()},
-        }
+        LabelRow(label, int(truth[:, number].sum()), {name: float(values[number]) for name, values in f1.items()})
         for number, label in enumerate(labels)
     ]
 
 
 def _f1_per_label(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """(L,) F1; 0 for a label with neither rows nor answers."""
-    found, given = (truth & answers).sum(axis=0), truth.sum(axis=0) + answers.sum(axis=0)
-    return np.divide(2 * found, given, out=np.zeros(len(found)), where=given > 0)
+    both, either = (truth & answers).sum(axis=0), truth.sum(axis=0) + answers.sum(axis=0)
+    return np.divide(2 * both, either, out=np.zeros(len(both)), where=either > 0)
 
 
-def by_length(truth: np.ndarray, answers: Answers, texts: Sequence[str]) -> list[dict]:
-    """Buckets of about as many rows, by words a text, with each contestant's share of wholly right rows in them."""
+def by_length(truth: np.ndarray, answers: Answers, texts: Sequence[str]) -> list[LengthRow]:
+    """Test rows in buckets of about equal size, by words per text."""
     words = np.array([len(text.split()) for text in texts])
     edges = np.unique(np.quantile(words, np.arange(1, LENGTH_BUCKETS) / LENGTH_BUCKETS, method="lower"))
     bucket = np.searchsorted(edges, words)
-    right = {name: np.mean([(each == truth).all(axis=1) for each in given], axis=0) for name, given in answers.items()}
+    right = {name: np.mean([_same(each, truth) for each in given], axis=0) for name, given in answers.items()}
     return [
-        {
-            "words": [int(words[bucket == number].min()), int(words[bucket == number].max())],
-            "rows": int((bucket == number).sum()),
-            "right": {name: float(values[bucket == number].mean()) for name, values in right.items()},
-        }
-        for number in np.unique(bucket)
+        LengthRow(
+            [int(words[inside].min()), int(words[inside].max())],
+            int(inside.sum()),
+            {name: float(values[inside].mean()) for name, values in right.items()},
+        )
+        for inside in (bucket == number for number in np.unique(bucket))
     ]
 
 
-def disagreements(truth: np.ndarray, answers: Answers, small: str, large: str, test: Rows, labels: Sequence[str]) -> list[dict]:
-    """The rows that two answer differently with their first seeds; those that only the large one gets right come first."""
+def disagreements(
+    truth: np.ndarray, answers: Answers, small: str, large: str, test: Rows, labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The rows of disagreements.csv, of the first seeds; those that only the large one gets right come first."""
     one, other = answers[small][0], answers[large][0]
-
-    def named(chosen: np.ndarray) -> str:
-        return "; ".join(labels[number] for number in np.flatnonzero(chosen))
-
     rows = []
-    for index in np.flatnonzero((one != other).any(axis=1)):
+    for index in np.flatnonzero(~_same(one, other)):
         right = [name for name, given in ((small, one), (large, other)) if (given[index] == truth[index]).all()]
         rows.append(
             {
                 "file": Path(test.file).name,
                 "row": test.numbers[index],
                 "text": test.texts[index],
-                "truth": named(truth[index]),
-                small: named(one[index]),
-                large: named(other[index]),
+                "truth": named(truth[index], labels),
+                small: named(one[index], labels),
+                large: named(other[index], labels),
                 "right": right[0] if right else "neither",
             }
         )
     return sorted(rows, key=lambda row: [large, "neither", small].index(row["right"]))
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Speed
-
-
-def engine_speeds(record: Record, predictor: str) -> list[dict]:
-    """Out of a benchmark's record: a row for each engine that ran of a predictor, end to end on texts as they are."""
-    rows = []
-    for contestant in (contestant for contestant in record.ran if contestant.predictor == predictor):
-        figures = {
-            figure.batch: figure
-            for scenario in ("single", "offline")
-            for figure in cell_figures(record, scenario)
-            if figure.who == contestant.who
-        }
-        peaks = [start.peak_above_import for start in contestant.cold if start.peak_above_import is not None]
-        rows.append(
-            {
-                "engine": contestant.engine,
-                "setting": contestant.setting,
-                "texts_per_second": figures[SPEED_BATCH].texts_per_second.median,
-                "single_seconds": figures[1].seconds_per_call.median,
-                "first_answer_seconds": float(np.median([start.first_answer_seconds for start in contestant.cold])),
-                "peak_above_import": float(np.median(peaks)) if peaks else None,
-                "weight_bytes": contestant.weight_bytes,
-            }
-        )
-    return rows
+def named(chosen: np.ndarray, labels: Sequence[str]) -> str:
+    """The names of the chosen ones, in one cell."""
+    return "; ".join(label for label, there in zip(labels, chosen, strict=True) if there)

@@ -94,12 +94,12 @@ def layers_to_keep(available: int, layers: Sequence[int] | None, keep: int | Non
     return list(layers)
 
 
-def check_tokenizers(student: checkpoints.Checkpoint, teacher: Teacher) -> None:
-    """Raise InputError if the student's tokenizer is not the teacher's."""
-    own, of_teacher = (_vocabulary(read_tokenizer(folder)) for folder in (student.folder, teacher.predictor.folder))
+def check_tokenizers(student: checkpoints.Checkpoint, teacher: Path, name: str) -> None:
+    """Raise InputError if the student's tokenizer is not that of its teacher, a checkpoint's or a predictor's folder."""
+    own, of_teacher = (_vocabulary(read_tokenizer(folder)) for folder in (student.folder, teacher))
     if own != of_teacher:
         raise InputError(
-            f"{student.name}: its tokenizer is not that of the teacher {teacher.name} ({own} against {of_teacher}); "
+            f"{student.name}: its tokenizer is not that of the teacher {name} ({own} against {of_teacher}); "
             f"choose a student with the teacher's vocabulary"
         )
 

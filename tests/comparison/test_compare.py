@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from support import ROOT, end_here, example_rows, script_environment, write_csv
 
-from halfbert.comparison import course as comparison
+from halfbert.comparison import speed
 
 
 def test_help_needs_no_tensorflow():
@@ -45,7 +45,7 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     weights = f"tfidf,distilbert={tiny_distilbert},bert={tiny_bert}"
     arguments = ["--train", "things.csv", "--test", "held_out.csv", "--contestants", weights, "--epochs", "1", "--seeds", "1"]
     arguments += ["--lr", "0.003", "--threads", "1", "--distill"]
-    monkeypatch.setattr(comparison.engines, "timed", lambda: ["onnx"])  # the others start TensorFlow each time
+    monkeypatch.setattr(speed.engines, "timed", lambda: ["onnx"])  # the others start TensorFlow each time
 
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "compare.py"), *arguments],
@@ -64,7 +64,7 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
 
     assert end_here(*arguments, script="compare") == 0
     out = capfd.readouterr().out
-    assert all(f"{name}-seed0: taken over, finished before" in out for name in ("tfidf", "bert"))
+    assert all(f"{name}-seed0: finished earlier, reused" in out for name in ("tfidf", "bert"))
     assert all(f"{name}-seed0 | epoch 1/1" in out for name in ("student", "distilbert")) and "load it" not in out
     folder = here / "results/compare/things"
     names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
@@ -74,10 +74,10 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     assert str(here) not in (folder / "comparison.json").read_text() + (folder / "report.html").read_text()
 
     assert end_here(*arguments, script="compare") == 2  # a finished report is not replaced unasked
-    assert "already there; --overwrite" in capfd.readouterr().err
+    assert "already exists; --overwrite" in capfd.readouterr().err
     assert end_here(*arguments, "--overwrite", "--margin", "0.9", script="compare") == 0
     out = capfd.readouterr().out
-    assert out.count("taken over") == 5 and "running" not in out
+    assert out.count("finished earlier, reused") == 5 and "running" not in out
     assert json.loads((folder / "comparison.json").read_text())["verdict"]["ship"] == "tfidf"
 
 

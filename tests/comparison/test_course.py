@@ -1,35 +1,37 @@
-"""The verdict on made-up results, parts that are run once, their processes, time limits, and the TF-IDF baseline."""
+"""The verdict on made-up results, the parts of a comparison and their identity, its time limit, its speeds."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from support import ROOT, TAGS, example_rows, tagged_rows, write_csv, write_tags
 
-from halfbert.cli import options
-from halfbert.comparison import baseline
-from halfbert.comparison import course as comparison
-from halfbert.comparison import jobs as comparison_parts
-from halfbert.comparison import judging as comparison_figures
-from halfbert.comparison.jobs import Part, Work
+from halfbert.cli import command
+from halfbert.cli.parsing import parse
+from halfbert.comparison import course, judging, parts, speed, time_limit
+from halfbert.comparison.jobs import Part, Work, sha256
+from halfbert.comparison.record import Pairing
+from halfbert.options import BenchmarkOptions, CompareOptions
 from halfbert.output import record as records
-from halfbert.scoring import intervals as statistics
-from halfbert.system import processes
-from halfbert.system.console import StopRequest
-from halfbert.system.errors import InputError
+from halfbert.scoring.intervals import Difference, McNemar
+from halfbert.system import machine
+from halfbert.system.errors import InputError, ResourceError
 
 # ---------------------------------------------------------------------------------------------------------------------------
 # Verdict
 
 
 def difference(value, low, high, rows=1000, first=0.9):
-    return {"difference": value, "low": low, "high": high, "rows": rows, "first": first, "second": first - value, "seeds": 1}
+    return Difference(first, first - value, value, low, high, 0.95, rows, 1, 2000)
 
 
-def compared(**differences):
-    return [{"small": name, "difference": found} for name, found in differences.items()]
+WEAK = difference(-0.1, -0.12, -0.08, first=0.7)
+GOOD = difference(-0.003, -0.01, 0.004)
 
 
 @pytest.mark.parametrize(
@@ -39,192 +41,188 @@ def compared(**differences):
         (0.010, 0.030, 0.0, "good enough"),
         (-0.050, -0.021, 0.02, "too weak"),
         (-0.030, -0.010, 0.02, "open"),
-        (-0.020, 0.010, 0.02, "open"),  # the interval is to lie wholly above, its end included
+        (-0.020, 0.010, 0.02, "open"),  # the interval must lie entirely above, its end included
         (-0.050, -0.020, 0.02, "open"),
     ],
 )
 def test_judging_an_interval(low, high, margin, word):
-    assert comparison_figures.judge(difference((low + high) / 2, low, high), margin) == word
-
-
-def test_a_clear_win_ships_the_smallest_that_is_good_enough():
-    found = comparison_figures.verdict(
-        compared(tfidf=difference(-0.1, -0.12, -0.08, first=0.8), distilbert=difference(-0.003, -0.01, 0.004)), "bert", 0.02
-    )
-    assert (found["ship"], found["small"], found["found"]) == ("distilbert", "distilbert", "good enough")
-    assert found["judged"] == {"tfidf": "too weak", "distilbert": "good enough"} and found["rows_to_tell"] is None
-    both = compared(tfidf=difference(0, -0.01, 0.01, first=0.8), distilbert=difference(0.01, 0, 0.02))
-    assert comparison_figures.verdict(both, "bert", 0.02)["ship"] == "tfidf"
-
-
-def test_a_clear_loss_ships_the_largest_and_speaks_of_the_best_of_the_others():
-    found = comparison_figures.verdict(
-        compared(tfidf=difference(-0.1, -0.12, -0.08, first=0.7), distilbert=difference(-0.06, -0.08, -0.04, first=0.8)),
-        "bert",
-        0.02,
-    )
-    assert (found["ship"], found["small"], found["found"]) == ("bert", "distilbert", "too weak")
-
-
-def test_where_the_rows_cannot_tell_the_largest_ships_and_the_rows_that_would_are_told():
-    found = comparison_figures.verdict(
-        compared(tfidf=difference(-0.1, -0.12, -0.08), distilbert=difference(-0.01, -0.03, 0.01, rows=500)), "bert", 0.02
-    )
-    assert (found["ship"], found["small"], found["found"]) == ("bert", "distilbert", "open")
-    assert found["rows_to_tell"] == 2000  # the lower half of the interval, 0.02, is to shrink to 0.01: four times the rows
-
-
-def test_rows_that_would_tell_from_below_and_from_the_margin_itself():
-    assert comparison_figures.rows_to_tell(difference(-0.03, -0.06, -0.015, rows=400), 0.02) == 900  # 0.015 to 0.01
-    assert comparison_figures.rows_to_tell(difference(-0.02, -0.03, 0.0), 0.02) is None
-    assert comparison_figures.rows_to_tell(difference(-0.0201, -0.03, 0.0), 0.02) is None  # 40,000 times the rows
-
-
-def test_mcnemar_by_hand():
-    """6 rows that only the first gets right, 1 that only the second does: 2 · (C(7,0) + C(7,1)) / 2⁷ = 0.125."""
-    first = np.array([1] * 6 + [0] + [1] * 5 + [0] * 3, bool)
-    second = np.array([0] * 6 + [1] + [1] * 5 + [0] * 3, bool)
-    assert statistics.mcnemar(first, second) == statistics.McNemar(6, 1, 0.125)
-    assert statistics.mcnemar(first, first) == statistics.McNemar(0, 0, 1.0)
-    assert statistics.mcnemar(np.ones(3000, bool), np.zeros(3000, bool)).p_value == 0.0  # 2⁻²⁹⁹⁹ in floats
-
-
-def test_the_interval_of_one_score_is_that_of_its_standard_error():
-    truth = np.eye(2, dtype=bool)[np.zeros(1000, int)]
-    answers = np.eye(2, dtype=bool)[(np.arange(1000) >= 900).astype(int)]
-    found = statistics.bootstrap(statistics.accuracy, truth, [answers])
-    half_width = 1.96 * np.sqrt(0.9 * 0.1 / 1000)
-    assert found.score == 0.9
-    assert (found.low, found.high) == (
-        pytest.approx(0.9 - half_width, abs=0.002),
-        pytest.approx(0.9 + half_width, abs=0.002),
-    )
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# Options and parts
-
-
-def parse(*arguments):
-    return options.parse_compare(options.compare_parser(), [str(argument) for argument in arguments])
-
-
-def test_what_a_contestant_is_told_is_what_was_asked():
-    chosen = parse("--train", "a.csv", "--label-separator=-", "--task", "multilabel", "--label-column", "l", "--epochs", "2")
-    assert set(chosen.training) == {"--train=a.csv", "--label-column=l", "--epochs=2", "--label-separator=-"}
-    assert (chosen.output, chosen.work) == (Path("results/compare/a"), Path("predictors/compare/a"))
-    chosen = parse("--contestants", "bert=x/y,distilbert", "--drop-missing", "--class-weights", "balanced")
-    assert chosen.contestants == {"distilbert": None, "bert": "x/y"} and "--drop-missing" in chosen.training
-    assert "--class-weights=balanced" in chosen.training and "--class-weights=balanced" not in chosen.teaching
+    assert judging.judge(difference((low + high) / 2, low, high), margin) == word
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("tfidf", "distilbert", "ship", "small", "judged", "rows"),
     [
-        (["--contestants", "bert"], "at least two"),
-        (["--contestants", "bert,roberta"], "roberta"),
-        (["--contestants", "bert,bert=x"], "at most once"),
-        (["--contestants", "tfidf=x,bert"], "tfidf=x"),
-        (["--contestants", "tfidf,distilbert", "--distill"], "taught by bert"),
-        (["--balance"], "--balance goes with --task multilabel"),
-        (["--task", "multilabel", "--class-weights", "balanced"], "--class-weights goes with --task multiclass"),
-        (["--time-limit", "0"], "above 0"),
+        (WEAK, GOOD, "distilbert", "distilbert", ["too weak", "good enough"], None),
+        (difference(0, -0.01, 0.01, first=0.8), GOOD, "tfidf", "tfidf", ["good enough", "good enough"], None),
+        (WEAK, difference(-0.06, -0.08, -0.04, first=0.8), "bert", "distilbert", ["too weak", "too weak"], None),
+        # The lower half of the interval, 0.02, must shrink to 0.01: four times the rows.
+        (WEAK, difference(-0.01, -0.03, 0.01, rows=500), "bert", "distilbert", ["too weak", "open"], 2000),
     ],
 )
-def test_options_that_do_not_go(arguments, says):
-    with pytest.raises(InputError, match=says):
-        parse(*arguments)
+def test_the_smallest_that_is_good_enough_ships_else_the_largest(tfidf, distilbert, ship, small, judged, rows):
+    pairs = {"tfidf": tfidf, "distilbert": distilbert}
+    found = judging.verdict([Pairing(n, "bert", d, {}, {}, McNemar(0, 0, 1.0), 1.0) for n, d in pairs.items()], "bert", 0.02)
+    assert (found.ship, found.small, found.found, found.rows_to_tell) == (ship, small, found.judged[small], rows)
+    assert list(found.judged.values()) == judged
 
 
-def prepared(tmp_path, tiny_bert, tiny_distilbert, *arguments, rows=60):
+@pytest.mark.parametrize(
+    ("found", "margin", "rows"),
+    [
+        (difference(-0.03, -0.06, -0.015, rows=400), 0.02, 900),  # from below: 0.015 must shrink to 0.01
+        (difference(-0.02, -0.03, 0.0), 0.02, None),
+        (difference(-0.0201, -0.03, 0.0), 0.02, None),  # 40,000 times the rows
+        (difference(0.0, 0.0, 0.0), 0.0, None),  # equal answers and no margin
+    ],
+)
+def test_the_test_rows_that_would_decide(found, margin, rows):
+    assert judging.rows_to_tell(found, margin) == rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# Parts
+
+
+def prepared(tmp_path, tiny_bert, tiny_distilbert, rows=60, **options):
     """A comparison of tiny checkpoints whose table is read."""
     table = write_csv(tmp_path / "things.csv", example_rows(rows))
-    where = ("--train", table, "--output", tmp_path / "out", "--work", tmp_path / "work")
-    contestants = f"tfidf,distilbert={tiny_distilbert},bert={tiny_bert}"
-    made = comparison.Comparison(parse(*where, "--contestants", contestants, *arguments), StopRequest())
-    made.read()
-    return made
+    contestants = {"tfidf": None, "distilbert": str(tiny_distilbert), "bert": str(tiny_bert)}
+    given = {"train": table, "output": tmp_path / "out", "work": tmp_path / "work", "contestants": contestants}
+    return parts.read(CompareOptions(**given | options), parts.Notes())
 
 
-def test_the_identity_of_a_part(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
-    def identities(*arguments, rows=60):
-        made = prepared(tmp_path, tiny_bert, tiny_distilbert, *arguments, rows=rows)
-        return {name: made.part(name, 0, None).identity for name in ("tfidf", "distilbert", "bert")}
+@pytest.fixture
+def identities(tmp_path, tiny_bert, tiny_distilbert):
+    """The identities of the contestants' parts and of their speeds, with options."""
 
+    def found(**options) -> dict[str, str]:
+        experiment = prepared(tmp_path, tiny_bert, tiny_distilbert, **options)
+        named = {name: experiment.part(name, 0, None).identity for name in ("tfidf", "distilbert", "bert")}
+        timed = BenchmarkOptions(predictors=[tmp_path], engines=["onnx", "onnx-int8"], quick=True, texts="things.csv")
+        return {**named, "speed": sha256(speed.networks_identity(timed, SimpleNamespace(), [named["bert"]]))}
+
+    return found
+
+
+def changed(one, other) -> set[str]:
+    return {name for name in one if one[name] != other[name]}
+
+
+def test_a_part_is_what_it_depends_on(identities, tiny_bert, tiny_distilbert, tmp_path):
+    first, everything = identities(), {"tfidf", "distilbert", "bert", "speed"}
+    assert len(set(first.values())) == 4 and identities() == first
+    assert identities(price_per_hour=2, margin=0.1, seeds=2) == first  # what changes no fit
+    assert changed(first, identities(epochs=7)) == everything - {"tfidf"}
+    assert changed(first, identities(class_weights="balanced")) == everything
+    assert changed(first, identities(split_seed=1)) == changed(first, identities(rows=63)) == everything
+    other = shutil.copytree(tiny_bert, tmp_path / "other")
+    (other / "tokenizer_config.json").write_text("{}")
+    assert changed(first, identities(contestants=f"tfidf,distilbert={tiny_distilbert},bert={other}")) == {"bert", "speed"}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value", "expected"),
+    [
+        ("halfbert.training", "RECIPE_VERSION", 99, {"distilbert", "bert", "speed"}),
+        ("halfbert.comparison.baseline", "RECIPE_VERSION", 99, {"tfidf"}),
+        ("halfbert.comparison.speed", "RECIPE_VERSION", 99, {"speed"}),
+        ("halfbert.predictor.engines.onnx", "VERSION", 99, {"speed"}),
+        ("halfbert.system.machine", "hardware", lambda: {"cpu": "another", "vector_extensions": []}, {"speed"}),
+    ],
+)
+def test_what_a_recipe_or_a_machine_changes(identities, monkeypatch, module, name, value, expected):
     first = identities()
-    assert len(set(first.values())) == 3 and identities() == first
-    assert identities("--price-per-hour", "2", "--margin", "0.1", "--seeds", "2") == first  # what changes no fit
-    longer = identities("--epochs", "7")
-    assert longer["tfidf"] == first["tfidf"] and longer["bert"] != first["bert"]
-    assert not set(identities("--split-seed", "1").values()) & set(first.values())
-    assert not set(identities(rows=63).values()) & set(first.values())  # other data under the same name
-    monkeypatch.setattr(comparison, "code_sha256", lambda script: "other code")
-    assert not set(identities().values()) & set(first.values())
+    monkeypatch.setattr(f"{module}.{name}", value)
+    assert changed(first, identities()) == expected
+
+
+@pytest.mark.parametrize(
+    ("package", "expected"),
+    [
+        ("onnxruntime", {"speed"}),
+        ("scikit-learn", {"tfidf"}),
+        ("tensorflow", {"distilbert", "bert", "speed"}),
+        ("matplotlib", set()),
+    ],
+)
+def test_what_another_version_of_a_package_changes(identities, monkeypatch, package, expected):
+    first, version_of = identities(), machine.version_of
+    monkeypatch.setattr(machine, "version_of", lambda name: "99" if name == package else version_of(name))
+    assert changed(first, identities()) == expected
+
+
+IDENTITY = """
+import sys
+from halfbert.comparison import parts
+from halfbert.options import CompareOptions
+experiment = parts.read(CompareOptions(train=sys.argv[1], contestants=f"tfidf,bert={sys.argv[2]}"), parts.Notes())
+print(*(experiment.part(name, 0, None).identity for name in ("tfidf", "bert")))
+"""
+
+
+def test_editing_a_plot_changes_no_identity(tmp_path, tiny_bert, tiny_distilbert):
+    here = prepared(tmp_path, tiny_bert, tiny_distilbert)
+    copy = shutil.copytree(ROOT / "halfbert", tmp_path / "copy/halfbert", ignore=shutil.ignore_patterns("__pycache__"))
+    for plots in copy.glob("*/*plots.py"):
+        plots.write_text(plots.read_text() + "\nEDITED = True\n")
+    arguments = [sys.executable, "-c", IDENTITY, str(tmp_path / "things.csv"), str(tiny_bert)]
+    environment = {**os.environ, "PYTHONPATH": str(copy.parent)}
+    done = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-2:] == [here.part(name, 0, None).identity for name in ("tfidf", "bert")]
+
+
+def parsed(part):
+    """What the command understands of a part's arguments."""
+    verb = command.VERBS[Path(part.command[0]).stem.replace("_", "-")]
+    return parse(verb.parser("halfbert"), verb.options, part.command[1:])
 
 
 def test_seeds_vary_and_the_split_stays(tmp_path, tiny_bert, tiny_distilbert):
-    made = prepared(tmp_path, tiny_bert, tiny_distilbert, "--seed", "5")
-    commands = [made.part("bert", seed, None).command for seed in (5, 6)]
-    parser = options.multiclass_parser()
-    asked = [options.parse_training(parser, command[1:], "multiclass") for command in commands]
-    assert [(one.seed, one.split_seed, one.checkpoint) for one in asked] == [(5, 5, str(tiny_bert)), (6, 5, str(tiny_bert))]
-    assert made.part("tfidf", 6, None).job["reading"]["seed"] == 5
+    experiment = prepared(tmp_path, tiny_bert, tiny_distilbert, seed=5, drop_missing=True, class_weights="balanced")
+    found = [parsed(experiment.part("bert", seed, None)) for seed in (5, 6)]
+    assert [(one.seed, one.split_seed, one.checkpoint) for one in found] == [(5, 5, str(tiny_bert)), (6, 5, str(tiny_bert))]
+    assert found[0].drop_missing and found[0].class_weights == "balanced"
+    assert experiment.part("tfidf", 6, None).job["options"]["split_seed"] == 5
 
 
 def test_the_student_begins_as_distilbert_does(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
-    made = prepared(tmp_path, tiny_bert, tiny_distilbert, "--distill", "--epochs", "4", "--threads", "1")
-    assert made.contestants == ["tfidf", "student", "distilbert", "bert"]
+    options = {"distill": True, "epochs": 4, "threads": 1, "class_weights": "balanced"}
+    experiment = prepared(tmp_path, tiny_bert, tiny_distilbert, **options)
+    assert experiment.contestants == ["tfidf", "student", "distilbert", "bert"]
 
     def taught_by(identity):
         bert = SimpleNamespace(predictor=tmp_path / "bert", part=SimpleNamespace(identity=identity))
-        monkeypatch.setattr(made.work, "finish", lambda part: bert if part.name == "bert-seed3" else None)
-        return made.part("student", 3, None)
+        monkeypatch.setattr(experiment.work, "finish", lambda part: bert if part.name == "bert-seed3" else None)
+        return experiment.part("student", 3, None)
 
-    command = taught_by("a").command
-    told = options.parse_distillation(options.distill_parser(), command[1:])
-    assert (told.teacher, told.model, told.checkpoint) == (str(tmp_path / "bert"), "distilbert", str(tiny_distilbert))
-    assert (told.epochs, told.seed, told.split_seed, told.threads, told.no_control) == (4, 3, 0, 1, True)
-    assert taught_by("a").identity == taught_by("a").identity != taught_by("b").identity
+    found = parsed(taught_by("a"))
+    assert (found.teacher, found.model, found.checkpoint) == (str(tmp_path / "bert"), "distilbert", str(tiny_distilbert))
+    assert (found.epochs, found.seed, found.split_seed, found.threads, found.no_control) == (4, 3, 0, 1, True)
+    first = taught_by("a").identity
+    assert first == taught_by("a").identity != taught_by("b").identity
+    monkeypatch.setattr("halfbert.distillation.RECIPE_VERSION", 99)
+    assert taught_by("a").identity != first
 
 
-def test_a_student_of_another_vocabulary_is_told_before_anything_is_fitted(tmp_path, tiny_bert, tiny_distilbert):
-    other = tmp_path / "other"
-    shutil.copytree(tiny_distilbert, other)
+def test_a_student_of_another_vocabulary_is_refused_before_anything_is_fitted(tmp_path, tiny_bert, tiny_distilbert):
+    other = shutil.copytree(tiny_distilbert, tmp_path / "other")
     words = (other / "vocab.txt").read_text().split("\n")
     (other / "vocab.txt").write_text("\n".join([*words[:-2], words[-2] + "x", ""]))
-    prepared(tmp_path, tiny_bert, other)  # is none of DistilBERT's fault
+    prepared(tmp_path, tiny_bert, other)  # DistilBERT may have it
     with pytest.raises(InputError, match="its tokenizer is not that of the teacher bert"):
-        prepared(tmp_path, tiny_bert, other, "--distill")
+        prepared(tmp_path, tiny_bert, other, distill=True)
 
 
-def test_a_multilabel_part_is_understood_by_its_script(tmp_path, tiny_bert, tiny_distilbert):
+def test_a_multilabel_part_is_understood_by_its_verb(tmp_path, tiny_bert, tiny_distilbert):
     table = write_tags(tmp_path / "tags.csv", tagged_rows(60))
-    contestants = f"tfidf,distilbert={tiny_distilbert},bert={tiny_bert}"
-    asked = ("--task", "multilabel", "--train", table, "--contestants", contestants, "--threshold", "gmean", "--balance")
-    made = comparison.Comparison(parse(*asked), StopRequest())
-    made.read()
-    part = made.part("distilbert", 0, 40)
-    told = options.parse_training(options.multilabel_parser(), part.command[1:], "multilabel")
-    assert Path(part.command[0]).name == "train_multilabel.py" and part.name == "distilbert-seed0-rows40"
-    assert (told.threshold, told.balance, told.label_columns, told.rows) == ("gmean", True, ["ALL"], 40)
-    assert made.part("tfidf", 0, None).job["threshold"] == "gmean" and made.part("tfidf", 0, None).job["balanced"]
-    assert made.truth.shape == (len(made.data.test), len(TAGS))
-
-
-def test_code_counts_with_all_that_it_imports(tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison_parts, "PROJECT", tmp_path)
-    package = tmp_path / "halfbert"
-    package.mkdir()
-    (package / "a.py").write_text("from halfbert.b import c\n")
-    (package / "b.py").write_text("c = 1\n")
-    (package / "unused.py").write_text("")
-    script = tmp_path / "script.py"
-    script.write_text("def f():\n    from halfbert import a\n")
-    first = comparison_parts.code_sha256(script)
-    (package / "unused.py").write_text("x = 1\n")
-    assert comparison_parts.code_sha256(script) == first
-    (package / "b.py").write_text("c = 2\n")
-    assert comparison_parts.code_sha256(script) != first
+    options = {"task": "multilabel", "train": table, "threshold": "gmean", "balance": True}
+    experiment = prepared(tmp_path, tiny_bert, tiny_distilbert, **options)
+    part = experiment.part("distilbert", 0, 40)
+    found = parsed(part)
+    assert Path(part.command[0]).stem == "train_multilabel" and part.name == "distilbert-seed0-rows40"
+    assert (found.threshold, found.balance, found.label_columns, found.rows) == ("gmean", True, ["ALL"], 40)
+    assert {"threshold": "gmean", "balance": True}.items() <= experiment.part("tfidf", 0, None).job["options"].items()
+    assert experiment.truth.shape == (len(experiment.data.test), len(TAGS))
 
 
 # A part that leaves the answers of two rows, and a line in a file each time that it is run.
@@ -232,24 +230,23 @@ FAKE = """
 import json, sys
 from pathlib import Path
 import numpy as np
-from halfbert.output import record as records
+from halfbert.output import record as records; from halfbert.system import storage
 job = json.load(sys.stdin)
 folder = Path(job["results"]); folder.mkdir(parents=True, exist_ok=True)
 records.write_answers(np.eye(2), [2, 3], folder)
-(folder / "record.json").write_text(Path(job["record"]).read_text())
+storage.write_json(job["record"], folder / "record.json")
 open(job["log"], "a").write("run\\n")
 """
 
 
-def test_a_part_is_run_once_and_again_where_it_is_damaged_or_other(tmp_path):
-    log = tmp_path / "log"
+def test_a_part_is_run_once_and_again_if_it_is_damaged_or_differs(tmp_path):
+    log, published = tmp_path / "log", ROOT / "results/published/multiclass/messages-bert/record.json"
+    record_of_a_run = json.loads(published.read_text(encoding="utf-8"))
 
     def runs() -> int:
         return len(log.read_text().splitlines())
 
-    published = ROOT / "results" / "published" / "multiclass" / "messages-bert" / "record.json"
-    job = {"log": str(log), "record": str(published)}
-    work = Work(tmp_path / "work")
+    work, job = Work(tmp_path / "work"), {"log": str(log), "record": record_of_a_run}
     part = Part("fake-seed0", ["-c", FAKE], {"x": 1}, job)
     finished = work.finish(part)
     assert finished.numbers.tolist() == [2, 3] and finished.probabilities.tolist() == [[1, 0], [0, 1]] and runs() == 1
@@ -257,139 +254,80 @@ def test_a_part_is_run_once_and_again_where_it_is_damaged_or_other(tmp_path):
     (finished.results / records.ANSWERS).write_bytes(b"half of a file")
     work.finish(part)
     assert runs() == 2
-    other = Part("fake-seed0", ["-c", FAKE], {"x": 2}, job)
-    assert work.finish(other).results != finished.results and runs() == 3
-    (finished.results / "record.json").write_text(published.read_text().replace('"stopped": null', '"stopped": "SIGTERM"'))
+    assert work.finish(Part("fake-seed0", ["-c", FAKE], {"x": 2}, job)).results != finished.results and runs() == 3
+    (finished.results / "record.json").write_text(json.dumps({**record_of_a_run, "stopped": "SIGTERM"}))
     work.finish(part)  # one that was stopped is no result
     assert runs() == 4
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
-# Time limit
+# Before and after the fits
+
+
+def test_what_would_fail_after_every_fit_is_refused_before(monkeypatch):
+    options = CompareOptions()
+    options.margin = 5
+    with pytest.raises(InputError, match="--margin 5: is not a share"):
+        course.check(options)
+    monkeypatch.setitem(course.NEEDED, "no_such_module", "a-package")
+    with pytest.raises(ResourceError, match="a comparison needs a-package: pip install"):
+        course.check(CompareOptions())
+
+
+def test_a_failing_measurement_leaves_a_note(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
+    experiment = prepared(tmp_path, tiny_bert, tiny_distilbert)
+    part = SimpleNamespace(identity="x", label="bert-seed0-x", job=None)
+    fit = SimpleNamespace(part=part, predictor=tmp_path / "missing", results=tmp_path)
+    tfidf = SimpleNamespace(part=SimpleNamespace(identity="y", label="tfidf-y", job={}), results=tmp_path / "missing")
+    assert speed.measure(experiment, {"tfidf": tfidf, "bert": fit}, None) == {"tfidf": [], "bert": []}
+    assert len(experiment.notes) == 2 and all("not measured (" in note for note in experiment.notes)
 
 
 def pilot(seconds, fit_seconds, steady=None):
-    timing = records.Timing(steady_rows_per_second=steady, fit_seconds=fit_seconds, evaluate_seconds=2.0)
-    rows = records.RowCounts(train=100, val=10, test=50)
-    return SimpleNamespace(timing=timing, data=SimpleNamespace(rows=rows), epochs=[{}, {}]), seconds
+    timing = SimpleNamespace(steady_rows_per_second=steady, fit_seconds=fit_seconds, evaluate_seconds=2.0)
+    data = SimpleNamespace(rows=SimpleNamespace(train=100, test=50))
+    return SimpleNamespace(record=SimpleNamespace(timing=timing, data=data, epochs=[{}, {}]), seconds=seconds)
 
 
 def test_the_cost_of_a_row():
-    record, seconds = pilot(30.0, 20.0)
-    assert comparison.cost(record, seconds, 50) == (10.0, 0.2)  # no steady rate: all of the fit grows with the rows
-    assert comparison.cost(record, seconds, 100) == (12.0, 0.2)  # 50 more test rows at 0.04 s
-    record, seconds = pilot(30.0, 20.0, steady=40.0)
-    assert comparison.cost(record, seconds, 50) == (25.0, 0.05)  # two epochs at 40 rows a second
+    record = pilot(30.0, 20.0).record
+    assert time_limit.cost(record, 30.0, 50) == (10.0, 0.2)  # no steady rate: all of the fit grows with the rows
+    assert time_limit.cost(record, 30.0, 100) == (12.0, 0.2)  # 50 more test rows at 0.04 s
+    assert time_limit.cost(pilot(30.0, 20.0, steady=40.0).record, 30.0, 50) == (25.0, 0.05)  # two epochs at 40 rows a second
 
 
-def limited(tmp_path, tiny_bert, tiny_distilbert, monkeypatch, minutes, *more):
-    monkeypatch.setattr(comparison, "PILOT_ROWS", 12)
-    monkeypatch.setattr(comparison, "SPEED_SECONDS", 0)
-    made = prepared(tmp_path, tiny_bert, tiny_distilbert, "--time-limit", minutes, *more, rows=120)
-    asked = []
+@pytest.fixture
+def limited(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
+    """A comparison with a time limit whose short runs each took so many seconds, 10 of 12 unless given."""
 
-    def finish(part):
-        asked.append(part.name)
-        record, seconds = pilot(12.0, 10.0)
-        return SimpleNamespace(record=record, seconds=seconds)
+    def apply(minutes, seconds=12.0, fit_seconds=10.0, **options):
+        monkeypatch.setattr(time_limit, "PILOT_ROWS", 12)
+        monkeypatch.setattr(time_limit, "SPEED_SECONDS", 0)
+        experiment = prepared(tmp_path, tiny_bert, tiny_distilbert, rows=120, time_limit=minutes, **options)
+        names = []
+        monkeypatch.setattr(experiment.work, "finish", lambda part: names.append(part.name) or pilot(seconds, fit_seconds))
+        time_limit.apply(experiment)
+        assert names == [f"{name}-seed0-rows12" for name in ("tfidf", "distilbert", "bert")]
+        return experiment
 
-    monkeypatch.setattr(made.work, "finish", finish)
-    made.keep_to_time_limit()
-    assert asked == [f"{name}-seed0-rows12" for name in ("tfidf", "distilbert", "bert")]
-    return made
+    return apply
 
 
-def test_a_time_limit_takes_the_rows_that_fit(tmp_path, tiny_bert, tiny_distilbert, monkeypatch, capsys):
+def test_a_time_limit_takes_the_rows_that_fit(limited, capsys):
     """3 pilots of 12 s; then 0.1 s a row and 2 s (less for few test rows) each. One minute, of it 90 % to be used."""
-    made = limited(tmp_path, tiny_bert, tiny_distilbert, monkeypatch, 1)
+    experiment = limited(1)
     fixed = 36 + 3 * (2 + (12 - 50) * 0.04)
-    assert made.rows == int((54 - fixed) / 0.3) < len(made.data.train) == 96
-    assert f"{made.rows} of 96, drawn by label, training rows" in capsys.readouterr().out and len(made.notes) == 1
-    assert made.part("bert", 0, made.rows).command.count("--rows") == 1
+    assert experiment.rows == int((54 - fixed) / 0.3) < len(experiment.data.train) == 96
+    assert f"training on {experiment.rows} of 96 training rows" in capsys.readouterr().out and len(experiment.notes) == 1
+    assert parsed(experiment.part("bert", 0, experiment.rows)).rows == experiment.rows
 
 
-def test_a_time_limit_that_all_rows_fit_into(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
-    made = limited(tmp_path, tiny_bert, tiny_distilbert, monkeypatch, 10)
-    assert made.rows is None and "all 96" in made.notes[0]
+@pytest.mark.parametrize("times", [{}, {"seconds": 0.0, "fit_seconds": 0.0}])  # what took no time costs nothing a row
+def test_a_time_limit_that_all_rows_fit_into(limited, times):
+    experiment = limited(10, **times)
+    assert experiment.rows is None and "all 96" in experiment.notes[0]
 
 
-def test_a_time_limit_that_nothing_fits_into(tmp_path, tiny_bert, tiny_distilbert, monkeypatch):
-    with pytest.raises(InputError, match=r"--time-limit 0.5: on 12 rows alone the fits would take about \d+ minutes"):
-        limited(tmp_path, tiny_bert, tiny_distilbert, monkeypatch, 0.5, "--seeds", "3", "--learning-curve")
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# TF-IDF and logistic regression
-
-
-def fitted(tmp_path, task, table, columns, **changes):
-    reading = {"train": str(table), "text_column": "text", "seed": 0, **changes}
-    threshold = "f1" if task == "multilabel" else None
-    told = {"task": task, "reading": reading, "columns": columns, "threshold": threshold, "balanced": False}
-    baseline.fit_and_test(**told, results=str(tmp_path / "results"))
-    return told, records.read(tmp_path / "results"), records.read_answers(tmp_path / "results")
-
-
-def test_the_baseline_learns_one_label_a_text(tmp_path):
-    table = write_csv(tmp_path / "things.csv", example_rows(150))
-    told, record, (probabilities, numbers) = fitted(tmp_path, "multiclass", table, {"label_column": "label"})
-    data = baseline.read_data("multiclass", told["reading"], told["columns"])
-    assert record.test["accuracy"] == 1.0 > record.test["commonest_label"]["accuracy"]
-    assert numbers.tolist() == data.test.numbers and probabilities.shape == (15, 3)
-    assert [data.labels[n] for n in probabilities.argmax(axis=1)] == data.test.labels
-    best = max(score["val_macro_f1"] for score in record.validation)
-    assert record.validation[0]["val_macro_f1"] == best and record.options["c"] == record.validation[0]["c"]
-    assert record.size.folder_bytes == (tmp_path / "results" / baseline.MODEL).stat().st_size
-
-
-def test_the_baseline_learns_any_number_of_labels(tmp_path):
-    table = write_tags(tmp_path / "tags.csv", tagged_rows(200))
-    _, record, (probabilities, _) = fitted(tmp_path, "multilabel", table, {"label_columns": list(TAGS)})
-    scores = record.test
-    assert scores["at_thresholds"]["macro_f1"] > 0.9 > scores["no_label"]["macro_f1"]
-    assert len(scores["thresholds"]) == 3 and probabilities.shape == (record.data.rows.test, 3)
-
-
-def test_pairs_of_words_are_features():
-    words = baseline.vectorizer().fit(["a good film", "not good"])
-    assert {"a", "not good", "good film"} <= set(words.vocabulary_)
-
-
-def test_the_baseline_is_timed_in_a_process_of_its_own(tmp_path):
-    fitted(tmp_path, "multiclass", write_csv(tmp_path / "things.csv", example_rows(60)), {"label_column": "label"})
-    job = {"do": "time", "results": str(tmp_path / "results"), "texts": ["the old cat"] * 40, "seconds": 0.05}
-    processes.run(["-m", "halfbert.comparison.baseline"], "speed", {**job, "file": str(tmp_path / "speed.json")})
-    found = comparison_parts.read_json(tmp_path / "speed.json")
-    assert found["texts_per_second"] > 32 / (32 * found["single_seconds"]) and found["first_answer_seconds"] > 0
-    assert found["weight_bytes"] == (tmp_path / "results" / baseline.MODEL).stat().st_size
-
-
-def test_out_of_fold_answers_come_from_models_that_have_not_seen_the_text():
-    """Every text stands there twice under a label that no other text tells: seen, it would be answered rightly."""
-    texts = [word for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten") for _ in range(2)]
-    truth = np.eye(2, dtype=int)[np.repeat(np.arange(10) % 2, 2)]
-    for task in ("multiclass", "multilabel"):
-        probabilities = baseline.out_of_fold(texts, truth, task, c=100.0)
-        assert probabilities.shape == (20, 2) and abs(probabilities[:, 0] - 0.5).max() < 0.2
-
-
-def test_likely_label_errors(tmp_path):
-    rows = example_rows(150)
-    text, label = rows[40]
-    rows[40] = (text, "tool" if label != "tool" else "food")
-    told = {"task": "multiclass", "columns": {"label_column": "label"}, "c": 10.0}
-    reading = {"train": str(write_csv(tmp_path / "things.csv", rows)), "text_column": "text"}
-    baseline.suspect(**told, reading=reading, file=str(tmp_path / "found.json"))
-    found = comparison_parts.read_json(tmp_path / "found.json")
-    assert found["rows"] == 150
-    assert [(row["row"], row["given"], row["suggested"]) for row in found["found"]] == [(42, rows[40][1], label)]
-
-
-def test_likely_label_errors_of_many_labels(tmp_path):
-    rows = tagged_rows(600)
-    text, tags = rows[40]
-    rows[40] = (text, tuple(tag for tag in TAGS if (tag in tags) != (tag == TAGS[0])))
-    told = {"task": "multilabel", "columns": {"label_columns": list(TAGS)}, "c": 10.0}
-    reading = {"train": str(write_tags(tmp_path / "tags.csv", rows)), "text_column": "text"}
-    baseline.suspect(**told, reading=reading, file=str(tmp_path / "found.json"))
-    assert 42 in [row["row"] for row in comparison_parts.read_json(tmp_path / "found.json")["found"]]
+def test_a_time_limit_that_nothing_fits_into(limited):
+    with pytest.raises(InputError, match=r"--time-limit 0.5: the fits would take about \d+ minutes even on 12 rows"):
+        limited(0.5, seeds=3, learning_curve=True)

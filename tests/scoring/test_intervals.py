@@ -63,3 +63,20 @@ def test_what_does_not_fit_is_refused():
     for wrong in ([], [answers[:3]]):
         with pytest.raises(ValueError, match="shape"):
             statistics.paired_bootstrap(statistics.accuracy, truth, [answers], wrong)
+
+
+def test_mcnemar_by_hand():
+    """6 rows that only the first gets right, 1 that only the second does: 2 · (C(7,0) + C(7,1)) / 2⁷ = 0.125."""
+    first = np.array([1] * 6 + [0] + [1] * 5 + [0] * 3, bool)
+    second = np.array([0] * 6 + [1] + [1] * 5 + [0] * 3, bool)
+    assert statistics.mcnemar(first, second) == statistics.McNemar(6, 1, 0.125)
+    assert statistics.mcnemar(first, first) == statistics.McNemar(0, 0, 1.0)
+    assert statistics.mcnemar(np.ones(3000, bool), np.zeros(3000, bool)).p_value == 0.0  # 2⁻²⁹⁹⁹ in floats
+
+
+def test_the_interval_of_one_score_is_that_of_its_standard_error():
+    truth, answers = answers_of(np.arange(1000) < 900)
+    found = statistics.bootstrap(statistics.accuracy, truth, [answers])
+    half_width = 1.96 * np.sqrt(0.9 * 0.1 / 1000)
+    assert found.score == 0.9
+    assert [found.low, found.high] == pytest.approx([0.9 - half_width, 0.9 + half_width], abs=0.002)

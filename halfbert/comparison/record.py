@@ -1,0 +1,220 @@
+"""comparison.json, what a comparison found: one writer and one reader."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from halfbert.output.record import DataSummary, Environment
+from halfbert.scoring.intervals import Difference, Interval, McNemar
+from halfbert.system import storage
+from halfbert.system.errors import ArtefactError
+
+RECORD = "comparison.json"
+SCHEMA_VERSION = 1
+SCORES = {  # the first one decides the verdict
+    "multiclass": {"macro_f1": "macro F1", "accuracy": "accuracy"},
+    "multilabel": {"macro_f1": "macro F1", "micro_f1": "micro F1", "accuracy": "exact match"},
+}
+
+
+def ratio(part: float | None, whole: float | None) -> float | None:
+    """`part` / `whole`; None where either is unknown or the whole is 0."""
+    return part / whole if part is not None and whole else None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A difference between two contestants, with its interval over the test rows."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What the small one keeps of the large one's score; None where that is 0."""
+
+    ratio: float | None
+    points: float  # of 100
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A small contestant against a large one, by name of the score; McNemar's test and agreement are of the first seed."""
+
+    small: str
+    large: str
+    difference: Difference  # in the score that decides
+    differences: dict[str, Change]
+    retained: dict[str, Retained]
+    mcnemar: McNemar
+    agreement: float  # share of rows with equal answers
+
+
+@dataclass(frozen=True)
+class Score(Interval):
+    """A contestant's mean over its seeds, with the interval over the test rows, and what it is made of."""
+
+    by_seed: list[float]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A contestant behind one engine, end to end on texts."""
+
+    engine: str
+    texts_per_second: float
+    single_seconds: float
+    first_answer_seconds: float
+    peak_above_import: float | None  # bytes
+    weight_bytes: int
+    setting: str | None = None
+
+    def cost_per_million(self, price_per_hour: float | None) -> float | None:
+        """What a million texts cost at a price of an hour of the machine."""
+        return price_per_hour and ratio(price_per_hour / 3600 * 1e6, self.texts_per_second)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What was fitted under a name, with every seed; `parts` are its folders in the work folder."""
+
+    name: str
+    checkpoint: str | None
+    rows: int
+    scores: dict[str, Score]
+    parameters: int
+    folder_bytes: int
+    fit_seconds: list[float]
+    speeds: list[Speed]
+    best_engine: str | None
+    cost_per_million: float | None
+    parts: list[str]
+
+    @property
+    def mean_fit_seconds(self) -> float:
+        """Seconds of a fit, the mean over the seeds."""
+        return sum(self.fit_seconds) / max(len(self.fit_seconds), 1)
+
+    @property
+    def best_speed(self) -> Speed | None:
+        """That of the fastest engine; None where none was measured."""
+        return next((speed for speed in self.speeds if speed.engine == self.best_engine), None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which contestant to ship, and the `small` one that the verdict is about; `found` is what was judged of it."""
+
+    ship: str
+    small: str
+    reference: str
+    found: str
+    margin: float
+    rows_to_tell: int | None
+    judged: dict[str, str]
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """A label with its test rows and each contestant's F1, the mean over its seeds."""
+
+    label: str
+    rows: int
+    f1: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LengthRow:
+    """Test rows of so many words (fewest and most), and each contestant's share of right ones among them."""
+
+    words: list[int]
+    rows: int
+    right: dict[str, float]
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """A contestant's score after training on so many rows with the first seed."""
+
+    name: str
+    rows: int
+    score: float
+
+
+@dataclass(frozen=True)
+class LabelErrors:
+    """How many rows likely have a wrong label, in all and among the test rows."""
+
+    rows: int
+    suspected: int
+    test_rows: int
+    suspected_test: int
+
+
+@dataclass(frozen=True)
+class Data(DataSummary):
+    """What was read, and the seed that split it."""
+
+    split_seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One comparison; contestants are listed from the smallest on, and `comparisons` are those to the largest."""
+
+    schema_version: int = SCHEMA_VERSION
+    task: str
+    options: dict[str, Any]
+    data: Data
+    notes: list[str]
+    verdict: Verdict
+    contestants: list[Contestant]
+    comparisons: list[Pairing]
+    teaching: Pairing | None
+    per_label: list[LabelRow]
+    lengths: list[LengthRow]
+    learning_curve: list[CurvePoint] = field(default_factory=list)
+    label_errors: LabelErrors | None = None
+    environment: Environment
+    disagreements: int = 0
+
+    def contestant(self, name: str) -> Contestant:
+        """The contestant of a name."""
+        return next(contestant for contestant in self.contestants if contestant.name == name)
+
+    def pairing(self, small: str) -> Pairing:
+        """A smaller contestant against the largest."""
+        return next(pairing for pairing in self.comparisons if pairing.small == small)
+
+    @property
+    def score_names(self) -> dict[str, str]:
+        """The scores of the task, in words."""
+        return SCORES[self.task]
+
+    @property
+    def score_name(self) -> str:
+        """The score that decides, in words."""
+        return next(iter(self.score_names.values()))
+
+
+def read(folder: Path) -> Record:
+    """The record of a comparison's results folder. Raises ArtefactError where there is none, or it is damaged."""
+    file = folder / RECORD
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
+            raise ValueError(f"schema_version is not {SCHEMA_VERSION}")
+        return msgspec.convert(found, Record)
+    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        raise ArtefactError(f"{file}: no record of a comparison ({error})") from error
+
+
+def write(record: Record, folder: Path) -> None:
+    """Write comparison.json."""
+    storage.write_json(dataclasses.asdict(record), folder / RECORD)

@@ -1,0 +1,137 @@
+"""How fast the contestants answer: the benchmark's quick look at the predictors of the first seed, and TF-IDF likewise."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from halfbert.benchmark.course import time_engines
+from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures
+from halfbert.benchmark.record import Record
+from halfbert.comparison import baseline
+from halfbert.comparison.jobs import Finished
+from halfbert.comparison.parts import Experiment, Notes
+from halfbert.comparison.record import Speed
+from halfbert.options import BenchmarkOptions
+from halfbert.predictor import engines, manifest
+from halfbert.predictor.manifest import Predictor
+from halfbert.system import machine, processes, storage
+from halfbert.system.console import StopRequest
+from halfbert.system.errors import HalfbertError
+
+RECIPE_VERSION = 1  # raise it when what is timed changes, or how: speeds measured before are not reused then
+TEXTS = 128
+SECONDS = 0.5  # of each case at least
+PACKAGES = ("onnxruntime", "tokenizers", "tensorflow", "tf_keras", "ktrain", "transformers", "numpy")
+
+T = TypeVar("T")
+
+
+def attempt(what: str, measure: Callable[[], T], notes: Notes) -> T | None:
+    """The result of a measurement; None, with a note, where it fails: the fits are reported all the same."""
+    try:
+        return measure()
+    except (HalfbertError, OSError) as error:
+        notes.add(f"{what}: not measured ({error})")
+        return None
+
+
+def measure(experiment: Experiment, first: Mapping[str, Finished], stop: StopRequest) -> dict[str, list[Speed]]:
+    """The speeds of every contestant's fit with the first seed; none where they could not be measured."""
+    neural = {name: fit for name, fit in first.items() if fit.part.job is None}
+    found: dict[str, Any] = {}
+    if baseline.NAME in first:
+        fit = first[baseline.NAME]
+        speed = attempt("speed of TF-IDF", lambda: _time_baseline(experiment, fit), experiment.notes)
+        found[fit.part.label] = [speed] if speed else []
+    if neural:
+        found |= attempt("speed of the networks", lambda: _time_networks(experiment, neural, stop), experiment.notes) or {}
+    return {name: msgspec.convert(found.get(fit.part.label, []), list[Speed]) for name, fit in first.items()}
+
+
+def _time_baseline(experiment: Experiment, fit: Finished) -> dict[str, Any]:
+    depends_on = {
+        "recipe": {"speed": RECIPE_VERSION, "tfidf": baseline.RECIPE_VERSION},
+        "part": fit.part.identity,
+        **surroundings(baseline.PACKAGES),
+    }
+    job = {"do": "time", "results": str(fit.results), "texts": experiment.data.test.texts[:TEXTS], "seconds": SECONDS}
+
+    def make(file: Path) -> None:
+        processes.run(baseline.COMMAND, "speed of TF-IDF", {**job, "file": str(file)}, experiment.options.debug)
+
+    return experiment.work.made("speed-tfidf", depends_on, make)
+
+
+def _time_networks(experiment: Experiment, neural: Mapping[str, Finished], stop: StopRequest) -> dict[str, Any]:
+    """Rows of `Speed` by the name of the predictor's folder."""
+    folders = [fit.predictor for fit in neural.values()]
+    timed = timed_options(experiment, folders)
+    depends_on = networks_identity(timed, manifest.check(folders[0]), [fit.part.identity for fit in neural.values()])
+
+    def make(file: Path) -> None:
+        record = time_engines(timed, stop)
+        storage.write_json({folder.name: [asdict(row) for row in rows(record, folder.name)] for folder in folders}, file)
+
+    return experiment.work.made("speed", depends_on, make)
+
+
+def timed_options(experiment: Experiment, folders: list[Path]) -> BenchmarkOptions:
+    """The options of the benchmark's quick look at these predictors."""
+    training = experiment.training
+    return BenchmarkOptions(
+        predictors=folders,
+        quick=True,
+        rows=TEXTS,
+        seconds=SECONDS,
+        scenarios=["single", "offline", "cold"],
+        engines=engines.timed(),
+        devices=["gpu" if training.device == "gpu" else "cpu"],
+        threads=[training.threads or machine.available_cpus()],
+        texts=training.test or training.train or "",
+        text_column=training.text_column,
+        sheet=training.sheet,
+        encoding=training.encoding,
+        drop_missing=training.drop_missing,
+    )
+
+
+def networks_identity(timed: BenchmarkOptions, predictor: Predictor, parts: list[str]) -> dict[str, Any]:
+    """What these speeds depend on: the fits, the engines' recipes for such a predictor, the machine and the runtimes."""
+    return {
+        "recipe": {"speed": RECIPE_VERSION, **{engine: engines.find(engine).recipe(predictor) for engine in timed.engines}},
+        "parts": parts,
+        "options": {name: getattr(timed, name) for name in ("scenarios", "devices", "threads", "batches", "repeats")},
+        **surroundings(PACKAGES),
+    }
+
+
+def surroundings(packages: tuple[str, ...]) -> dict[str, Any]:
+    """The part of machine and software in a speed."""
+    return {"hardware": machine.hardware(), "versions": {package: machine.version_of(package) for package in packages}}
+
+
+def rows(record: Record, predictor: str) -> list[Speed]:
+    """Out of a benchmark's record: a row for each engine of a predictor that was timed to the end, end to end on texts."""
+    found = []
+    for contestant in (each for each in record.ran if each.predictor == predictor):
+        figures = [figure for scenario in ("single", "offline") for figure in cell_figures(record, scenario)]
+        mine = {figure.batch: figure for figure in figures if figure.who == contestant.who}
+        if not contestant.cold or not {1, CHIEF_BATCH} <= set(mine):
+            continue  # it was stopped
+        peaks = [start.peak_above_import for start in contestant.cold if start.peak_above_import is not None]
+        found.append(
+            Speed(
+                engine=contestant.engine,
+                setting=contestant.setting,
+                texts_per_second=mine[CHIEF_BATCH].texts_per_second.median,
+                single_seconds=mine[1].seconds_per_call.median,
+                first_answer_seconds=float(np.median([start.first_answer_seconds for start in contestant.cold])),
+                peak_above_import=float(np.median(peaks)) if peaks else None,
+                weight_bytes=contestant.weight_bytes or 0,
+            )
+        )
+    return found
