@@ -1,36 +1,29 @@
-"""This project as a contestant of the race: the same rows as its peers, the lines of train_multiclass.py, no validation.
+"""This project as a contestant of the fitting race: the lines of a training run, without validation.
 
-Run by tests/race.py, with the folder of the peers' race_data.py on PYTHONPATH. After the timed fit it also measures how fast
-the machine multiplies large matrices at all, and where the time of a step goes.
+After the timed fit it also measures how fast the machine multiplies large matrices, and where the time of a step goes.
 """
 
-import json
-import os
 import re
-import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from race_data import arguments, read
-
+from halfbert.benchmark.worker import CEILING_SIZE
 from halfbert.system import tensorflow_setup
+from tools.race.contest import read, report
 
-args = arguments()
-precision = os.environ.get("RACE_PRECISION", "float32")
-tensorflow_setup.prepare(device="cpu", threads=args.threads, precision=precision)
+job = read()
+tensorflow_setup.prepare(device="cpu", threads=job.threads, precision=job.precision)
 
 import numpy as np
 import tensorflow as tf
 
 from halfbert.models.ktrain_data import Transformer
 from halfbert.training import fit as training
-from halfbert.training import head as probe
+from halfbert.training import head
 
-CEILING_SIZE = 2048  # rows and columns of the large product
 PROFILED_STEPS = 20
 KINDS = {  # of operations, by TensorFlow's names for them; the first that fits counts
     "matrix products": "MatMul",
@@ -41,10 +34,10 @@ KINDS = {  # of operations, by TensorFlow's names for them; the first that fits 
 }
 
 
-def gflop(model, data) -> float:
+def gflop(model: Any, data: Any) -> float:
     """Floating-point operations of the matrix products of one fit on `data`, forward and backward, in 10⁹.
 
-    The last layer computes queries, attention output and feed-forward for the first token alone (`training_graph`).
+    The last layer computes queries, attention output and feed-forward for the first token alone (`keras_forward`).
     """
     config = model.config
     bert = config.model_type == "bert"
@@ -72,7 +65,7 @@ def ceiling() -> float:
     return 2 * CEILING_SIZE**3 / min(seconds) / 1e9
 
 
-def share_by_operation(model, dataset) -> dict[str, float]:
+def share_by_operation(model: Any, dataset: Any) -> dict[str, float]:
     """Share of the operations' time in some steps of the fit, by kind of operation, from TensorFlow's own profiler."""
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
@@ -80,7 +73,7 @@ def share_by_operation(model, dataset) -> dict[str, float]:
         with tf.profiler.experimental.Profile(folder):
             model.fit(dataset, steps_per_epoch=PROFILED_STEPS, verbose=0)
         space = xplane_pb2.XSpace.FromString(next(Path(folder).rglob("*.xplane.pb")).read_bytes())
-    spent = Counter()
+    spent: Counter[str] = Counter()
     for plane in space.planes:
         for event in (event for line in plane.lines for event in line.events if "CPU" in plane.name):
             name = plane.event_metadata[event.metadata_id].name
@@ -90,32 +83,33 @@ def share_by_operation(model, dataset) -> dict[str, float]:
     return {kind: spent[kind] / spent.total() for kind in KINDS}
 
 
-x, y, xt, yt = read(args)
-names = sorted(set(y))
+names = sorted(set(job.labels))
 start = time.perf_counter()
-transformer = Transformer(args.checkpoint, maxlen=args.maxlen, class_names=names)
-train = transformer.preprocess_train(x, np.array([names.index(label) for label in y]), verbose=0)
-train.epochs = args.epochs
+transformer = Transformer(job.checkpoint, maxlen=job.maxlen, class_names=names)
+train = transformer.preprocess_train(job.texts, np.array([names.index(label) for label in job.labels]), verbose=0)
+train.epochs = job.epochs
 model = transformer.get_classifier()
 training.compile_model(model, "cpu")
 probe_start = time.perf_counter()
-probe.fit_head(model, train, "cpu")
+head.fit_head(model, train, "cpu")
 probe_seconds = time.perf_counter() - probe_start
-learner = training.get_learner(model, train_data=train, batch_size=args.batch_size)
-learner.fit_onecycle(args.lr, args.epochs, verbose=0)
+learner = training.get_learner(model, train_data=train, batch_size=job.batch_size)
+learner.fit_onecycle(job.lr, job.epochs, verbose=0)
 fit_seconds = time.perf_counter() - start
-test = transformer.preprocess_test(xt, np.zeros(len(xt), int), verbose=0)
-answers = [names[number] for number in training.predict_logits(model, test, "test").argmax(axis=1)]
-print(
-    json.dumps(
-        {
-            "contestant": f"halfbert, {precision}",
-            "fit_seconds": fit_seconds,
-            "probe_seconds": probe_seconds,
-            "accuracy": float(np.mean([answer == truth for answer, truth in zip(answers, yt, strict=True)])),
-            "gflop": gflop(model, train),
-            "ceiling_gflop_per_second": ceiling(),
-            "share_by_operation": share_by_operation(model, train.to_tfdataset()),
-        }
-    )
+
+
+def predict(texts: list[str]) -> list[str]:
+    """The label of each text, by the model as it is after the fit."""
+    test = transformer.preprocess_test(texts, np.zeros(len(texts), int), verbose=0)
+    return [names[number] for number in training.predict_logits(model, test, "test").argmax(axis=1)]
+
+
+report(
+    job,
+    predict,
+    fit_seconds,
+    probe_seconds=probe_seconds,
+    gflop=gflop(model, train),
+    ceiling_gflop_per_second=ceiling(),
+    share_by_operation=share_by_operation(model, train.to_tfdataset()),
 )
