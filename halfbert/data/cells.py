@@ -44,7 +44,7 @@ def cell_text(value: Any, place: str) -> str | None:
         return format(value, "f")
     if isinstance(value, bool | int | float | datetime.date | datetime.time | datetime.timedelta):
         return str(value)
-    if type(value).__module__.startswith("pandas."):  # a Period or an Interval
+    if type(value).__module__.split(".")[0] == "pandas":  # a Period or an Interval
         return str(value)
     raise InputError(f"{place}: holds a {type(value).__name__} where a text or a number is expected")
 
@@ -109,11 +109,11 @@ def quoted(text: str) -> str:
 def difference(one: str, other: str) -> str:
     """How two labels that look alike differ, in words; with code points where the eye does not see it."""
     if "".join(one.casefold().split()) == "".join(other.casefold().split()):
-        return "letter case or white space"
+        return "letter case or white space only"
     start = _equal_signs(one, other)
     end = _equal_signs(one[start:][::-1], other[start:][::-1])
     ways = " against ".join(_code_points(label[start : len(label) - end]) for label in (one, other))
-    return f"{'invisible characters' if visible(one) == visible(other) else 'Unicode form'} ({ways})"
+    return f"{'invisible characters' if visible(one) == visible(other) else 'Unicode form'} only ({ways})"
 
 
 def _equal_signs(one: str, other: str) -> int:

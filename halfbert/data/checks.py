@@ -1,5 +1,6 @@
 """From tables to rows: every row that cannot be used, every label that is doubtful and every repeated text is named."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from halfbert.data.tables import Findings, Rows, Table
 from halfbert.system.errors import InputError
 
 IDENTIFIER_ROWS = 50  # from so many rows on, a label column of mostly distinct values is taken for a mistake
+DATE = re.compile(r"\d{1,4}([-./])\d{1,2}\1\d{1,4}")  # in any order of day, month and year
 
 Parts = dict[str, Rows]  # by role: train, val, test
 
@@ -124,10 +126,12 @@ def check_seen_in_train(parts: Parts, column: str) -> None:
     for part in parts.values():
         unseen = [index for index, label in enumerate(part.labels) if label not in known]
         if unseen:
-            first = unseen[0]
+            first, label = unseen[0], part.labels[unseen[0]]
+            dates = DATE.fullmatch(label) and any(DATE.fullmatch(name) for name in known)
+            hint = "; day and month are not guessed: write dates as YYYY-MM-DD in every file" if dates else ""
             raise InputError(
-                f"{place(part.file, part.numbers[first], column)}: label {quoted(part.labels[first])} is in no row of "
-                f"{train.file} ({plural(len(unseen), 'row')} with unseen labels)"
+                f"{place(part.file, part.numbers[first], column)}: label {quoted(label)} is in no row of "
+                f"{train.file} ({plural(len(unseen), 'row')} with unseen labels){hint}"
             )
 
 
@@ -145,7 +149,7 @@ def check_spelt_apart(parts: Parts, column: str) -> None:
         if other != label:
             described = [f"{quoted(name)} ({plural(counts[name], 'row')}, first {places[name]})" for name in (other, label)]
             raise InputError(
-                f"column {column!r}: the labels {' and '.join(described)} differ in {difference(other, label)} only; "
+                f"column {column!r}: the labels {' and '.join(described)} differ in {difference(other, label)}; "
                 "write them alike, or apart"
             )
 

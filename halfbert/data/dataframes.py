@@ -22,7 +22,7 @@ class Frame(str):
 
 def is_frame(source: Any) -> bool:
     """Whether `source` is a pandas.DataFrame or of a class derived from it."""
-    return any(kind.__name__ == "DataFrame" and kind.__module__.startswith("pandas.") for kind in type(source).__mro__)
+    return any(kind.__name__ == "DataFrame" and kind.__module__.split(".")[0] == "pandas" for kind in type(source).__mro__)
 
 
 def read_frame(frame: Any, columns: Sequence[str], role: str) -> Table:

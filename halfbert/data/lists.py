@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from halfbert.data.cells import cell_text, quoted
+from halfbert.data.cells import cell_text, is_missing, quoted
 from halfbert.data.characters import is_blank
 from halfbert.data.phrases import plural
 from halfbert.data.tables import Findings, Table
@@ -16,17 +16,17 @@ from halfbert.system.errors import InputError
 
 # ['a', "it's"], ["a", null], ('a',), {'a'}, ['a' 'b'], array(['a', 'b'], dtype=object), [np.str_('a')], [0 1 0], [a, b]
 WRAPPED = re.compile(r"(?:\w+\.)?(?:array|list|set|tuple|frozenset)\((.*?)(?:,\s*dtype=[^)]*)?\)", re.DOTALL)
-BROKEN = re.compile(r"""[\[({]+['"]""")
+LIST_START = re.compile(r"\s*(?:\w+\.)?(?:[\[({]|array\(|list\(|set\(|tuple\(|frozenset\()")
+BROKEN = re.compile(r"""\s*(?:[\[({]\s*['"]|\[\s*\[)""")
 ITEM = re.compile(
     r"""\s*(?:\w+\.\w+\()?(?:[uUbB]?(?P<quoted>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(?P<bare>[^\s,'"\[\](){}][^,'"\[\](){}]*))\)?\s*,?\s*""",
     re.DOTALL,
 )
 CLOSING = {"[": "]", "(": ")", "{": "}"}
 ABSENT = ("None", "null", "nan", "NaN", "NaT", "<NA>", "NA")
-DIGITS = re.compile(r"[01]{2,}|[01]\.?0*(?:[\s,;|/]+[01]\.?0*)+")  # 0 1 0, 0,1,0, 010
+DIGITS = re.compile(r"[01]{2,}|[01]\.?0*(?:[\s,;|/]+[01]\.?0*)+")  # 010, 0 1 0, 0,1,0
 NAMES_WANTED = (
-    "give the names of the labels that apply, as a list of names or with --label-separator, or one column of 0 and 1 for each "
-    "label (--label-columns)"
+    "give the names of the labels that apply, or one column of 0 and 1 for each label (train_multilabel.py --label-columns)"
 )
 
 
@@ -55,8 +55,16 @@ def read_names(table: Table, column: str, separator: str | None, findings: Findi
     lists = [cell for cell in texts if cell.written]
     for cell in texts:
         if not cell.written:
-            cell.names = _split(cell, separator)
+            text = cell.text or ""
+            if BROKEN.match(text):
+                raise InputError(f"{cell.place}: {quoted(text)} looks like a list of names and cannot be read as one")
+            cell.names = text.split(separator) if separator else [text]
     _check_no_vectors([cell for cell in cells if cell.names])
+    if separator is None and len(lists) < len(texts):
+        where = next(cell.place for cell in texts if not cell.written)
+        raise InputError(
+            f"{where}: holds text and not a list of names; say with --label-separator what stands between two names in it"
+        )
     if lists:
         findings.notes.append(
             f"{table.file}: column {column!r} has lists written as text in {plural(len(lists), 'row')}, such as "
@@ -67,15 +75,17 @@ def read_names(table: Table, column: str, separator: str | None, findings: Findi
 
 def check_no_lists(table: Table, column: str) -> None:
     """Refuse lists where one label is expected."""
-    cells = [_read(value, where) for value, where in table.cells(column) if isinstance(value, str)]
-    for cell in cells:
-        if cell.written and not cell.bare and cell.names:
-            raise InputError(
-                f"{cell.place}: holds the list {quoted(cell.text or '')} where one label is expected; a table of any number of "
-                "labels per text is read by train_multilabel.py, with --label-column"
-            )
-    if all(cell.written for cell in cells):
+    values = [(value, where) for value, where in table.cells(column) if not is_missing(value)]
+    cells = [_read(value, where) for value, where in values if not isinstance(value, str) or LIST_START.match(value)]
+    lists = [cell for cell in cells if cell.names and not cell.bare]
+    if len(cells) == len(values):
         _check_no_vectors([cell for cell in cells if len(cell.names) > 1])
+    if lists:
+        shown = quoted(lists[0].text or str(lists[0].names))
+        raise InputError(
+            f"{lists[0].place}: holds the list {shown} where one label is expected; texts with any number of labels "
+            "are for train_multilabel.py, with --label-column"
+        )
 
 
 def check_no_list(value: Any, where: str) -> None:
@@ -137,19 +147,6 @@ def _unquoted(literal: str) -> str:
     return literal[1:-1]
 
 
-def _split(cell: Cell, separator: str | None) -> list[str]:
-    text = cell.text or ""
-    if BROKEN.match(text.strip()):
-        raise InputError(f"{cell.place}: {quoted(text)} looks like a list of names and cannot be read as one")
-    if separator is not None:
-        return text.split(separator)
-    if DIGITS.fullmatch(text.strip()):
-        raise InputError(f"{cell.place}: holds {quoted(text)}, a vector of 0 and 1, which names no label; {NAMES_WANTED}")
-    raise InputError(
-        f"{cell.place}: holds text and not a list of names; say with --label-separator what stands between two names in it"
-    )
-
-
 def _is_number(text: str) -> bool:
     """Whether it is a number from 0 to 1, as one that answers for a label is, or a truth value."""
     try:
@@ -169,5 +166,5 @@ def _check_no_vectors(cells: Sequence[Cell]) -> None:
         return  # the numbers of the labels that apply
     first = cells[0]
     shown = first.text if first.text is not None else f"[{', '.join(first.names)}]"
-    count = f", as {plural(len(cells) - 1, 'other row')} do" if len(cells) > 2 else ""
-    raise InputError(f"{first.place}: holds {shown[:60]}, a vector of 0 and 1{count}, which names no label; {NAMES_WANTED}")
+    others = f", as do {plural(len(cells) - 1, 'other row')}" if len(cells) > 1 else ""
+    raise InputError(f"{first.place}: holds {shown[:60]}, 0 and 1 in place of the names of labels{others}; {NAMES_WANTED}")

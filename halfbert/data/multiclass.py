@@ -72,8 +72,8 @@ def read_multiclass(
 def read_spellings(table: Table, column: str) -> list[str | None]:
     """The labels of a column as the file spells them; None where there is none."""
     without_value = table.formulas.get(column, set())  # the formula itself is no label
-    spelt = [spelling(value, where) for value, where in table.cells(column)]
     check_no_lists(table, column)
+    spelt = (spelling(value, where) for value, where in table.cells(column))
     return [None if index in without_value else label for index, label in enumerate(spelt)]
 
 

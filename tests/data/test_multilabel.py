@@ -133,7 +133,7 @@ def test_values_of_json_lines(tmp_path):
     assert labels_of(data)[:4] == [("rude",), ("rude",), ("rude",), ("rude", "late")]
     assert ["rude" in labels for labels in labels_of(data)] == [index % 11 < 5 for index in range(40)]
     path.write_text(path.read_text(encoding="utf-8") + '\n{"text": "nested", "rude": [1]}', encoding="utf-8")
-    fails(path, "line 41, column 'rude'", "a vector of 0 and 1", label_columns=["rude"])
+    fails(path, "line 41, column 'rude'", "0 and 1 in place of the names", label_columns=["rude"])
 
 
 def test_values_of_parquet(tmp_path):
