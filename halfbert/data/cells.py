@@ -108,7 +108,7 @@ def quoted(text: str) -> str:
 
 def difference(one: str, other: str) -> str:
     """How two labels that look alike differ, in words; with code points where the eye does not see it."""
-    if "".join(one.casefold().split()) == "".join(other.casefold().split()):
+    if "".join(one.lower().split()) == "".join(other.lower().split()):
         return "letter case or white space only"
     start = _equal_signs(one, other)
     end = _equal_signs(one[start:][::-1], other[start:][::-1])

@@ -22,13 +22,13 @@ _MISPLACED_JOINER = re.compile(
     f"((?<=[{_JOINING_SCRIPTS}])[\u200c\u200d](?=[{_JOINING_SCRIPTS}])|(?<=[{_VIRAMA}])[\u200c\u200d]"
     f"|(?<=[{_EMOJI}\ufe0f\U000e007f])\u200d(?=[{_EMOJI}]))|[\u200c\u200d]"
 )
-_WHITE_SPACE = re.compile(f"[\\s{_BLANK}]+")
 _LINE_BREAKING = re.compile(r"\s*[\t-\r\x1c-\x1e\x85\u2028\u2029]\s*")
 
 
 def visible(text: str) -> str:
     """The text without any invisible character; texts that look alike become equal, whatever their joiners."""
-    return _ALL_BUT_FLAGS.sub(r"\1", text)
+    plain = text.isascii() and text.isprintable()  # as most texts are; the search takes its time
+    return text if plain else _ALL_BUT_FLAGS.sub(r"\1", text)
 
 
 def without_stray(text: str) -> str:
@@ -41,7 +41,7 @@ def without_stray(text: str) -> str:
 
 def collapse(text: str) -> str:
     """The text with each run of white space, line breaks included, made one space, and none at either end."""
-    return _WHITE_SPACE.sub(" ", text).strip()
+    return " ".join(text.replace(_BLANK, " ").split())
 
 
 def on_one_line(text: str) -> str:
@@ -51,4 +51,4 @@ def on_one_line(text: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether the text shows nothing: white space and invisible characters only."""
-    return not text[:1].isalnum() and not collapse(visible(text))
+    return not (text[:1].isascii() and text[:1].isalnum()) and not collapse(visible(text))

@@ -1,7 +1,6 @@
 """Words for messages: lists, counts, places in a file."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 HUB_PREFIX = "hf:"
 LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")  # files whose rows are known by their lines
@@ -20,7 +19,7 @@ def plural(count: int, noun: str) -> str:
 
 def row_word(file: str) -> str:
     """What the number of a row counts in this file: "line" in a text file, else "row"."""
-    return "line" if Path(file).suffix.lower() in LINE_SUFFIXES and not file.startswith(HUB_PREFIX) else "row"
+    return "line" if file.lower().endswith(LINE_SUFFIXES) and not file.startswith(HUB_PREFIX) else "row"
 
 
 def place(file: str, number: int, column: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from halfbert.data.phrases import place
+from halfbert.data.phrases import row_word
 
 Source: TypeAlias = str | Path | Any  # a file, hf:NAME[:CONFIG] or a pandas.DataFrame
 Label = TypeVar("Label", str, tuple[str, ...])
@@ -30,8 +30,9 @@ class Table:
 
     def cells(self, column: str) -> Iterator[tuple[Any, str]]:
         """(value, its place for a message) of each cell of a column."""
+        word = row_word(self.file)
         for value, number in zip(self.columns[column], self.numbers, strict=True):
-            yield value, place(self.file, number, column)
+            yield value, f"{self.file}, {word} {number}, column {column!r}"
 
 
 @dataclass
