@@ -14,7 +14,7 @@ from support import (
     record_of,
     tagged_rows,
     train_here,
-    watch_multilabel,
+    watch_runs,
     write_checkpoint,
     write_csv,
     write_tags,
@@ -97,7 +97,7 @@ def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
-    """The twin of `finished`, its checkpoint gone; beside it what the run saw (`watch_multilabel`)."""
+    """The twin of `finished`, its checkpoint gone; beside it what the run saw (`watch_runs`)."""
     folder = tmp_path_factory.mktemp("finished_multilabel")
     rows = tagged_rows(150)
     test_rows = [(text, TAGS[:1] if number % 3 == 0 else tags) for number, (text, tags) in enumerate(rows[120:])]
@@ -111,7 +111,7 @@ def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
     run.arguments = ("--model", "distilbert", "--checkpoint", run.checkpoint, *where, "--epochs", "3", "--lr", "0.003")
     run.arguments += ("--threshold", "gmean")  # so that some labels are answered and some are not, little as it has learnt
     with pytest.MonkeyPatch.context() as patch:
-        run.seen = watch_multilabel(patch)
+        run.seen = watch_runs(patch)
         run.out = train_here(*run.arguments, script="train_multilabel")
     shutil.rmtree(run.checkpoint)
     run.record = record_of(run.results)

@@ -281,16 +281,17 @@ def plain_ktrain(elsewhere: Path, texts: list[str], *folders: str) -> dict[str, 
     return json.loads((elsewhere / "answers.json").read_text())
 
 
-def watch_multilabel(monkeypatch) -> SimpleNamespace:
-    """Filled by each run of train_multilabel.py in this process: the run, the truth of each part, test probabilities."""
-    from halfbert.training import results as records
+def watch_runs(monkeypatch) -> SimpleNamespace:
+    """Filled by each training run in this process with the values that it saves: prepared, fitted, tested."""
+    from halfbert.training import course
 
     seen = SimpleNamespace()
-    draw = records.draw_multilabel
+    save = course.save
 
-    def watched(run, truth, probabilities, folder):
-        seen.run, seen.truth, seen.probabilities = run, truth, probabilities
-        draw(run, truth, probabilities, folder)
+    def watched(prepared, fitted, tested, *more, **named):
+        seen.prepared, seen.fitted, seen.tested = prepared, fitted, tested
+        seen.truth, seen.probabilities = prepared.truth, tested.probabilities
+        return save(prepared, fitted, tested, *more, **named)
 
-    monkeypatch.setattr(records, "draw_multilabel", watched)
+    monkeypatch.setattr(course, "save", watched)
     return seen

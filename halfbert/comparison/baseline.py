@@ -28,7 +28,7 @@ from halfbert.output.record import Record, Size, Timing
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, storage
 from halfbert.training import tasks
-from halfbert.training.run import reading
+from halfbert.training.steps import reading
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin

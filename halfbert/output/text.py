@@ -1,6 +1,6 @@
 """Lines and tables for people: the console, report.txt, the model card."""
 
-import msgspec
+from pathlib import Path
 
 from halfbert.data.tables import Data
 from halfbert.output.record import Distillation, Record
@@ -41,15 +41,6 @@ def data_line(data: Data) -> str:
     parts = ", ".join(f"{len(rows):,} {names.get(part, part)}" for part, rows in data.parts())
     files = ", ".join(file["name"] for file in data.files)
     return f"{files}: {parts} rows, {len(data.labels)} labels ({_some(data.labels)})"
-
-
-def training_line(run, parameters: int) -> str:
-    """What is trained, from which weights, how."""
-    rows = len(run.encoded.full_lengths)
-    return (
-        f"training {run.options.model} ({parameters / 1e6:.1f} M parameters) from {run.checkpoint.name} on the {run.device}: "
-        f"{rows:,} rows, {run.epochs} epochs, batches of {run.options.batch_size}, {run.head} head, one-cycle to {run.rate:.2g}"
-    )
 
 
 def scores_table(record: Record) -> str:
@@ -127,22 +118,21 @@ def card_scores(test: dict) -> dict[str, float]:
     return {key: value for key, value in {**test, **test.get("at_thresholds", {})}.items() if isinstance(value, float)}
 
 
-def closing(run) -> str:
+def closing(record: Record, output: Path, results: Path) -> str:
     """The last lines of a run: scores, where everything was put, how to load it."""
     lines = []
-    if run.scores is not None:
-        table = scores_table(run.record).splitlines()
-        per_label = len(run.data.labels) + 2
-        lines += ["", *(table if len(run.data.labels) <= LONGEST_CONSOLE_TABLE else table[:-per_label]), ""]
-        unlearned = _unlearned(run.scores)
+    if record.test is not None:
+        table, labels = scores_table(record).splitlines(), len(record.data.labels)
+        lines += ["", *(table if labels <= LONGEST_CONSOLE_TABLE else table[: -labels - 2]), ""]
+        unlearned = _unlearned(record.test)
         if unlearned:
             lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
-    fit, rows = run.timing["fit_seconds"], run.record.timing.fit_rows_per_second
+    seconds, rows = record.timing.fit_seconds or 0.0, record.timing.fit_rows_per_second or 0.0
     lines += [
-        f"epoch {run.best.best_epoch} of {len(run.best.rows)} kept; fitted in {fit:.0f} s ({rows:.0f} rows/s)",
-        f"predictor: {run.options.output}   record, tables and plots: {run.options.results}",
+        f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",
+        f"predictor: {output}   record, tables and plots: {results}",
         "load it:",
-        *(f"    {line}" for line in loading_lines(run.options.output.as_posix())),
+        *(f"    {line}" for line in loading_lines(output.as_posix())),
     ]
     return "\n".join(lines)
 
@@ -197,11 +187,11 @@ def loading_lines(folder: str) -> list[str]:
     ]
 
 
-def card(manifest: Manifest, run) -> str:
+def card(manifest: Manifest, record: Record, name: str) -> str:
     """The model card: what the predictor is, what it was trained on, how well it does, how to load it, its limits."""
     checkpoint, test = manifest.checkpoint, manifest.test
     files = ", ".join(f"`{file.name}` ({file.rows:,} rows, SHA-256 `{file.sha256[:12]}…`)" for file in manifest.data.files)
-    parts = {part: len(rows) for part, rows in run.data.parts()}
+    parts = record.data.rows
     multilabel = manifest.task == "multilabel"
     answers = "any number" if multilabel else "one"
     labels = ", ".join(f"`{label}`" for label in manifest.labels)
@@ -210,7 +200,7 @@ def card(manifest: Manifest, run) -> str:
             f"`{label}` from {threshold:.3f}" for label, threshold in zip(manifest.labels, manifest.thresholds, strict=True)
         )
     lines = [
-        f"# {run.options.output.name}",
+        f"# {name}",
         "",
         f"A ktrain predictor: {answers} of {len(manifest.labels)} labels for a text, by {manifest.model}, fine-tuned "
         f"from {checkpoint.name} (SHA-256 of its weights `{checkpoint.weights_sha256[:12]}…`).",
@@ -220,9 +210,9 @@ def card(manifest: Manifest, run) -> str:
         lines += [f"Note: {checkpoint.note}.", ""]
     lines += [
         f"- Labels{', each answered from the probability beside it' if multilabel else ''}: {labels}",
-        f"- Texts are cut at {manifest.maxlen} tokens.",
-        f"- Data: {files}; {parts['train']:,} rows trained, {parts['val']:,} chose the epoch ({manifest.best_epoch} of "
-        f"{len(run.best.rows)}), {parts['test']:,} tested; seed {manifest.data.split_seed}.",
+        f"- Texts are truncated at {manifest.maxlen} tokens.",
+        f"- Data: {files}; {parts.train:,} rows trained, {parts.val:,} chose the epoch ({manifest.best_epoch} of "
+        f"{len(record.epochs)}), {parts.test:,} tested; seed {manifest.data.split_seed}.",
         "",
     ]
     if manifest.stopped:
@@ -231,8 +221,7 @@ def card(manifest: Manifest, run) -> str:
         names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
         rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]
         lines += ["| on the test rows | |", "|---|---|", *rows, ""]
-        taught = run.distillation and msgspec.convert(run.distillation, Distillation)
-        lines += [line and f"- {line}" for line in distillation_lines(run.task, run.scores, taught)]
+        lines += [line and f"- {line}" for line in distillation_lines(record.task, record.test, record.distillation)]
     loading = [
         "import os",
         "",
@@ -242,7 +231,7 @@ def card(manifest: Manifest, run) -> str:
         "np.Inf = np.inf  # ktrain 0.41.4 uses a name that numpy 2 dropped",
         "import ktrain",
         "",
-        f'predictor = ktrain.load_predictor("{run.options.output.name}")',
+        f'predictor = ktrain.load_predictor("{name}")',
         'predictor.predict("a text")',
     ]
     lines += ["```python", *loading, "```", ""]

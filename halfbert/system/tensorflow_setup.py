@@ -6,6 +6,7 @@ TensorFlow: what can no longer change is an error that says so. Importing this m
 
 import functools
 import os
+import random
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -64,11 +65,16 @@ def prepare(
 
 @contextmanager
 def global_settings_kept() -> Iterator[None]:
-    """Put TensorFlow's precision policy and determinism back after the block, for what else a process does with it."""
+    """Put random states and TensorFlow's precision and determinism back after the block, for what else a process does."""
+    import numpy as np
+
+    states = random.getstate(), np.random.get_state()
     before = sys.modules["tf_keras"].mixed_precision.global_policy() if "tf_keras" in sys.modules else "float32"
     try:
         yield
     finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
         if "tf_keras" in sys.modules:
             sys.modules["tf_keras"].mixed_precision.set_global_policy(before)
             _set_determinism(False)

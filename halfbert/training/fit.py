@@ -17,8 +17,10 @@ from halfbert.models import batching
 from halfbert.models import keras_forward as training_graph
 from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.plots import readable
+from halfbert.output.record import RateFinder
 from halfbert.system import console
 from halfbert.training.optimizer import Adam
+from halfbert.training.values import History
 
 TOKENS_PER_PREDICTED_BATCH = 4096
 FINDER_STEPS = 100
@@ -209,14 +211,6 @@ def _feature_names(model) -> list[str]:
     return ["input_ids", "attention_mask", *token_types]
 
 
-def class_weights(truth: np.ndarray, how: str | None) -> dict[int, float] | None:
-    """Keras' `class_weight` for (rows,) label numbers: None, or each class by the inverse of its share ("balanced")."""
-    if how is None:
-        return None
-    counts = np.bincount(truth)
-    return {number: len(truth) / (len(counts) * count) for number, count in enumerate(counts)}
-
-
 class BestEpoch(tf.keras.callbacks.Callback):
     """After each epoch: one pass over validation, the best weights kept, a line on the console. Between batches: guards.
 
@@ -299,6 +293,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if self.early_stopping and epoch + 1 - self.best_epoch >= PATIENCE:
             self.model.stop_training = True
 
+    @property
+    def history(self) -> History:
+        """What the complete epochs left."""
+        return History(self.rows, self.best_epoch, self.learning_rates, self.momenta, self.step_ends)
+
     def validate(self) -> np.ndarray:
         """The answers to the validation texts, as `score` takes them."""
         return predict_logits(self.model, self.validation, "validation")
@@ -325,8 +324,8 @@ def _shown(score: float | None) -> str:
     return "–" if score is None else f"{score:.3f}"
 
 
-def find_learning_rate(learner, model, device: str, weight_decay: float) -> dict:
-    """ktrain's learning-rate finder: {"rates", "losses", "suggestion"}; the model's weights are put back.
+def find_learning_rate(learner, model, device: str, weight_decay: float) -> RateFinder:
+    """Run ktrain's learning-rate finder; the model's weights are put back.
 
     The suggestion is ktrain's, the middle of the longest stretch in which the loss falls; None where it hardly falls at all.
     """
@@ -341,8 +340,9 @@ def find_learning_rate(learner, model, device: str, weight_decay: float) -> dict
     # Compiled anew: the finder's moments would be a false start.
     compile_model(model, device, weight_decay, model.loss, model.halfbert_objective)
     rates, losses = ([float(value) for value in values] for values in (learner.lr_finder.lrs, learner.lr_finder.losses))
-    fell = min(losses) < LEAST_FALL * losses[0]
-    return {"rates": rates, "losses": losses, "suggestion": float(learner.lr_estimate()[2]) if fell else None}
+    losses = [loss if math.isfinite(loss) else None for loss in losses]
+    fell = losses[0] is not None and min(loss for loss in losses if loss is not None) < LEAST_FALL * losses[0]
+    return RateFinder(rates, losses, float(learner.lr_estimate()[2]) if fell else None)
 
 
 def _finder_epochs(data: TransformerDataset) -> int:

@@ -1,4 +1,4 @@
-"""What a training run leaves behind, made from its state: record, manifest, tables and pictures."""
+"""What `TrainingRun` leaves behind, made from its state: record, manifest, tables and pictures."""
 
 import math
 from pathlib import Path
@@ -7,19 +7,15 @@ import msgspec
 import numpy as np
 
 from halfbert.data import equality
-from halfbert.data.tables import Rows
 from halfbert.output import plots, sheets
 from halfbert.output import record as records
 from halfbert.output import text as report
-from halfbert.output.record import Distillation, RateFinder, Record, Size, Split, Timing
+from halfbert.output.record import Distillation, Record, Size, Split, Timing
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TeacherTested, TrainingData
 from halfbert.system import machine, storage
+from halfbert.training import tasks
 
 STEADY_AFTER_STEPS = 20
-ERROR_COLUMNS = {
-    "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss"),
-    "multilabel": ("file", "row", "text", "truth", "answer", "missed", "invented", "loss"),
-}
 
 
 def record(run, folder_bytes: int) -> Record:
@@ -34,7 +30,7 @@ def record(run, folder_bytes: int) -> Record:
         epochs=run.best.rows,
         best_epoch=run.best.best_epoch,
         stopped=None if run.failure is None else str(run.failure),
-        learning_rate_finder=run.finder and RateFinder(**run.finder),
+        learning_rate_finder=run.finder,
         test=run.scores,
         timing=_timing(run),
         size=Size(run.parameters, folder_bytes),
@@ -73,7 +69,7 @@ def write(run, folder: Path) -> None:
     sheets.write_workbook(folder / "training.xlsx", {"epochs": run.record.epochs})
     storage.write_text(report.scores_table(run.record), folder / "report.txt")
     if run.scores is not None:
-        sheets.write_csv(folder / "errors.csv", ERROR_COLUMNS[run.task], run.wrong_rows)
+        sheets.write_csv(folder / "errors.csv", tasks.ERROR_COLUMNS[run.task], run.wrong_rows)
         records.write_answers(run.probabilities, run.data.test.numbers, folder)
 
 
@@ -110,52 +106,9 @@ def draw_training(run, folder: Path) -> None:
     encoded = run.encoded
     plots.text_lengths(encoded.full_lengths, run.maxlen, encoded.truncated_share, folder / "text_lengths.png")
     if run.finder is not None:
-        plots.learning_rate_finder(**run.finder, path=folder / "learning_rate_finder.png")
-
-
-def wrong_rows(rows: Rows, truth: np.ndarray, probabilities: np.ndarray, labels: list[str]) -> list[dict]:
-    """The rows whose answer is wrong, worst first: where they stand, text, truth, answer, its probability, loss in nats."""
-    answers = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(answers != truth)
-    losses = -np.log(np.clip(probabilities[np.arange(len(truth)), truth], 1e-15, 1.0))
-    return [
-        {
-            "file": Path(rows.file).name,
-            "row": rows.numbers[index],
-            "text": rows.texts[index],
-            "truth": labels[truth[index]],
-            "answer": labels[answers[index]],
-            "probability": f"{probabilities[index, answers[index]]:.4f}",
-            "loss": f"{losses[index]:.4f}",
-        }
-        for index in wrong[np.argsort(-losses[wrong], kind="stable")]
-    ]
-
-
-def wrong_multilabel_rows(
-    rows: Rows, truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str]
-) -> list[dict]:
-    """The rows with a missed or invented label, worst first: where they stand, text, labels, loss (mean over labels, nats)."""
-    answers, true = probabilities >= thresholds, truth > 0
-    wrong = np.flatnonzero((answers != true).any(axis=1))
-    losses = -np.log(np.clip(np.where(true, probabilities, 1 - probabilities), 1e-15, 1.0)).mean(axis=1)
-
-    def named(chosen: np.ndarray) -> str:
-        return "; ".join(labels[number] for number in np.flatnonzero(chosen))
-
-    return [
-        {
-            "file": Path(rows.file).name,
-            "row": rows.numbers[index],
-            "text": rows.texts[index],
-            "truth": named(true[index]),
-            "answer": named(answers[index]),
-            "missed": named(true[index] & ~answers[index]),
-            "invented": named(answers[index] & ~true[index]),
-            "loss": f"{losses[index]:.4f}",
-        }
-        for index in wrong[np.argsort(-losses[wrong], kind="stable")]
-    ]
+        plots.learning_rate_finder(
+            run.finder.rates, run.finder.losses, run.finder.suggestion, folder / "learning_rate_finder.png"
+        )
 
 
 def _checkpoint(run) -> dict:

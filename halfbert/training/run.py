@@ -13,15 +13,10 @@ from halfbert.system import storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, ResourceError
 from halfbert.training import results
+from halfbert.training.steps import reading
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
 FEW_PROVING_TEXTS = 200  # where a GPU or TPU trained: its processor may be slow
-
-
-def reading(options) -> dict:
-    """What a table's reader is told by the options that both tasks have."""
-    names = ("val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
-    return {"train": options.train, **{name: getattr(options, name) for name in names}, "seed": options.split_seed}
 
 
 class TrainingRun:
@@ -149,10 +144,10 @@ class TrainingRun:
         self.learner = learner
         if self.options.find_lr:
             self.finder = training.find_learning_rate(learner, learner.model, self.device, self.options.weight_decay)
-            if self.finder["suggestion"] is None:
+            if self.finder.suggestion is None:
                 say(f"the learning-rate finder found no falling loss; training with {self.rate:g}")
             else:
-                self.rate = self.finder["suggestion"]
+                self.rate = self.finder.suggestion
                 say(f"the learning-rate finder suggests {self.rate:.2g}")
         return self.rate
 
@@ -168,7 +163,7 @@ class TrainingRun:
                 predictors.keep_epoch(model, transformer, self._folder, epoch)
 
         self.best = training.BestEpoch(validation, score, chosen_by, self.epochs, self.stop, self.options.early_stopping, keep)
-        say(report.training_line(self, model.count_params()))
+        say(f"training {self.options.model} from {self.checkpoint.name}")
         self.stop.gently = True
         return self.best
 
@@ -229,14 +224,15 @@ class TrainingRun:
         yield str(self._folder)
         self.parameters = model.count_params()
         manifest = results.manifest(self)
-        predictors.finish(self._folder, manifest, report.card(manifest, self))
+        self.record = results.record(self, 0)
+        predictors.finish(self._folder, manifest, report.card(manifest, self.record, self.options.output.name))
         self.record = results.record(self, storage.folder_bytes(self._folder))
         results.write(self, self._results)
         draw(self._results)
         self._stack.close()  # from here on predictor and results stand under their names
         if self.completed:
             self._prove_engines(model)
-        say(report.closing(self))
+        say(report.closing(self.record, self.options.output, self.options.results))
 
     def _prove_engines(self, model) -> None:
         """Hold the engines' answers to held-out texts against Keras, for `halfbert.load`; a failure costs only that.

@@ -1,28 +1,32 @@
-"""What a script that serves both tasks asks of each: one label a text (multiclass), or any number of them (multilabel).
+"""What differs between the tasks: one label a text (multiclass), or any number of them (multilabel).
 
 Shapes: R rows, L labels. Truth is (R, L) of 0 and 1 for both tasks.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from halfbert.data.multiclass import read_multiclass
 from halfbert.data.multilabel import read_multilabel
-from halfbert.data.tables import Rows
+from halfbert.data.tables import Data, Rows
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.training import results as records
 
 CHOSEN_BY = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}
+ERROR_COLUMNS = {
+    "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss"),
+    "multilabel": ("file", "row", "text", "truth", "answer", "missed", "invented", "loss"),
+}
 
 
-def reader(task: str, options) -> tuple[Callable, dict]:
-    """What reads the task's tables, and the columns it is to be told."""
+def reader(task: str, options: Any) -> tuple[Callable[..., Data], dict[str, Any]]:
+    """The reader of the task's tables, and its arguments beside those of `steps.reading`."""
     if task == "multiclass":
         return read_multiclass, {"label_column": options.label_column}
-    names = ("label_columns", "label_column", "label_separator")
-    return read_multilabel, {name: getattr(options, name) for name in names}
+    names = ("label_columns", "label_column", "label_separator", "drop_constant_labels")  # the last one is not distillation's
+    return read_multilabel, {name: getattr(options, name) for name in names if hasattr(options, name)}
 
 
 def truth(task: str, rows: Rows, labels: Sequence[str]) -> np.ndarray:
@@ -31,7 +35,29 @@ def truth(task: str, rows: Rows, labels: Sequence[str]) -> np.ndarray:
     return np.array([[label in having for label in labels] for having in of_rows], int)
 
 
-def validation(task: str, truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def loss(task: str, options: Any, truth: np.ndarray) -> Any:
+    """The Keras loss to minimise, None for softmax cross-entropy; `truth` is that of the training rows."""
+    from halfbert.training import fit
+
+    if task == "multiclass":
+        return None
+    return fit.SigmoidCrossentropy(fit.balancing_weights(truth) if getattr(options, "balance", False) else None)
+
+
+def class_weights(task: str, options: Any, truth: np.ndarray) -> dict[int, float] | None:
+    """Keras' `class_weight`: None, or with --class-weights the inverse of each class's share of the training rows."""
+    if task == "multilabel" or getattr(options, "class_weights", None) is None:
+        return None
+    counts = truth.sum(axis=0)
+    return {number: len(truth) / (len(counts) * count) for number, count in enumerate(counts.tolist())}
+
+
+def scorer(task: str, truth: np.ndarray) -> Callable[[np.ndarray], dict[str, float | None]]:
+    """From the logits of the validation rows to their `validation` scores."""
+    return lambda logits: validation(task, truth, probabilities_of(logits, task))
+
+
+def validation(task: str, truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
     """The scores of the validation rows after an epoch; CHOSEN_BY names the one that chooses the epoch."""
     from halfbert.scoring import multiclass as metrics
     from halfbert.scoring import multilabel as multilabel_metrics
@@ -81,16 +107,39 @@ def wrong_rows(
     probabilities: np.ndarray,
     thresholds: Sequence[float] | None,
     labels: list[str],
-) -> list[dict]:
-    """The rows of errors.csv."""
-    if task == "multiclass":
-        return records.wrong_rows(rows, truth.argmax(axis=1), probabilities, labels)
-    return records.wrong_multilabel_rows(rows, truth, probabilities, np.array(thresholds), labels)
+) -> list[dict[str, Any]]:
+    """The rows with a wrong answer, worst first, with ERROR_COLUMNS; the loss is in nats, with many labels their mean."""
+    true, answered = truth > 0, answers(task, probabilities, thresholds)
+    of_truth = np.where(true, probabilities, 1 - probabilities) if task == "multilabel" else probabilities[true][:, None]
+    losses = -np.log(np.clip(of_truth, 1e-15, 1.0)).mean(axis=1)
+    wrong = np.flatnonzero((answered != true).any(axis=1))
+
+    def named(chosen: np.ndarray) -> str:
+        return "; ".join(labels[number] for number in np.flatnonzero(chosen))
+
+    return [
+        {
+            "file": Path(rows.file).name,
+            "row": rows.numbers[index],
+            "text": rows.texts[index],
+            "truth": named(true[index]),
+            "answer": named(answered[index]),
+            **(
+                {"missed": named(true[index] & ~answered[index]), "invented": named(answered[index] & ~true[index])}
+                if task == "multilabel"
+                else {"probability": f"{probabilities[index].max():.4f}"}
+            ),
+            "loss": f"{losses[index]:.4f}",
+        }
+        for index in wrong[np.argsort(-losses[wrong], kind="stable")]
+    ]
 
 
 def draw(run, truth: dict[str, np.ndarray], folder: Path) -> None:
     """Draw the run's pictures into its results folder."""
+    from halfbert.training import results
+
     if run.task == "multiclass":
-        records.draw_multiclass(run, truth["test"].argmax(axis=1), run.probabilities, folder)
+        results.draw_multiclass(run, truth["test"].argmax(axis=1), run.probabilities, folder)
     else:
-        records.draw_multilabel(run, truth, run.probabilities, folder)
+        results.draw_multilabel(run, truth, run.probabilities, folder)

@@ -9,8 +9,9 @@ from collections import Counter
 import numpy as np
 import openpyxl
 import pytest
-from support import LABELS, ROOT, TAGS, record_of
+from support import LABELS, ROOT, TAGS, example_rows, record_of
 
+from halfbert.data.equality import count_shared
 from halfbert.models.checkpoints import SMALL_RECIPE, sha256
 from halfbert.output import record as records
 from halfbert.scoring import multilabel as multilabel_metrics
@@ -239,7 +240,11 @@ def test_the_manifest_says_what_the_predictor_is(finished):
     assert manifest["maxlen"] == record["options"]["maxlen"]
     assert manifest["versions"] == record["environment"]["versions"]
     assert {"ktrain", "tensorflow", "transformers"} <= set(manifest["versions"])
-    assert manifest["data"] == {"files": record["data"]["files"], "split_seed": 0}
+    data = manifest["data"]
+    assert data["files"] == record["data"]["files"] and data["split_seed"] == 0
+    texts = [text for text, _ in example_rows(120)]
+    assert len(data["train_texts"]) == 8 * 108 and len(data["val_texts"]) == 8 * 12
+    assert count_shared(data["train_texts"], texts) == 108 and count_shared(data["val_texts"], texts) == 12
     for name in ("accuracy", "macro_f1", "log_loss"):
         assert manifest["test"][name] == record["test"][name]
 

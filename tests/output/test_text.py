@@ -1,7 +1,7 @@
 """What people read of a run: console lines, report.txt, the model card."""
 
 import dataclasses
-from types import SimpleNamespace
+from pathlib import Path
 
 from support import LABELS, ROOT, TAGS
 
@@ -24,7 +24,7 @@ def test_the_console_tells_the_run_from_table_to_predictor(finished):
     expected = [
         "things.csv, held_out.csv: 108 train, 12 validation, 42 test rows, 3 labels (animal, food, tool)",
         "under more than one label",
-        "texts are cut at",
+        "texts are truncated at",
         "training distilbert (",
         "epoch 1/3: train loss",
         "epoch 2/3: train loss",
@@ -92,17 +92,10 @@ def test_a_long_label_widens_the_table_and_keeps_it_straight(finished):
 
 def test_many_labels_are_left_to_the_report(finished, monkeypatch):
     """With more labels than fit the console, it shows the scores without the table by label."""
-    run = SimpleNamespace(
-        scores=finished.record["test"],
-        record=record_with(finished),
-        data=SimpleNamespace(labels=list(LABELS)),
-        best=SimpleNamespace(best_epoch=1, rows=finished.record["epochs"]),
-        timing=finished.record["timing"],
-        options=SimpleNamespace(output=finished.output, results=finished.results),
-    )
-    assert "precision" in report.closing(run)
+    closing = report.closing(record_with(finished), finished.output, finished.results)
     monkeypatch.setattr(report, "LONGEST_CONSOLE_TABLE", 2)
-    assert "precision" not in report.closing(run) and "macro F1" in report.closing(run)
+    shorter = report.closing(record_with(finished), finished.output, finished.results)
+    assert "precision" in closing and "precision" not in shorter and "macro F1" in shorter
 
 
 def test_the_card_says_what_it_is_made_from_and_how_good_it_is(finished, tiny_distilbert):
@@ -115,7 +108,7 @@ def test_the_card_says_what_it_is_made_from_and_how_good_it_is(finished, tiny_di
         assert file["name"] in card and file["sha256"][:12] in card
     for key, name in report.SCORE_NAMES.items():
         assert f"| {name} | {finished.record['test'][key]:.4f} |" in card
-    assert f"cut at {finished.manifest['maxlen']} tokens" in card
+    assert f"truncated at {finished.manifest['maxlen']} tokens" in card
     assert 'ktrain.load_predictor("things")' in card and "TF_USE_LEGACY_KERAS" in card
     assert "108 rows trained, 12 chose the epoch" in card and "42 tested; seed 0" in card
     assert str(ROOT) not in card
@@ -128,7 +121,7 @@ def test_the_console_tells_a_multilabel_run_from_table_to_predictor(finished_mul
     expected = [
         "tags.csv, held_out.csv: 108 train, 12 validation, 42 test rows, 3 labels (food, +tool, animal)",
         "rows have no label",
-        "texts are cut at",
+        "texts are truncated at",
         "training distilbert (",
         "epoch 1/3: train loss",
         "mean average precision",
@@ -181,9 +174,7 @@ def test_a_score_that_no_label_has_is_a_dash(finished_multilabel):
 def test_a_multilabel_model_no_better_than_chance_is_said(finished_multilabel):
     def closing(**scores):
         test = {**finished_multilabel.record["test"], **scores}
-        run = SimpleNamespace(**vars(finished_multilabel.seen.run))
-        run.scores, run.record = test, record_with(finished_multilabel, test=test)
-        return report.closing(run)
+        return report.closing(record_with(finished_multilabel, test=test), Path("p"), Path("r"))
 
     assert "warning" not in closing(mean_roc_auc=0.6)
     assert "warning" not in closing(mean_roc_auc=None)  # not measurable

@@ -11,6 +11,7 @@ import pytest
 from support import LABELS, example_rows
 
 from halfbert.scoring.probabilities import softmax
+from halfbert.training import tasks
 
 pytestmark = pytest.mark.usefixtures("tensorflow_ready")
 BATCH_SIZE, TRAIN_ROWS, VALIDATION_ROWS = 16, 96, 48
@@ -187,13 +188,15 @@ def test_class_weights_weigh_the_loss(training, tiny):
     assert best.rows[0]["train_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_balanced_class_weights_are_those_of_scikit_learn(training):
+def test_balanced_class_weights_are_those_of_scikit_learn():
     from sklearn.utils.class_weight import compute_class_weight
 
     truth = np.array([0] * 7 + [1] * 2 + [2] * 11)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=truth)
-    assert training.class_weights(truth, "balanced") == pytest.approx(dict(enumerate(expected)))
-    assert training.class_weights(truth, None) is None
+    found = [
+        tasks.class_weights("multiclass", SimpleNamespace(class_weights=how), np.eye(3)[truth]) for how in ("balanced", None)
+    ]
+    assert found == [pytest.approx(dict(enumerate(expected))), None]
 
 
 # -- any number of labels
@@ -445,10 +448,10 @@ def test_the_rate_finder(training, tiny_distilbert, temporary_folder, capsys):
 
     assert equal(set_up.model.get_weights(), before), "the weights are put back"
     assert list(temporary_folder.iterdir()) == []
-    assert len(found["rates"]) == len(found["losses"]) > 30
-    assert np.all(np.diff(found["rates"]) > 0)
-    assert min(found["rates"]) < found["suggestion"] < max(found["rates"])
-    assert max(found["losses"]) > 1.03 * min(found["losses"]), "the rate rises until the loss does"
+    assert len(found.rates) == len(found.losses) > 30
+    assert np.all(np.diff(found.rates) > 0)
+    assert min(found.rates) < found.suggestion < max(found.rates)
+    assert max(found.losses) > 1.03 * min(found.losses), "the rate rises until the loss does"
     optimizer = set_up.model.optimizer
     assert int(optimizer.iterations) == 0 and optimizer.weight_decay == 0.1
 
@@ -462,4 +465,4 @@ def test_the_rate_finder_on_fewer_rows_than_a_batch(training, tiny_distilbert):
     set_up = prepare(training, tiny_distilbert)
     learner = training.get_learner(set_up.model, set_up.validation, batch_size=VALIDATION_ROWS + 1)
     found = training.find_learning_rate(learner, set_up.model, "cpu", 0.0)
-    assert len(found["rates"]) == len(found["losses"]) > 30
+    assert len(found.rates) == len(found.losses) > 30

@@ -254,7 +254,7 @@ def test_rows_test_rows_maxlen_batch_size_and_class_weights(quick, monkeypatch, 
     shrunk = ("--rows", "40", "--test-rows", "6")
     record, output, said = quick(*shrunk, "--maxlen", "7", "--batch-size", "5", "--class-weights", "balanced")
     assert record["data"]["rows"]["train"] == 40 and record["data"]["rows"]["test"] == 6
-    assert record["options"]["maxlen"] == 7 and "texts are cut at 7 tokens" in said and " 0.0% of" not in said
+    assert record["options"]["maxlen"] == 7 and "texts are truncated at 7 tokens" in said and " 0.0% of" not in said
     assert json.loads((output / "halfbert.json").read_text())["maxlen"] == 7
     train = seen["learner"].train_data
     assert train.encoded.lengths.max() == 7 and train.layout(train=True).shape == (8, 5)

@@ -1,14 +1,12 @@
 """train_multilabel.py through its real arguments: one whole path, plain ktrain, the effect of each option, its twin."""
 
 import json
-import re
 import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from support import (
-    ROOT,
     TAGS,
     end_here,
     epochs_of,
@@ -18,20 +16,20 @@ from support import (
     run_script,
     tagged_rows,
     train_here,
-    watch_multilabel,
+    watch_runs,
     weights_of,
     write_csv,
     write_tags,
     write_workbook,
 )
 
-import train_multilabel
 from halfbert.cli import options
 from halfbert.data import messages
 from halfbert.models.checkpoints import SMALL_RECIPE
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.scoring.probabilities import sigmoid
 from halfbert.system.errors import InputError
+from halfbert.training import tasks
 
 
 @pytest.fixture
@@ -43,7 +41,7 @@ def table(tmp_path):
 @pytest.fixture
 def quick(here, tiny_distilbert, table, tensorflow_ready, monkeypatch):
     """Run one quick epoch of the tiny DistilBERT on a small table; returns record, manifest, what was said, and the run."""
-    seen = watch_multilabel(monkeypatch)
+    seen = watch_runs(monkeypatch)
 
     def run(*arguments, train=table, output="predictors/try"):
         model = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--train", train, "--output", output)
@@ -71,7 +69,7 @@ def read(here, capsys):
 
 def chosen_again(run, how):
     """The thresholds by a rule from the validation logits of the epoch that was kept."""
-    probabilities = sigmoid(run.seen.run.best.best_logits)
+    probabilities = sigmoid(run.seen.fitted.val_logits)
     return multilabel_metrics.choose_thresholds(run.seen.truth["val"], probabilities, how).tolist()
 
 
@@ -109,7 +107,7 @@ def test_plain_ktrain_answers_label_by_label_elsewhere(finished_multilabel, here
 
     In the second predictor's table no row has two labels and some have none, from which ktrain would guess a softmax.
     """
-    seen = watch_multilabel(monkeypatch)
+    seen = watch_runs(monkeypatch)
     texts = [text for text, _ in finished_multilabel.test_rows]
     rows = tagged_rows(120, seed=1, apart=True)
     assert {len(tags) for _, tags in rows} == {0, 1}
@@ -140,7 +138,7 @@ def test_a_table_of_one_label(quick, tmp_path):
     rows = [(text, int("food" in tags)) for text, tags in tagged_rows(120)]
     run = quick(train=write_csv(tmp_path / "one.csv", rows, ("text", "food")))
     assert run.record["data"]["labels"] == run.manifest["labels"] == ["food"] and len(run.manifest["thresholds"]) == 1
-    text = run.seen.run.data.test.texts[0]
+    text = run.seen.prepared.data.test.texts[0]
     expected = run.seen.probabilities[0]
     assert ktrain.load_predictor(str(run.folder)).predict([text]) == [[("food", pytest.approx(expected[0], abs=1e-5))]]
 
@@ -186,7 +184,7 @@ def test_every_option_of_the_table_is_passed_on(here, monkeypatch):
         taken.update(named, train=train)
         raise InputError("enough")
 
-    monkeypatch.setattr(train_multilabel, "read_multilabel", reader)
+    monkeypatch.setattr(tasks, "read_multilabel", reader)
     words = [[f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])] for name, value in given.items()]
     assert end_here("--model", "bert", *(word for pair in words for word in pair), script="train_multilabel") == 2
     assert taken == {**given, "label_columns": None}
@@ -199,16 +197,16 @@ def test_options_whose_effect_shows_in_different_places(quick, tmp_path):
     shared = ("--rows", "40", "--maxlen", "7", "--batch-size", "5", "--weight-decay", "0.5", "--lr", "1e-12", "--seed", "3")
     shared += ("--epochs", "4", "--early-stopping", "--keep-epochs")
     run = quick(*shared, "--balance", "--drop-constant-labels", train=never)
-    learner, record = run.seen.run.learner, run.record
+    fitted, record = run.seen.fitted, run.record
     assert record["data"]["rows"]["train"] == 40 and record["split"]["seed"] == 3
-    assert learner.train_data.encoded.lengths.max() == 7 == run.manifest["maxlen"]
-    assert learner.train_data.layout(train=True).shape == (4 * 8, 5)
-    assert learner.model.optimizer.weight_decay == 0.5 and record["options"]["weight_decay"] == 0.5
+    assert fitted.train.encoded.lengths.max() == 7 == run.manifest["maxlen"]
+    assert fitted.train.layout(train=True).shape == (4 * 8, 5)
+    assert fitted.model.optimizer.weight_decay == 0.5 and record["options"]["weight_decay"] == 0.5
     # Steps too small for float32 change nothing, so the second epoch is no better than the first.
     assert len(record["epochs"]) == 2 and record["best_epoch"] == 1 and record["options"]["epochs"] == 4
     assert equal(weights_of(run.folder), weights_of(run.folder / "epochs" / "01")) and (run.folder / "epochs" / "02").exists()
     having = run.seen.truth["train"].sum(axis=0)
-    np.testing.assert_allclose(learner.model.loss.positive_weights, (40 - having) / having, rtol=1e-6)
+    np.testing.assert_allclose(fitted.model.loss.positive_weights, (40 - having) / having, rtol=1e-6)
     assert record["options"]["balance"] is True and record["stopped"] is None
     assert "left out 1 label" in run.said and '"never" in 0' in run.said
     assert record["data"]["constant_labels_dropped"] == 1 and record["data"]["labels"] == list(TAGS)
@@ -222,13 +220,13 @@ def test_find_lr_leaves_the_loss_weighed(quick, recwarn):
     assert len(finder["rates"]) == len(finder["losses"]) > 20
     assert not [warning for warning in recwarn if "lrfinder" in warning.filename]
     assert run.record["options"]["lr"] == (finder["suggestion"] or SMALL_RECIPE["learning_rate"])
-    weights = run.seen.run.learner.model.loss.positive_weights
+    weights = run.seen.fitted.model.loss.positive_weights
     having = run.seen.truth["train"].sum(axis=0)
     np.testing.assert_allclose(weights, (96 - having) / having, rtol=1e-6)
 
 
 def test_without_balance_both_sides_weigh_the_same(finished_multilabel):
-    assert finished_multilabel.seen.run.learner.model.loss.positive_weights == 1.0
+    assert finished_multilabel.seen.fitted.model.loss.positive_weights == 1.0
     assert finished_multilabel.record["options"]["balance"] is False
 
 
@@ -297,28 +295,3 @@ def test_deterministic_repeats_to_the_bit_and_test_labels_choose_nothing(tmp_pat
     assert epochs_of(found["once"]) == epochs_of(found["moved"])
     assert found["once"]["best_epoch"] == found["moved"]["best_epoch"]
     assert found["once"]["test"] != found["moved"]["test"]
-
-
-# The twin.
-
-OWN_STEPS = {
-    "train_multiclass": {"training.class_weights", "records.wrong_rows"},
-    "train_multilabel": {
-        "training.SigmoidCrossentropy",
-        "training.balancing_weights",
-        "metrics.choose_thresholds",
-        "run.thresholds",
-        "records.wrong_multilabel_rows",
-    },
-}
-
-
-def test_the_scripts_take_the_same_steps_in_the_same_order():
-    """A diff of the two shows what the task changes, and nothing else."""
-    steps = {}
-    for script, own in OWN_STEPS.items():
-        source, task = (ROOT / f"{script}.py").read_text(encoding="utf-8"), script.removeprefix("train_")
-        found = re.findall(r"\b(?:run|transformer|training|probe|metrics|learner|ktrain|predictor|records)\.\w+", source)
-        assert own <= set(found), "a step that is no longer taken"
-        steps[script] = [step.replace(task, "TASK") for step in found if step not in own]
-    assert steps["train_multiclass"] == steps["train_multilabel"] and len(steps["train_multiclass"]) > 30

@@ -1,0 +1,206 @@
+"""The course of a training run, for both tasks: table in, ktrain predictor and its record out.
+
+It shows ktrain's own lines: `Transformer`, `get_learner` and `fit_onecycle` in `fit`, `get_predictor` and `save` in `save`.
+What differs between the tasks is in `tasks`. Distillation has a course of its own, made of the same steps.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from halfbert.options import MulticlassOptions, MultilabelOptions
+from halfbert.output import text
+from halfbert.output.record import Distillation, RateFinder, Record, Size
+from halfbert.system import storage, tensorflow_setup
+from halfbert.system.console import Stopped, StopRequest, say
+from halfbert.system.errors import ResourceError
+from halfbert.training import saving, steps, tasks
+from halfbert.training.values import Failure, Fitted, Prepared, Tested
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: the folders of its predictor and of its results, and its record."""
+
+    folder: Path
+    results: Path
+    record: Record
+
+    @property
+    def scores(self) -> dict[str, Any] | None:
+        """Those of the test rows, by name."""
+        return self.record.test
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a teacher changes of a fit.
+
+    `rows` makes of the Transformer and the labelled TransformerDataset the one to learn from; the `objective` (see
+    `training.fit`) is minimised in place of the task's loss.
+    """
+
+    rows: Callable[[Any, Any], Any]
+    objective: Callable
+
+
+def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> Trained:
+    """Read the table, fit, test, save.
+
+    Where a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised.
+    """
+    started = time.perf_counter()
+    with steps.locked_outputs(options) as (output, results):
+        data = steps.read(options.task, options)
+        prepared = steps.prepare(options.task, options, data, stop, started)
+        with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
+            fitted = fit(prepared, keep_in=folder)
+            tested = steps.test(prepared, fitted)
+            record = save(prepared, fitted, tested, folder, results_folder)
+        steps.finish(prepared, fitted, tested, record)
+    return Trained(options.output, options.results, record)
+
+
+def fit(
+    prepared: Prepared, keep_in: Path | None = None, lesson: Lesson | None = None, control_of: Fitted | None = None
+) -> Fitted:
+    """Fine-tune, and return the best epoch. Raises what ended the fit before an epoch was complete.
+
+    Parameters
+    ----------
+    keep_in: folder of the predictor that is being made, for --keep-epochs.
+    lesson: what a teacher adds.
+    control_of: a taught student, whose rate is taken. A control that ends early is of no use, so whatever ends it is
+        raised, and a signal ends it at once.
+    """
+    import tensorflow as tf
+
+    from halfbert.models.ktrain_data import Transformer
+    from halfbert.training.fit import BestEpoch, Diverged, get_learner
+
+    task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
+    started = time.perf_counter()
+    tf.keras.utils.set_random_seed(options.seed)
+    transformer = Transformer(prepared.checkpoint.folder, options.maxlen, data.labels, multilabel=task == "multilabel")
+    labelled = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
+    val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
+    train = lesson.rows(transformer, labelled) if lesson else labelled
+    prepared.lay_out_training(train, transformer.maxlen)
+    prepared.lay_out(val, transformer.maxlen)
+    preprocess_seconds = time.perf_counter() - started
+
+    model = _new_model(prepared, transformer, labelled, lesson)
+    learner = get_learner(model, train_data=train, batch_size=options.batch_size)
+    finder = _find_rate(prepared, learner) if options.find_lr and not control_of else None
+    rate = control_of.rate if control_of else (finder and finder.suggestion) or prepared.rate
+    keep = _keeper(model, transformer, keep_in) if options.keep_epochs and keep_in else None
+    score = tasks.scorer(task, truth["val"])
+    best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep)
+    weights = tasks.class_weights(task, options, truth["train"])
+    if not control_of:
+        _announce(prepared, train, transformer.maxlen, model.count_params(), rate)
+        prepared.stop.gently = True  # a signal waits for the end of a batch
+    diverged = None
+    try:
+        learner.fit_onecycle(rate, prepared.epochs, class_weight=weights, callbacks=[best], verbose=0)
+    except Diverged as error:
+        diverged = error
+    failure = _failure(prepared, best.best_epoch, diverged)
+    if failure is not None and (best.best_epoch is None or control_of):
+        raise failure
+    model.set_weights(best.best_weights)
+    return Fitted(
+        model=model,
+        transformer=transformer,
+        train=train,
+        history=best.history,
+        val_logits=best.best_logits,
+        thresholds=tasks.thresholds(task, truth["val"], best.best_logits, getattr(options, "threshold", "")),
+        rate=rate,
+        finder=finder,
+        preprocess_seconds=preprocess_seconds,
+        fit_seconds=time.perf_counter() - started,
+        failure=failure,
+    )
+
+
+def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None) -> Any:
+    """The checkpoint with a head for the labels, compiled; a `probed` head is fitted on the labelled rows."""
+    from halfbert.training import fit, head
+
+    options, multilabel = prepared.options, prepared.task == "multilabel"
+    with tensorflow_setup.strategy(prepared.device).scope():
+        model = transformer.get_classifier()
+    loss = tasks.loss(prepared.task, options, prepared.truth["train"])
+    fit.compile_model(model, prepared.device, options.weight_decay, loss, lesson and lesson.objective)
+    if prepared.head == "probed":
+        head.fit_head(model, labelled, prepared.device, multilabel, options.seed)
+    return model
+
+
+def _find_rate(prepared: Prepared, learner: Any) -> RateFinder:
+    from halfbert.training.fit import find_learning_rate
+
+    finder = find_learning_rate(learner, learner.model, prepared.device, prepared.options.weight_decay)
+    if finder.suggestion is None:
+        say(f"the learning-rate finder saw no falling loss; training with {prepared.rate:g}")
+    else:
+        say(f"the learning-rate finder suggests {finder.suggestion:.2g}")
+    return finder
+
+
+def _keeper(model: Any, transformer: Any, folder: Path) -> Callable[[int], None]:
+    from halfbert.predictor import writing
+
+    return lambda epoch: writing.keep_epoch(model, transformer, folder, epoch)
+
+
+def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate: float) -> None:
+    options = prepared.options
+    say(f"texts are truncated at {maxlen} tokens: {train.encoded.truncated_share:.1%} of the training texts are longer")
+    say(
+        f"training {options.model} ({parameters / 1e6:.1f} M parameters) from {prepared.checkpoint.name} on the "
+        f"{prepared.device}: {train.nsamples():,} rows, {prepared.epochs} epochs, batches of {options.batch_size}, "
+        f"{prepared.head} head, one-cycle to {rate:.2g}"
+    )
+
+
+def _failure(prepared: Prepared, best_epoch: int | None, diverged: Exception | None) -> Failure | None:
+    """What ended the fit before its last epoch."""
+    kept = steps.kept(prepared, best_epoch)
+    failure: Failure | None = None
+    if diverged is not None:
+        failure = ResourceError(f"{diverged}; try a smaller --lr; {kept}")
+    if prepared.stop.signal_number is not None:
+        failure = Stopped(prepared.stop.signal_number)
+    if failure is not None and best_epoch is not None:
+        say(f"ended early; {kept}")
+    return failure
+
+
+def save(
+    prepared: Prepared,
+    fitted: Fitted,
+    tested: Tested,
+    folder: Path,
+    results: Path,
+    distillation: Distillation | None = None,
+    teacher_seconds: float | None = None,
+) -> Record:
+    """Write the predictor with manifest and card into `folder`, and record, tables and pictures into `results`."""
+    from halfbert.models.ktrain_data import ktrain
+    from halfbert.predictor import writing
+
+    writing.reserve_space(fitted.model, folder)
+    predictor = ktrain.get_predictor(fitted.model, fitted.transformer.for_predictor())
+    predictor.save(str(folder))
+
+    record = saving.record(prepared, fitted, tested, distillation, teacher_seconds)
+    manifest = saving.manifest(prepared, fitted, record)
+    writing.finish(folder, manifest, text.card(manifest, record, prepared.options.output.name))
+    record = replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
+    saving.write(record, prepared, tested, results)
+    saving.draw(prepared, fitted, tested, results)
+    return record

@@ -1,0 +1,137 @@
+"""Record, manifest, tables and pictures of a training run, made from its values."""
+
+from pathlib import Path
+
+import numpy as np
+
+from halfbert.data.equality import digests
+from halfbert.output import plots, sheets, text
+from halfbert.output import record as records
+from halfbert.output.record import Distillation, Record, Size, Split, Timing
+from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TrainingData
+from halfbert.system import machine, storage
+from halfbert.training import tasks
+from halfbert.training.values import Fitted, Prepared, Tested
+
+STEADY_AFTER_STEPS = 20
+
+
+def record(
+    prepared: Prepared, fitted: Fitted, tested: Tested, distillation: Distillation | None, teacher_seconds: float | None
+) -> Record:
+    """The record of a run, but for the size of its folder."""
+    options, checkpoint = prepared.options, prepared.checkpoint
+    drawn = "10% of train, stratified, equal texts on one side"
+    return Record(
+        task=prepared.task,
+        model=checkpoint.model,
+        checkpoint=CheckpointUsed(machine.shareable(checkpoint.name), checkpoint.weights_sha256, checkpoint.note),
+        options=_options(prepared, fitted),
+        data=records.describe_data(prepared.data),
+        split=Split(options.split_seed, *("file" if file else drawn for file in (options.val, options.test))),
+        epochs=fitted.history.epochs,
+        best_epoch=fitted.history.best_epoch,
+        stopped=None if tested.failure is None else str(tested.failure),
+        learning_rate_finder=fitted.finder,
+        test=tested.scores,
+        timing=_timing(prepared, fitted, tested, teacher_seconds),
+        size=Size(fitted.model.count_params(), 0),
+        environment=records.environment(prepared.device, options.threads, options.precision, options.seed),
+        distillation=distillation,
+    )
+
+
+def _options(prepared: Prepared, fitted: Fitted) -> dict:
+    """Every option as it was in force, chosen defaults filled in."""
+    chosen = {name: str(value) if isinstance(value, Path) else value for name, value in vars(prepared.options).items()}
+    chosen = {name: machine.shareable(value) if isinstance(value, str) else value for name, value in chosen.items()}
+    in_force = {"maxlen": fitted.transformer.maxlen, "epochs": prepared.epochs, "lr": fitted.rate, "head": prepared.head}
+    return {**chosen, **in_force}
+
+
+def _timing(prepared: Prepared, fitted: Fitted, tested: Tested, teacher_seconds: float | None) -> Timing:
+    """Seconds and rates; the steady ones after the first 20 steps of each epoch: no tracing, warm-up and validation."""
+    parts = [ends[STEADY_AFTER_STEPS - 1 :] for ends in fitted.history.step_ends]
+    steps = sum(len(ends) - 1 for ends in parts if ends)
+    rate = _rate(steps * prepared.options.batch_size, sum(ends[-1] - ends[0] for ends in parts if ends))
+    encoded = fitted.train.encoded
+    return Timing(
+        setup_seconds=prepared.setup_seconds,
+        preprocess_seconds=fitted.preprocess_seconds,
+        fit_seconds=fitted.fit_seconds,
+        evaluate_seconds=tested.seconds,
+        teacher_seconds=teacher_seconds,
+        fit_rows_per_second=_rate(len(encoded.lengths) * len(fitted.history.epochs), fitted.fit_seconds),
+        steady_rows_per_second=rate,
+        # Of the texts' own tokens, padding not counted: by it tables of short and of long texts compare.
+        steady_tokens_per_second=rate and rate * float(encoded.lengths.mean()),
+    )
+
+
+def _rate(rows: int, seconds: float) -> float | None:
+    return rows / seconds if seconds else None
+
+
+def manifest(prepared: Prepared, fitted: Fitted, record: Record) -> Manifest:
+    """What the predictor's folder states about itself, but for its files."""
+    data = prepared.data
+    files = [DataFile(**file) for file in data.files]
+    texts = digests(data.train.texts), digests(data.val.texts)
+    return Manifest(
+        task=prepared.task,
+        labels=data.labels,
+        thresholds=fitted.thresholds,
+        threshold_rule=getattr(prepared.options, "threshold", None),
+        maxlen=fitted.transformer.maxlen,
+        model=record.model,
+        checkpoint=record.checkpoint,
+        versions=machine.versions(),
+        data=TrainingData(files, prepared.options.split_seed, *texts),
+        best_epoch=record.best_epoch,
+        test=record.test and text.card_scores(record.test),
+        stopped=record.stopped,
+        teacher=record.distillation and record.distillation.teacher,
+    )
+
+
+def write(record: Record, prepared: Prepared, tested: Tested, folder: Path) -> None:
+    """Write record.json, training.xlsx, report.txt, errors.csv and answers.npz into a results folder that is being made."""
+    records.write(record, folder)
+    sheets.write_workbook(folder / "training.xlsx", {"epochs": record.epochs})
+    storage.write_text(text.scores_table(record), folder / "report.txt")
+    if tested.scores is not None:
+        sheets.write_csv(folder / "errors.csv", tasks.ERROR_COLUMNS[record.task], tested.wrong_rows)
+        records.write_answers(tested.probabilities, prepared.data.test.numbers, folder)
+
+
+def draw(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
+    """Draw the run's pictures into its results folder; those of the test rows only if it was tested."""
+    history, encoded, finder = fitted.history, fitted.train.encoded, fitted.finder
+    plots.learning_curves(history.epochs, history.best_epoch, folder / "learning_curves.png")
+    plots.learning_rate(history.learning_rates, history.momenta, folder / "learning_rate.png")
+    plots.text_lengths(encoded.full_lengths, fitted.transformer.maxlen, encoded.truncated_share, folder / "text_lengths.png")
+    if finder is not None and any(loss is not None for loss in finder.losses):
+        plots.learning_rate_finder(finder.rates, finder.losses, finder.suggestion, folder / "learning_rate_finder.png")
+    (_draw_multilabel if prepared.task == "multilabel" else _draw_multiclass)(prepared, fitted, tested, folder)
+
+
+def _draw_multiclass(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
+    from halfbert.scoring.multiclass import reliability_bins
+
+    if tested.scores is not None:
+        plots.confusion(tested.scores["confusion"], prepared.data.labels, folder / "confusion.png")
+        bins = reliability_bins(prepared.truth["test"].argmax(axis=1), tested.probabilities)
+        plots.reliability(bins, tested.scores["expected_calibration_error"], folder / "reliability.png")
+
+
+def _draw_multilabel(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
+    from halfbert.output import multilabel_plots
+
+    labels, truth = prepared.data.labels, prepared.truth
+    if len(labels) > 1:
+        multilabel_plots.cooccurrence(truth["train"], labels, folder / "cooccurrence.png")
+    if tested.scores is not None:
+        of_test = truth["test"], tested.probabilities, np.array(fitted.thresholds), labels
+        multilabel_plots.roc_and_precision_recall(*of_test, folder / "roc_precision_recall.png")
+        multilabel_plots.f1_against_threshold(*of_test, folder / "f1_threshold.png")
+        multilabel_plots.confusion_grid(tested.scores["confusion"], labels, folder / "confusion.png")

@@ -1,0 +1,185 @@
+"""The steps of a training run that training and distillation share, before and after the fit."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halfbert.data.tables import Data
+from halfbert.models import checkpoints
+from halfbert.options import TrainOptions
+from halfbert.output import record as records
+from halfbert.output import text as report
+from halfbert.output.record import Record
+from halfbert.predictor.manifest import MANIFEST
+from halfbert.scoring.probabilities import probabilities_of
+from halfbert.system import storage, tensorflow_setup
+from halfbert.system.console import Stopped, StopRequest, say
+from halfbert.system.errors import HalfbertError, ResourceError
+from halfbert.training import tasks
+from halfbert.training.values import Fitted, Prepared, Tested
+
+RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
+FEW_PROVING_TEXTS = 200  # where a GPU or TPU trained: its processor may be slow
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# Before the fit
+
+
+@contextlib.contextmanager
+def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
+    """The folders of the predictor and of the results, checked and locked; what a killed run left beside them is removed.
+
+    Whatever the block changes for the whole process, such as random seeds, is restored afterwards.
+    """
+    storage.check_disjoint(options.output, options.results)
+    storage.check_output(options.output, "--output", options.overwrite, marker=MANIFEST)
+    storage.check_output(options.results, "--results", options.overwrite, marker=records.RECORD)
+    # Resolved: a link stays where it is, and what it leads to is replaced.
+    output, results = options.output.resolve(), options.results.resolve()
+    with contextlib.ExitStack() as stack:
+        for target in (output, results):
+            stack.enter_context(storage.output_lock(target))
+            storage.remove_leftovers(target)
+        stack.enter_context(tensorflow_setup.global_settings_kept())
+        yield output, results
+
+
+def reading(options: TrainOptions) -> dict[str, Any]:
+    """What the options say to the reader of either task's tables."""
+    names = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
+    return {**{name: getattr(options, name) for name in names}, "seed": options.split_seed}
+
+
+def read(task: str, options: TrainOptions) -> Data:
+    """The tables, checked; what was found is said."""
+    reader, columns = tasks.reader(task, options)
+    data = reader(**reading(options), **columns)
+    say(report.data_line(data))
+    for note in data.notes:
+        say(f"  {note}")
+    return data
+
+
+def prepare(
+    task: str,
+    options: TrainOptions,
+    data: Data,
+    stop: StopRequest,
+    started: float,
+    find: Callable[[], checkpoints.Checkpoint] | None = None,
+) -> Prepared:
+    """Load TensorFlow with the settings of the run, find the checkpoint (by `find`, or as the options say), check space."""
+    device = tensorflow_setup.prepare(options.device, options.threads, options.seed, options.deterministic, options.precision)
+    checkpoint = find() if find else checkpoints.find(options.model, options.checkpoint)
+    if checkpoint.note:
+        say(checkpoint.note)
+    recipe = checkpoint.recipe
+    epochs = options.epochs or recipe["epochs"]
+    copies = 1 + (epochs if options.keep_epochs else 0)
+    storage.check_free_space(options.output, copies * checkpoint.bytes + RESULTS_BYTES)
+    storage.check_free_space(options.results, RESULTS_BYTES)
+    return Prepared(
+        task=task,
+        options=options,
+        stop=stop,
+        data=data,
+        truth={part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()},
+        checkpoint=checkpoint,
+        device=device,
+        epochs=epochs,
+        rate=options.lr or recipe["learning_rate"],
+        head=options.head or recipe["head"],
+        setup_seconds=time.perf_counter() - started,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------------
+# After the fit
+
+
+def kept(prepared: Prepared, epoch: int | None) -> str:
+    """What a run that ended early leaves."""
+    return f"epoch {epoch} is kept as {prepared.options.output}" if epoch else "no epoch was complete, nothing is kept"
+
+
+def test(prepared: Prepared, fitted: Fitted) -> Tested:
+    """Test a fit that came to its end. A signal ends the test at once, and what was fitted is kept, untested."""
+    from halfbert.training import fit
+
+    if fitted.failure is not None:
+        return Tested(fitted.failure)
+    task, data, stop = prepared.task, prepared.data, prepared.stop
+    stop.gently = False
+    try:
+        stop.raise_if_set()
+        rows = fitted.transformer.preprocess_test(data.test.texts, prepared.truth["test"], verbose=0)
+        prepared.lay_out(rows, fitted.transformer.maxlen)
+        started = time.perf_counter()
+        logits = fit.predict_logits(fitted.model, rows, "testing")
+        seconds = time.perf_counter() - started
+        unknown = int((~np.isfinite(logits)).any(axis=1).sum())
+        if unknown:
+            raise ResourceError(f"the answers to {unknown:,} test rows are NaN or infinite; try a smaller --lr")
+        probabilities = probabilities_of(logits, task)
+        scores = records.finite(tasks.scores(task, prepared.truth, probabilities, fitted.thresholds, data.labels))
+        wrong = tasks.wrong_rows(task, data.test, prepared.truth["test"], probabilities, fitted.thresholds, data.labels)
+        return Tested(None, probabilities, scores, wrong, seconds)
+    except (Stopped, ResourceError) as failure:
+        say(f"the test ended early; {kept(prepared, fitted.history.best_epoch)}")
+        return Tested(failure)
+    finally:
+        stop.gently = True
+
+
+def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:
+    """Hold the engines' answers to held-out texts against Keras, for `halfbert.load`; a failure costs only that.
+
+    Those of the test rows as well: no label is looked at, and a few validation texts would tell little of a share of 99 %.
+    Call it with the predictor saved, and its folder locked.
+    """
+    from halfbert.predictor import proving
+
+    # Elsewhere, and in mixed precision, Keras answers once more: with the CPU, in float32.
+    at_hand = prepared.device == "cpu" and fitted.model.compute_dtype == "float32" and tested.probabilities is not None
+    answers = probabilities_of(fitted.val_logits, prepared.task), tested.probabilities
+    prepared.stop.gently = False
+    try:
+        found = proving.prove(
+            prepared.options.output.resolve(),
+            prepared.data.val.texts + prepared.data.test.texts,
+            proving.HELD_OUT,
+            reference=np.concatenate(answers) if at_hand else None,
+            most_texts=proving.MOST_TEXTS if prepared.device == "cpu" else FEW_PROVING_TEXTS,
+            threads=prepared.options.threads,
+        )
+        say(report.agreement_line(found))
+    except (HalfbertError, OSError, Stopped) as failure:
+        say(f"engines were not compared with Keras ({failure}); halfbert.load takes keras until they are")
+    prepared.stop.gently = True
+
+
+def finish(prepared: Prepared, fitted: Fitted, tested: Tested, record: Record) -> None:
+    """With predictor and results under their names: compare engines, say where all is, raise what ended the run early."""
+    options = prepared.options
+    if tested.failure is None:
+        prove_engines(prepared, fitted, tested)
+    say(report.closing(record, options.output, options.results))
+    if tested.failure is not None:
+        raise tested.failure
+    prepared.stop.raise_if_set()  # a signal that waited until all was saved
+
+
+@contextlib.contextmanager
+def aside(prepared: Prepared, what: str) -> Iterator[None]:
+    """Around what the predictor does not depend on: if it ends early, only it is lost, and a signal ends it at once."""
+    prepared.stop.gently = False
+    try:
+        yield
+    except (Stopped, HalfbertError) as ended:
+        say(f"{what} ended early ({ended}); {prepared.options.output} is saved without it")
+    finally:
+        prepared.stop.gently = True

@@ -1,0 +1,94 @@
+"""The values that the steps of a training run pass on.
+
+Options and data become `Prepared`, a fit of that `Fitted`, a test of that `Tested`; `saving` makes record, manifest and
+pictures of the three.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from halfbert.data.tables import Data
+from halfbert.models.checkpoints import Checkpoint
+from halfbert.options import TrainOptions
+from halfbert.output.record import Numbers, RateFinder
+from halfbert.system.console import Stopped, StopRequest
+from halfbert.system.errors import HalfbertError
+
+Failure = HalfbertError | Stopped
+"""What ended a fit or a test early."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a fit depends on; `truth` is that of each part, (rows, labels) of 0 and 1."""
+
+    task: str
+    options: TrainOptions
+    stop: StopRequest
+    data: Data
+    truth: dict[str, np.ndarray]
+    checkpoint: Checkpoint
+    device: str
+    epochs: int
+    rate: float
+    head: str
+    setup_seconds: float
+
+    def lay_out(self, data: Any, maxlen: int) -> None:
+        """Have a TPU see batches of `data`, a TransformerDataset, of one shape only."""
+        if self.device == "tpu":
+            data.fixed_length, data.batch_size = maxlen, self.options.batch_size
+
+    def lay_out_training(self, data: Any, maxlen: int) -> None:
+        """Have the batches of an epoch be those of the run's seed, as its device likes them."""
+        data.epochs, data.seed = self.epochs, self.options.seed
+        data.pad_to_multiple_of = 8 if self.device == "gpu" else 1  # what a GPU's matrix units like; a CPU does not mind
+        self.lay_out(data, maxlen)
+
+
+@dataclass(frozen=True)
+class History:
+    """What the epochs of a fit left: their scores, and by epoch the time (perf_counter) after each batch.
+
+    `learning_rates` and `momenta` are those of each step.
+    """
+
+    epochs: list[Numbers]
+    best_epoch: int
+    learning_rates: list[float]
+    momenta: list[float]
+    step_ends: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model with the weights of its best epoch; `failure` is what ended the fit before its last one.
+
+    `model`, `transformer` and `train` are a transformers model, a Transformer and the TransformerDataset it was fitted on.
+    `val_logits`: (validation rows, labels) of the best epoch, by which the `thresholds` were chosen.
+    """
+
+    model: Any
+    transformer: Any
+    train: Any
+    history: History
+    val_logits: np.ndarray
+    thresholds: list[float] | None
+    rate: float
+    finder: RateFinder | None
+    preprocess_seconds: float
+    fit_seconds: float
+    failure: Failure | None
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Scores of the test rows; none of it where the fit or the test ended early, by `failure`."""
+
+    failure: Failure | None = None
+    probabilities: np.ndarray | None = None  # (test rows, labels)
+    scores: dict[str, Any] | None = None
+    wrong_rows: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float | None = None
