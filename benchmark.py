@@ -6,15 +6,7 @@ python benchmark.py predictors/* --engines ktrain,keras,onnx,onnx-int8 --texts r
 
 import sys
 
-from halfbert.benchmark import course
-from halfbert.cli import options
-from halfbert.system import console
-
-
-def main(argv: list[str], stop: console.StopRequest) -> None:
-    """Benchmark; `--help` lists the options."""
-    course.benchmark(options.parse_benchmark(options.benchmark_parser(), argv), stop)
-
+from halfbert.cli import command
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, sys.argv[1:]))
+    sys.exit(command.main(["benchmark", *sys.argv[1:]], prog="benchmark.py"))

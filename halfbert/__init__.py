@@ -6,4 +6,8 @@ def __getattr__(name: str):
         from halfbert.predictor.classifier import load
 
         return load
+    if name == "__version__":
+        from halfbert.cli.command import version
+
+        return version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import importlib
 import io
 import json
 import os
@@ -177,23 +176,24 @@ def run_script(*arguments: str | Path, cwd: Path, script: str = "train_multiclas
 
 
 def train_here(*arguments: str | Path, script: str = "train_multiclass") -> str:
-    """Run a training script in this process, which is quicker once TensorFlow is loaded; returns its standard output."""
+    """Run a script in this process, which is quicker once TensorFlow is loaded; returns its standard output."""
+    from halfbert.cli import command
     from halfbert.system.console import StopRequest
 
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        importlib.import_module(script).main([str(argument) for argument in arguments], StopRequest())
+        command.run([script.replace("_", "-"), *map(str, arguments)], StopRequest(), f"{script}.py")
     return said.getvalue()
 
 
 def end_here(*arguments: str | Path, script: str = "train_multiclass") -> int:
-    """Run a training script in this process as its last line does: the exit code; failures are a line on standard error."""
-    from halfbert.system import console
+    """Run a script in this process as its last line does: the exit code; failures are a line on standard error."""
+    from halfbert.cli import command
 
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = [signal.getsignal(number) for number in numbers]
     try:
-        return console.run(importlib.import_module(script).main, [str(argument) for argument in arguments])
+        return command.main([script.replace("_", "-"), *map(str, arguments)], f"{script}.py")
     finally:
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)

@@ -1,9 +1,11 @@
 """The command: `halfbert VERB …`, which is `python -m halfbert VERB …` and what the scripts at the root call."""
 
-import importlib
+import importlib.metadata
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from halfbert.cli.parsing import Parser, parse, parser_of
 from halfbert.options import BenchmarkOptions, CompareOptions, DistillOptions, MulticlassOptions, MultilabelOptions, Options
@@ -20,11 +22,16 @@ class Verb:
     job: str  # module:function
     description: str
     epilog: str
+    in_children: bool = False  # other processes read its tables
 
     def parser(self, prog: str) -> Parser:
         return parser_of(self.options, prog, self.description, self.epilog)
 
-    def function(self) -> Callable[[Options, console.StopRequest], object]:
+    def parse(self, argv: list[str], prog: str = "halfbert") -> Any:
+        """The options that the words of a command line give. Raises InputError for a mistake."""
+        return parse(self.parser(prog), self.options, argv)
+
+    def function(self) -> Callable[[Any, console.StopRequest], Any]:
         module, _, name = self.job.partition(":")
         return getattr(importlib.import_module(module), name)
 
@@ -55,6 +62,7 @@ VERBS = {
         "give a verdict.",
         "Without --train it compares on the embedded customer messages. Re-running resumes: finished parts are reused where "
         "options and data are the same.",
+        in_children=True,
     ),
     "benchmark": Verb(
         BenchmarkOptions,
@@ -62,6 +70,7 @@ VERBS = {
         "Time predictors engine by engine: one text, many texts, cold start, memory, size; and pairs against each other.",
         "A whole run takes hours, as it repeats everything in ten fresh processes; it estimates the time first. Fewer engines, "
         "scenarios, lengths or batches take less; --quick gives a first look.",
+        in_children=True,
     ),
 }
 
@@ -73,23 +82,32 @@ def main(argv: list[str], prog: str | None = None) -> int:
 
 def run(argv: list[str], stop: console.StopRequest, prog: str | None = None) -> None:
     """Run the subcommand that `argv` begins with."""
-    if not argv or argv[0] in ("-h", "--help"):
-        console.say(overview())
-        return
-    if argv[0] not in VERBS:
-        raise InputError(f"halfbert: {argv[0]!r} is not one of {', '.join(VERBS)} (help: halfbert --help)")
-    verb = VERBS[argv[0]]
-    options = parse(verb.parser(prog or f"halfbert {argv[0]}"), verb.options, argv[1:])
-    try:
-        job = verb.function()
-    except (ImportError, AttributeError):
-        sys.path.insert(0, str(PROJECT))
-        importlib.import_module(argv[0].replace("-", "_")).main(argv[1:], stop)
-    else:
-        job(options, stop)
+    match argv:
+        case [] | ["-h" | "--help", *_]:
+            console.say(overview())
+        case ["--version", *_]:
+            console.say(f"halfbert {version()}")
+        case [name, *rest] if name in VERBS:
+            options = VERBS[name].parse(rest, prog or f"halfbert {name}")
+            try:
+                job = VERBS[name].function()
+            except (ImportError, AttributeError):  # not in the package yet
+                sys.path.insert(0, str(PROJECT))
+                importlib.import_module(name.replace("-", "_")).main(rest, stop)
+            else:
+                job(options, stop)
+        case [name, *_]:
+            raise InputError(f"halfbert: no verb {name!r}; there are {', '.join(VERBS)} (help: halfbert --help)")
 
 
 def overview() -> str:
     """The help of the command without a subcommand."""
     lines = [f"  {name:18}{verb.description}" for name, verb in VERBS.items()]
     return "\n".join(["usage: halfbert VERB [options]   (options of a verb: halfbert VERB --help)", "", *lines])
+
+
+def version() -> str:
+    """The version of the checkout, as pyproject.toml has it, or of the installed package."""
+    source = PROJECT / "pyproject.toml"
+    stated = re.search(r'^version = "(.+)"$', source.read_text(encoding="utf-8"), re.MULTILINE) if source.is_file() else None
+    return stated[1] if stated else importlib.metadata.version("halfbert")

@@ -7,12 +7,13 @@ from pathlib import Path
 from halfbert.data import messages
 from halfbert.options import values
 from halfbert.options.declaring import Options, option, table_name
-from halfbert.options.training import DEBUG, in_output
+from halfbert.options.training import DEBUG, DROP_MISSING, ENCODING, in_output
 from halfbert.predictor import engines
 from halfbert.system.errors import InputError
 from halfbert.system.machine import available_cpus
 
 SCENARIOS = ("single", "offline", "cold", "paper")
+NOT_TIMED = ", ".join(name for name in engines.names() if name not in engines.timed())
 LENGTHS = ("natural", "fixed")
 DEVICES = ("cpu", "gpu")
 
@@ -28,74 +29,49 @@ def known_engines(value: object) -> list[str]:
 class BenchmarkOptions(Options):
     """Options of timing predictors, engine by engine."""
 
-    predictors: list[Path] = timed(
-        [], "predictors that a training script saved", values.paths, metavar="FOLDER", positional=True
-    )
+    predictors: list[Path] = timed([], "predictors that a training script saved", values.paths, positional=True)
     base: bool = timed(
         False, "also BERT-base and DistilBERT-base, from their configurations with random weights: speed only, no scores"
     )
-    engines: list[str] = timed(
-        engines.timed(),
-        ", ".join(engines.names()),
-        known_engines,
-        metavar="A,B,C",
-        default_help="all but " + ", ".join(name for name in engines.names() if name not in engines.timed()),
-    )
-    devices: list[str] = timed(["cpu"], "cpu, gpu or both", values.names_of(DEVICES), metavar="A,B")
+    engines: list[str] = timed(engines.timed(), f"{', '.join(engines.names())} (default: all but {NOT_TIMED})", known_engines)
+    devices: list[str] = timed(["cpu"], "cpu, gpu or both", values.names_of(DEVICES))
     threads: list[int] = timed(
         None,
-        "processor threads of every engine; all means those of the machine",
+        "processor threads of every engine; all means those of the machine (default: 1,all; all with --quick)",
         values.thread_counts,
-        metavar="N,M",
-        default_help="1,all; all with --quick",
     )
     scenarios: list[str] = timed(
         list(SCENARIOS),
         "single: one text at a time; offline: batches; cold: from the start of a process; paper: one pass over the texts, "
-        "one at a time, on the CPU",
+        "one at a time, on the CPU (default: all four)",
         values.names_of(SCENARIOS),
-        metavar="A,B,C",
-        default_help="all four",
     )
     lengths: list[str] = timed(
-        list(LENGTHS),
-        "natural: texts as they are; fixed: 128 tokens each",
-        values.names_of(LENGTHS),
-        metavar="A,B",
-        default_help="both",
+        list(LENGTHS), "natural: texts as they are; fixed: 128 tokens each (default: both)", values.names_of(LENGTHS)
     )
-    batches: list[int] = timed(
-        None, "texts per call for batches", values.batches, metavar="N,M", default_help="8,32,128; 8,32 with --quick"
-    )
-    texts: str = of_texts(None, "texts to answer", values.source, metavar="FILE", default_help="the embedded messages")
-    text_column: str = of_texts("text", "column with the texts", metavar="NAME")
+    batches: list[int] = timed(None, "texts per call for batches (default: 8,32,128; 8,32 with --quick)", values.batches)
+    texts: str = of_texts(None, "texts to answer (default: the embedded messages)", values.source)
+    text_column: str = of_texts("text", "column with the texts")
     label_column: str | None = of_texts(
         None,
-        "column with one true label each, for every engine's accuracy on these texts",
-        metavar="NAME",
-        default_help="none; queue in the embedded table",
+        "column with one true label each, for each engine's accuracy (default: none; queue in the embedded table)",
     )
-    sheet: str | None = of_texts(None, "sheet of the workbook", metavar="NAME", default_help="the first")
-    encoding: str | None = of_texts(
-        None, "encoding of csv, tsv and jsonl files", metavar="NAME", default_help="UTF-8, or as the BOM says"
-    )
-    drop_missing: bool = of_texts(False, "leave out rows that lack a text or a label")
-    rows: int = of_texts(
-        None, "texts sampled from the table", values.positive_integer, metavar="N", default_help="256; 32 with --quick"
-    )
-    repeats: int = how(None, "fresh processes", values.positive_integer, metavar="N", default_help="10; 2 with --quick")
+    sheet: str | None = of_texts(None, "sheet of the workbook (default: the first)")
+    encoding: str | None = of_texts(None, ENCODING)
+    drop_missing: bool = of_texts(False, DROP_MISSING)
+    rows: int = of_texts(None, "texts sampled from the table (default: 256; 32 with --quick)", values.count)
+    repeats: int = how(None, "fresh processes (default: 10; 2 with --quick)", values.count)
     seconds: float = how(
-        None, "least seconds per repeat of each case", values.positive_number, metavar="S", default_help="5; 0.5 with --quick"
+        None, "least seconds per repeat of each case (default: 5; 0.5 with --quick)", values.positive, metavar="S"
     )
     quick: bool = how(False, "a fast look, marked as one: too short to quote figures from")
     prepare: bool = how(False, "make the engines' files, check on the texts that they answer alike, and stop")
     allow_disagreement: bool = how(False, "also time engines whose answers differ from those of keras")
     output: Path = in_output(
         None,
-        "NAME.json for the record, the folder NAME for tables and plots",
+        "NAME.json for the record, the folder NAME for tables and plots (default: results/benchmark/TABLE)",
         values.path,
         metavar="NAME",
-        default_help="results/benchmark/TABLE",
     )
     overwrite: bool = in_output(False, "replace an earlier benchmark")
     debug: bool = in_output(False, DEBUG)

@@ -6,13 +6,11 @@ from pathlib import Path
 
 from halfbert.data import messages
 from halfbert.options import values
-from halfbert.options.declaring import as_arguments, changed, option, table_name
+from halfbert.options.declaring import changed, option, table_name
 from halfbert.options.training import (
     CHECKPOINT,
     CLASS_WEIGHTS,
     DEBUG,
-    HUB_DEFAULT,
-    OWN_LABEL,
     TASKS,
     LearningOptions,
     MachineOptions,
@@ -42,48 +40,36 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
     task: str = in_comparison("multiclass", "one label per text, or any number", choices=TASKS)
     contestants: dict[str, str | None] = in_comparison(
         dict.fromkeys(values.CONTESTANTS),
-        "tfidf, distilbert, bert; distilbert=NAME and bert=NAME take weights of their own",
+        "tfidf, distilbert, bert; distilbert=NAME and bert=NAME take weights of their own (default: all three)",
         values.contestants,
-        metavar="A,B,C",
-        default_help="all three",
     )
     distill: bool = in_comparison(False, "also a student: a distilbert taught by that bert")
-    checkpoint: str | None = in_comparison(None, CHECKPOINT, values.source, metavar="NAME", default_help=HUB_DEFAULT)
-    seeds: int = in_comparison(1, "fits of each contestant", values.positive_integer, metavar="N")
-    margin: float = in_comparison(
-        0.02, "how much macro F1, from 0 to 1, the smaller model may lose", values.share, metavar="SHARE"
-    )
+    checkpoint: str | None = in_comparison(None, CHECKPOINT, values.source, metavar="NAME")
+    seeds: int = in_comparison(1, "fits of each contestant", values.count)
+    margin: float = in_comparison(0.02, "how much macro F1, from 0 to 1, the smaller model may lose", values.share)
     time_limit: float | None = in_comparison(
         None,
         "train on as many rows as are likely to be done in this time, judged by short timed runs",
-        values.positive_number,
+        values.positive,
         metavar="MINUTES",
     )
     price_per_hour: float | None = in_comparison(
-        None, "price of an hour of this machine, to report costs", values.positive_number, metavar="PRICE"
+        None, "price of an hour of this machine, to report costs", values.positive, metavar="PRICE"
     )
     learning_curve: bool = in_comparison(
         False, "also fit on a quarter and a half of the rows, to see whether more rows would help"
     )
     label_column: str | None = in_table(
         None,
-        f"multiclass: column with the label of each text (default: {OWN_LABEL}); multilabel: one column that names them all",
-        metavar="NAME",
+        "multiclass: column with the label of each text (default: label; queue in the embedded table); multilabel: one column "
+        "that names them all",
     )
     class_weights: str | None = in_training(None, "multiclass: as train_multiclass.py has it", choices=CLASS_WEIGHTS)
-    output: Path = in_output(
-        None,
-        "folder of verdict, report, tables and plots",
-        values.path,
-        metavar="FOLDER",
-        default_help="results/compare/TABLE",
-    )
+    output: Path = in_output(None, "folder of verdict, report, tables and plots (default: results/compare/TABLE)", values.path)
     work: Path = in_output(
         None,
-        "folder of the contestants' predictors and records, which later comparisons reuse",
+        "folder of the contestants' predictors and records, which later comparisons reuse (default: predictors/compare/TABLE)",
         values.path,
-        metavar="FOLDER",
-        default_help="predictors/compare/TABLE",
     )
     overwrite: bool = in_output(False, "replace an earlier report; finished parts are kept")
     debug: bool = in_output(False, DEBUG)
@@ -100,13 +86,3 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
         name = table_name(self.train or messages.TRAIN)
         self.output = self.output or Path("results") / "compare" / name
         self.work = self.work or Path("predictors") / "compare" / name
-
-    @property
-    def training(self) -> list[str]:
-        """What a training job is to be given of rows, learning and machine, as arguments."""
-        return as_arguments(self, PASSED_ON)
-
-    @property
-    def teaching(self) -> list[str]:
-        """The same for distillation."""
-        return as_arguments(self, PASSED_ON, leave_out=TEACHER_SETTLES)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halfbert.data.dataframes import Frame
 from halfbert.options import values
 from halfbert.system.errors import InputError
 
@@ -30,11 +31,16 @@ GROUPS = {
     "machine": None,
     "output": None,
 }
+METAVARS: dict[Callable[[Any], Any], str] = {
+    **{values.text: "NAME", values.separator: "TEXT", values.source: "FILE", values.path: "FOLDER", values.paths: "FOLDER"},
+    **{values.count: "N", values.seed: "N", values.maxlen: "N", values.share: "SHARE"},
+    **dict.fromkeys((values.batches, values.thread_counts), "N,M"),
+}
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option, as its field declares it; `default_help` says in words what None stands for."""
+    """One option, as its field declares it."""
 
     group: str
     help: str
@@ -42,7 +48,6 @@ class Option:
     parse: Callable[[Any], Any]
     metavar: str | None = None
     choices: Sequence[str] = ()
-    default_help: str | None = None
     required: bool = False  # on the command line; a Python function may have a default
     positional: bool = False
     name: str = ""
@@ -62,11 +67,9 @@ class Option:
 
     @property
     def help_text(self) -> str:
-        """The help, with the default where there is one."""
-        default = self.default_help
-        if default is None and not (self.required or self.is_switch or self.default is None or self.default == []):
-            default = as_text(self.default)
-        return self.help if default is None else f"{self.help} (default: {default})"
+        """The help, with the default where there is one and the help does not say it in words."""
+        unsaid = self.required or self.is_switch or self.default is None or self.default == [] or "(default: " in self.help
+        return self.help if unsaid else f"{self.help} (default: {as_text(self.default)})"
 
     def read(self, value: Any) -> Any:
         """The value as jobs use it, from a word of the command line or from Python. Raises InputError if it does not fit."""
@@ -93,7 +96,7 @@ def option(
         parse = values.switch
     elif choices:
         parse = functools.partial(values.one_of, known=choices)
-    more.setdefault("required", default is dataclasses.MISSING)
+    more = {"required": default is dataclasses.MISSING, "metavar": None if choices else METAVARS.get(parse, "A,B,C"), **more}
     declared = Option(group, help, default, parse, choices=choices, **more)
     if isinstance(default, (list, dict)):
         return dataclasses.field(default_factory=default.copy, metadata={"option": declared})
@@ -155,5 +158,7 @@ def as_text(value: Any) -> str:
 
 def table_name(source: str | Path) -> str:
     """A short name for a table: its file's or data set's name without suffix and without `_train`."""
+    if isinstance(source, Frame):
+        return "table"
     name = Path(str(source).removeprefix("hf:").split(":")[0]).name.split(".")[0]
     return name.removesuffix("_train").removesuffix("-train") or "table"

@@ -9,14 +9,7 @@ from halfbert.data import messages
 from halfbert.models.checkpoints import MODELS
 from halfbert.options import values
 from halfbert.options.declaring import changed, option, table_name
-from halfbert.options.training import (
-    OWN_LABEL,
-    THRESHOLD_RULE,
-    LabelColumnsOptions,
-    TrainOptions,
-    in_table,
-    in_training,
-)
+from halfbert.options.training import LABEL_COLUMN, THRESHOLD_RULE, LabelColumnsOptions, TrainOptions, in_table, in_training
 from halfbert.system.errors import InputError
 
 OBJECTIVES = ("task", "mlm")
@@ -24,11 +17,8 @@ NOT_WITH_MLM = (
     *("unlabelled", "model", "checkpoint", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_column"),
     *("label_columns", "label_separator", "find_lr", "head", "early_stopping", "keep_epochs", "results"),
 )
-# Those DistilBERT was published with: README of its training code (transformers, examples/research_projects/distillation).
-DISTILBERT_WEIGHTS = {"soft": 5.0, "supervised": 2.0, "cosine": 1.0}
 
-in_teaching, in_loss = partial(option, "teacher and student"), partial(option, "loss")
-weight = values.non_negative_number
+in_teaching, in_loss = partial(option, "teacher and student"), partial(option, "loss", metavar="W")
 
 
 @dataclass(kw_only=True)
@@ -42,19 +32,15 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         metavar="FOLDER",
     )
     unlabelled: str | None = in_teaching(
-        None, "more texts to learn the teacher's answers from; labels in it are not read", values.source, metavar="FILE"
+        None, "more texts to learn the teacher's answers from; labels in it are not read", values.source
     )
     layers: list[int] | None = in_teaching(
         None,
-        "layers of the teacher, from 0, from which its DistilBERT form, the student, is made",
-        values.integers,
-        metavar="A,B,C",
-        default_help="as --keep",
+        "layers of the teacher, from 0, from which its DistilBERT form, the student, is made (default: as --keep)",
+        values.layers,
     )
-    keep: int | None = in_teaching(
-        None, "how many layers, evenly spread", values.positive_integer, metavar="N", default_help="half of them"
-    )
-    model: str | None = in_teaching(None, "another student, of this architecture", choices=MODELS, default_help="distilbert")
+    keep: int | None = in_teaching(None, "how many layers, evenly spread (default: half of them)", values.count)
+    model: str | None = in_teaching(None, "another student, of this architecture (default: distilbert)", choices=MODELS)
     checkpoint: str | None = in_teaching(
         None, "its pretrained weights: a hub name, a folder, or mini", values.source, metavar="NAME"
     )
@@ -64,31 +50,22 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         choices=OBJECTIVES,
     )
     no_control: bool = in_teaching(False, "leave out fitting the same student without the teacher")
-    weight_soft: float = in_loss(
-        DISTILBERT_WEIGHTS["soft"], "weight of the divergence from the teacher's answers", weight, metavar="W"
-    )
-    weight_supervised: float = in_loss(
-        DISTILBERT_WEIGHTS["supervised"], "weight of the loss on the labels", weight, metavar="W"
-    )
+    # The weights are those DistilBERT was published with: README of its training code (transformers,
+    # examples/research_projects/distillation).
+    weight_soft: float = in_loss(5.0, "weight of the divergence from the teacher's answers", values.non_negative)
+    weight_supervised: float = in_loss(2.0, "weight of the loss on the labels", values.non_negative)
     weight_cosine: float = in_loss(
-        DISTILBERT_WEIGHTS["cosine"],
-        "weight of the cosine loss between teacher's and student's final hidden states",
-        weight,
-        metavar="W",
+        1.0, "weight of the cosine loss between teacher's and student's final hidden states", values.non_negative
     )
-    temperature: float = in_loss(2.0, "softmax temperature of both answers", values.positive_number, metavar="T")
-    label_column: str | None = in_table(None, "column with the label of each text", metavar="NAME", default_help=OWN_LABEL)
+    temperature: float = in_loss(2.0, "softmax temperature of both answers", values.positive, metavar="T")
+    label_column: str | None = in_table(None, LABEL_COLUMN)
     label_columns: list[str] | None = in_table(
         None,
-        "with a multi-label teacher: columns of 0 and 1, one per label, a name with a comma in double quotes",
-        values.pieces,
-        metavar="A,B,C",
-        default_help="the teacher's labels",
+        "with a multi-label teacher: columns of 0 and 1, one per label, a name with a comma in double quotes (default: the "
+        "teacher's labels)",
+        values.names,
     )
-    label_separator: str | None = in_table(None, "what separates two names in --label-column", values.separator, metavar="TEXT")
-    maxlen: int | None = in_training(
-        None, "tokens after which a text is truncated", values.maxlen, metavar="N", default_help="the teacher's"
-    )
+    maxlen: int | None = in_training(None, "tokens after which a text is truncated (default: the teacher's)", values.maxlen)
     threshold: str | None = None  # no option: the teacher's rule
 
     def complete(self) -> None:

@@ -18,12 +18,14 @@ THRESHOLD_RULE = "expected-f1"
 TASKS = ("multiclass", "multilabel")
 HEADS = ("probed", "random")
 CLASS_WEIGHTS = ("balanced",)
-OWN_LABEL = "label; queue in the embedded table"
-CHECKPOINT = "pretrained weights: a hub name, a folder, or mini, the packaged small pair"
-HUB_DEFAULT = (
-    " or ".join(HUB_NAMES[model] for model in MODELS)
-    + " from the hub; falls back to mini, with a notice, if the hub is unreachable"
+CHECKPOINT = (
+    "pretrained weights: a hub name, a folder, or mini, the packaged small pair (default: "
+    f"{' or '.join(HUB_NAMES[model] for model in MODELS)} from the hub; falls back to mini, with a notice, if the hub is "
+    "unreachable)"
 )
+ENCODING = "encoding of csv, tsv and jsonl files (default: UTF-8, or as the BOM says)"
+LABEL_COLUMN = "column with the label of each text (default: label; queue in the embedded table)"
+DROP_MISSING = "leave out rows that lack a text or a label"
 DEBUG = "show the traceback of a failure"
 
 in_model, in_table, in_training = (partial(option, group) for group in ("model", "table", "training"))
@@ -34,29 +36,18 @@ in_machine, in_output = partial(option, "machine"), partial(option, "output")
 class TableOptions(Options):
     """Which rows to train, validate and test on."""
 
-    train: str | None = in_table(
-        None, "training rows", values.source, metavar="FILE", default_help="the embedded customer messages"
-    )
-    val: str | None = in_table(
-        None, "validation rows, which choose the epoch", values.source, metavar="FILE", default_help="10% of --train"
-    )
-    test: str | None = in_table(
-        None, "test rows, held out and never used for tuning", values.source, metavar="FILE", default_help="10% of --train"
-    )
-    text_column: str = in_table("text", "column with the texts", metavar="NAME")
-    sheet: str | None = in_table(None, "sheet of the workbooks", metavar="NAME", default_help="the first")
-    encoding: str | None = in_table(
-        None, "encoding of csv, tsv and jsonl files", metavar="NAME", default_help="UTF-8, or as the BOM says"
-    )
-    drop_missing: bool = in_table(False, "leave out rows that lack a text or a label")
+    train: str | None = in_table(None, "training rows (default: the embedded customer messages)", values.source)
+    val: str | None = in_table(None, "validation rows, which choose the epoch (default: 10% of --train)", values.source)
+    test: str | None = in_table(None, "test rows, held out and never used for tuning (default: 10% of --train)", values.source)
+    text_column: str = in_table("text", "column with the texts")
+    sheet: str | None = in_table(None, "sheet of the workbooks (default: the first)")
+    encoding: str | None = in_table(None, ENCODING)
+    drop_missing: bool = in_table(False, DROP_MISSING)
     keep_leaks: bool = in_table(False, "train also on texts that occur in the given test or validation file")
     rows: int | None = in_table(
-        None,
-        "for a quick try, train on a stratified sample of N rows (validation shrinks accordingly, the test rows stay)",
-        values.positive_integer,
-        metavar="N",
+        None, "for a quick try, train on a stratified sample of N rows (validation shrinks accordingly)", values.count
     )
-    test_rows: int | None = in_table(None, "test on a stratified sample of N rows", values.positive_integer, metavar="N")
+    test_rows: int | None = in_table(None, "test on a stratified sample of N rows", values.count)
 
 
 @dataclass(kw_only=True)
@@ -65,29 +56,22 @@ class LearningOptions(Options):
 
     maxlen: int | None = in_training(
         None,
-        "tokens after which a text is truncated",
+        "tokens after which a text is truncated (default: auto, the 99th percentile of the training texts, at most 512)",
         values.maxlen,
-        metavar="N",
-        default_help="auto, the 99th percentile of the training texts, at most 512",
     )
     epochs: int | None = in_training(
-        None,
-        "passes over the training rows",
-        values.positive_integer,
-        metavar="N",
-        default_help="3; 5 for small checkpoints such as mini",
+        None, "passes over the training rows (default: 3; 5 for small checkpoints such as mini)", values.count
     )
-    batch_size: int = in_training(16, "texts per training step", values.positive_integer, metavar="N")
+    batch_size: int = in_training(16, "texts per training step", values.count)
     lr: float | None = in_training(
-        None, "highest learning rate", values.positive_number, metavar="RATE", default_help="5e-5; 2e-4 for small checkpoints"
+        None, "highest learning rate (default: 5e-5; 2e-4 for small checkpoints)", values.positive, metavar="RATE"
     )
     find_lr: bool = in_training(False, "run ktrain's learning-rate finder first and train with the rate that it suggests")
-    weight_decay: float = in_training(0.0, "decoupled weight decay", values.non_negative_number, metavar="RATE")
+    weight_decay: float = in_training(0.0, "decoupled weight decay", values.non_negative, metavar="RATE")
     head: str | None = in_training(
         None,
-        "begin with a classification head fitted on the frozen encoder, or with a random one",
+        "begin with a head fitted on the frozen encoder, or with a random one (default: random; probed for small checkpoints)",
         choices=HEADS,
-        default_help="random; probed for small checkpoints",
     )
     early_stopping: bool = in_training(False, "stop after an epoch that is no better than the best")
 
@@ -98,14 +82,10 @@ class MachineOptions(Options):
 
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
     precision: str = in_machine("float32", "number format of the computation", choices=PRECISIONS)
-    threads: int | None = in_machine(None, "processor threads", values.positive_integer, metavar="N", default_help="all")
-    seed: int = in_machine(0, "seed of the weights and of the order of rows", values.seed, metavar="N")
+    threads: int | None = in_machine(None, "processor threads (default: all)", values.count)
+    seed: int = in_machine(0, "seed of the weights and of the order of rows", values.seed)
     split_seed: int | None = in_machine(
-        None,
-        "seed of what is held out and sampled, to keep these rows while --seed varies",
-        values.seed,
-        metavar="N",
-        default_help="the same as --seed",
+        None, "seed of held-out and sampled rows, to keep these while --seed varies (default: the same as --seed)", values.seed
     )
     deterministic: bool = in_machine(False, "make runs on the same machine repeat bit by bit; somewhat slower")
 
@@ -114,15 +94,9 @@ class MachineOptions(Options):
 class OutputOptions(Options):
     """Where to put what a run makes. Jobs see paths: the defaults are filled in."""
 
-    output: Path = in_output(
-        None, "folder of the predictor", values.path, metavar="FOLDER", default_help="predictors/MODEL-TABLE"
-    )
+    output: Path = in_output(None, "folder of the predictor (default: predictors/MODEL-TABLE)", values.path)
     results: Path = in_output(
-        None,
-        "folder of the record, tables and plots",
-        values.path,
-        metavar="FOLDER",
-        default_help="results/TASK/ and the predictor's name",
+        None, "folder of the record, tables and plots (default: results/TASK/ and the predictor's name)", values.path
     )
     overwrite: bool = in_output(False, "replace an earlier predictor and its results")
     keep_epochs: bool = in_output(False, "keep each epoch's predictor, in the folder's epochs/")
@@ -165,26 +139,27 @@ class ModelOptions(TrainOptions):
     """Which architecture to train, starting from which weights."""
 
     model: str = in_model("distilbert", "architecture to fine-tune", choices=MODELS, required=True)
-    checkpoint: str | None = in_model(None, CHECKPOINT, values.source, metavar="NAME", default_help=HUB_DEFAULT)
+    checkpoint: str | None = in_model(None, CHECKPOINT, values.source, metavar="NAME")
+
+    def complete(self) -> None:
+        self.complete_training(self.task)
 
 
 @dataclass(kw_only=True)
 class LabelColumnsOptions(Options):
     """Where the labels of a multi-label table are."""
 
-    label_column: str | None = in_table(None, "one column that names the labels of each text instead", metavar="NAME")
+    label_column: str | None = in_table(None, "one column that names the labels of each text instead")
     label_columns: list[str] | None = in_table(
         None,
-        "columns of 0 and 1, one per label, a name with a comma in double quotes; ALL takes every column but the text",
-        values.pieces,
-        metavar="A,B,C",
-        default_help="ALL; the tags in the embedded table",
+        "columns of 0 and 1, one per label, a name with a comma in double quotes; ALL takes every column but the text "
+        "(default: ALL; the tags in the embedded table)",
+        values.names,
     )
     label_separator: str | None = in_table(
         None,
         "what separates two names in --label-column, such as ; or | (lists, as jsonl can hold them, need none)",
         values.separator,
-        metavar="TEXT",
     )
 
     def complete_label_columns(self, embedded: bool) -> None:
@@ -205,9 +180,9 @@ class MultilabelTrainingOptions(LabelColumnsOptions):
     balance: bool = in_training(False, "weigh rows with and without a label equally in that label's loss")
     threshold: str = in_training(
         THRESHOLD_RULE,
-        "how the probability above which a label is answered is chosen on validation: 0.5 for all, each label's best "
-        "expected F1 (by probabilities calibrated on validation), its best F1, its best geometric mean of sensitivity and "
-        "specificity, or one for all",
+        "how the probability above which a label is answered is chosen on validation: 0.5 for all, each label's best expected "
+        "F1 (by probabilities calibrated on validation), its best F1, its best geometric mean of sensitivity and specificity, "
+        "or one for all",
         choices=THRESHOLD_RULES,
     )
 
@@ -217,13 +192,10 @@ class MulticlassOptions(ModelOptions):
     """Options of training on a table of one label per text."""
 
     task: ClassVar[str] = "multiclass"
-    label_column: str = in_table(None, "column with the label of each text", metavar="NAME", default_help=OWN_LABEL)
+    label_column: str = in_table(None, LABEL_COLUMN)
     class_weights: str | None = in_training(
         None, "weigh each class by the inverse of its number of training rows", choices=CLASS_WEIGHTS
     )
-
-    def complete(self) -> None:
-        self.complete_training(self.task)
 
 
 @dataclass(kw_only=True)
@@ -231,6 +203,3 @@ class MultilabelOptions(MultilabelTrainingOptions, ModelOptions):
     """Options of training on a table of any number of labels per text."""
 
     task: ClassVar[str] = "multilabel"
-
-    def complete(self) -> None:
-        self.complete_training(self.task)

@@ -54,7 +54,7 @@ def path(value: Any) -> Path:
 
 def paths(value: Any) -> list[Path]:
     """Paths of files or folders."""
-    return [path(one) for one in ([value] if isinstance(value, (str, os.PathLike)) else value)]
+    return [path(one) for one in ([value] if isinstance(value, (str, os.PathLike)) else _listed(value))]
 
 
 def one_of(value: Any, known: Sequence[str]) -> str:
@@ -64,7 +64,7 @@ def one_of(value: Any, known: Sequence[str]) -> str:
     return value
 
 
-def positive_integer(value: Any) -> int:
+def count(value: Any) -> int:
     """An integer of at least 1."""
     return _integer(value, 1, LARGEST_INTEGER, "an integer of at least 1 (and below 2^31)")
 
@@ -79,12 +79,12 @@ def maxlen(value: Any) -> int | None:
     return None if value == "auto" else _integer(value, 3, LARGEST_MAXLEN, f"auto, or an integer from 3 to {LARGEST_MAXLEN}")
 
 
-def positive_number(value: Any) -> float:
+def positive(value: Any) -> float:
     """A number above 0."""
     return _number(value, lambda number: number > 0, "a number above 0")
 
 
-def non_negative_number(value: Any) -> float:
+def non_negative(value: Any) -> float:
     """A number of at least 0."""
     return _number(value, lambda number: number >= 0, "a number of at least 0")
 
@@ -94,7 +94,7 @@ def share(value: Any) -> float:
     return _number(value, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
-def pieces(value: Any) -> list[str]:
+def names(value: Any) -> list[str]:
     """Names with commas between them; in double quotes a name may hold commas itself, as in csv files."""
     if isinstance(value, str):
         try:
@@ -115,7 +115,7 @@ def names_of(known: Sequence[str]) -> Callable[[Any], list[str]]:
     """The reader of a list of known words."""
 
     def read(value: Any) -> list[str]:
-        found = pieces(value)
+        found = names(value)
         if set(found) - set(known) or len(set(found)) < len(found):
             raise ValueError(f"{value!r} is not a list of {', '.join(known)}, each at most once")
         return found
@@ -123,14 +123,14 @@ def names_of(known: Sequence[str]) -> Callable[[Any], list[str]]:
     return read
 
 
-def integers(value: Any) -> list[int]:
+def layers(value: Any) -> list[int]:
     """Numbers of at least 0, each at most once."""
     return _each(value, seed)
 
 
 def batches(value: Any) -> list[int]:
     """Numbers of texts per call, each at most once, from the smallest on."""
-    return sorted(_each(value, positive_integer))
+    return sorted(_each(value, count))
 
 
 def thread_counts(value: Any) -> list[int]:
@@ -140,7 +140,7 @@ def thread_counts(value: Any) -> list[int]:
 
 def contestants(value: Any) -> dict[str, str | None]:
     """Contestants from the smallest on, each with the checkpoint after "=" (in Python: as value of its name) or None."""
-    words = list(value.items()) if isinstance(value, Mapping) else [name.partition("=")[::2] for name in pieces(value)]
+    words = list(value.items()) if isinstance(value, Mapping) else [name.partition("=")[::2] for name in names(value)]
     given = dict(words)
     if set(given) - set(CONTESTANTS) or given.get("tfidf") or len(given) < len(words):
         raise ValueError(f"{value!r} is not a list of {', '.join(CONTESTANTS)}, each at most once")
@@ -148,11 +148,11 @@ def contestants(value: Any) -> dict[str, str | None]:
 
 
 def _threads(value: Any) -> Any:
-    return value if value == "all" else positive_integer(value)
+    return value if value == "all" else count(value)
 
 
 def _each(value: Any, read: Callable[[Any], Any]) -> list[Any]:
-    found = [read(one) for one in (pieces(value) if isinstance(value, str) else _listed(value))]
+    found = [read(one) for one in (names(value) if isinstance(value, str) else _listed(value))]
     if not found or len(set(found)) < len(found):
         raise ValueError(f"{value!r} is not a list of numbers, each at most once")
     return found

@@ -48,7 +48,7 @@ def prepare(
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _standard_error_held_back():
         import tensorflow as tf
-    if not tf.keras.__name__.startswith("tf_keras"):
+    if not tf.keras.Model.__module__.startswith("tf_keras"):  # the name of tf.keras itself changes when it is imported
         raise InputError(
             f"Keras 3 is loaded in this process, and ktrain needs Keras 2: {RESTART}, and call halfbert before anything else "
             "uses TensorFlow, or set os.environ['TF_USE_LEGACY_KERAS'] = '1' before"

@@ -4,13 +4,13 @@ import itertools
 import json
 import shutil
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support import example_rows, write_csv
+from support import end_here, example_rows, write_csv
 
-import benchmark as script
 from halfbert.benchmark import base as benchmark_base
 from halfbert.benchmark import course, statistics, timing, trial
 from halfbert.benchmark import plan as benchmark_plan
@@ -18,17 +18,18 @@ from halfbert.benchmark import process as benchmark_process
 from halfbert.benchmark import record as benchmark_records
 from halfbert.benchmark.plan import Plan, Subject, Texts
 from halfbert.benchmark.record import Predictor, Sizes, TextsUsed
-from halfbert.cli import options
+from halfbert.cli.command import VERBS
 from halfbert.data import messages
 from halfbert.system import console
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.system.machine import available_cpus
 
 ALL = available_cpus()
+end = partial(end_here, script="benchmark")
 
 
 def parse(*arguments):
-    return options.parse_benchmark(options.benchmark_parser(), [str(argument) for argument in arguments])
+    return VERBS["benchmark"].parse([str(argument) for argument in arguments])
 
 
 # Options.
@@ -139,11 +140,6 @@ def test_options_that_are_refused(arguments, said):
     with pytest.raises(InputError, match=said) as caught:
         parse(*arguments)
     assert "\n" not in str(caught.value)
-
-
-def test_every_option_is_explained_in_the_help():
-    for action in options.benchmark_parser()._actions:
-        assert action.help, action.dest
 
 
 # What is timed.
@@ -490,17 +486,6 @@ def tiny(tmp_path_factory, tensorflow_ready):
 def small(tmp_path, tiny):
     """Copies of the tiny predictors, to be written into."""
     return shutil.copytree(tiny, tmp_path / "predictors")
-
-
-def end(*arguments):
-    """benchmark.py in this process as its last line runs it: the exit code."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    try:
-        return console.run(script.main, [str(argument) for argument in arguments])
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
 
 
 @pytest.mark.slow

@@ -13,12 +13,6 @@ from support import ROOT, end_here, example_rows, script_environment, write_csv
 from halfbert.comparison import speed
 
 
-def test_help_needs_no_tensorflow():
-    code = "import sys, compare\ntry: compare.main(['--help'], None)\nexcept SystemExit: print('tensorflow' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout.endswith("False\n") and "--learning-curve" in done.stdout, done.stderr
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

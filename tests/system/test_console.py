@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import ROOT, example_rows, script_environment, write_csv
 
-import train_multiclass
+from halfbert.cli import command
 from halfbert.system import console
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
@@ -108,18 +108,11 @@ def test_a_full_disk_for_real(capsys):
 )
 def test_mistakes_of_the_user_in_the_script(capsys, tmp_path, monkeypatch, arguments, fragment):
     monkeypatch.chdir(tmp_path)
-    assert console.run(train_multiclass.main, arguments) == 2
+    assert command.main(["train-multiclass", *arguments]) == 2
     written = capsys.readouterr()
     assert written.out == "" and written.err.count("\n") == 1
     assert written.err.startswith("error: ") and fragment in written.err
     assert list(tmp_path.iterdir()) == []  # nothing was written
-
-
-def test_help_is_no_failure(capsys):
-    with pytest.raises(SystemExit) as ended:
-        console.run(train_multiclass.main, ["--help"])
-    assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: train_multiclass.py")
 
 
 def test_debug_in_the_script(tmp_path):

@@ -1,0 +1,87 @@
+"""The command and the scripts: help at once, nothing heavy loaded to help or to refuse, one line for a mistake."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from support import ROOT, script_environment
+
+import halfbert
+from halfbert.cli import command
+
+SCRIPTS = {verb: f"{verb.replace('-', '_')}.py" for verb in command.VERBS}
+# How each is called, and what its usage line calls it.
+CALLS = {
+    **{script: ([str(ROOT / script)], script) for script in SCRIPTS.values()},
+    **{verb: (["-m", "halfbert", verb], f"halfbert {verb}") for verb in SCRIPTS},
+    "halfbert": (["-m", "halfbert"], "halfbert VERB"),
+}
+HEAVY = {"tensorflow", "torch", "transformers", "ktrain", "tf_keras", "keras", "huggingface_hub", "matplotlib", "sklearn"}
+HEAVY |= {"pandas", "scipy", "pyarrow", "onnx", "onnxruntime", "jinja2"}
+
+
+def call(*arguments: str, cwd) -> subprocess.CompletedProcess:
+    environment = script_environment(PYTHONPATH=str(ROOT))
+    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_help_answers_within_a_second_and_loads_nothing_heavy(tmp_path, name):
+    words, usage = CALLS[name]
+    seconds = []
+    for _ in range(3):  # the quickest of three: the machine may be busy with something else
+        began = time.monotonic()
+        done = call("-X", "importtime", *words, "--help", cwd=tmp_path)
+        seconds.append(time.monotonic() - began)
+        if seconds[-1] < 1:
+            break
+    assert done.returncode == 0 and done.stdout.startswith(f"usage: {usage} [")
+    assert not HEAVY & imported(done.stderr) and min(seconds) < 1, seconds
+    assert list(tmp_path.iterdir()) == []
+
+
+def imported(stderr: str) -> set[str]:
+    """The modules that -X importtime names."""
+    modules = set(re.findall(r"^import time: +\d+ \| +\d+ \| +(\S+)$", stderr, re.MULTILINE))
+    assert "halfbert.options" in modules
+    return modules
+
+
+@pytest.mark.parametrize("verb", SCRIPTS)
+def test_a_mistake_is_one_line_and_loads_nothing_heavy(tmp_path, verb):
+    done = call("-X", "importtime", str(ROOT / SCRIPTS[verb]), "--colour", "red", cwd=tmp_path)
+    *_, line = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (2, "") and not HEAVY & imported(done.stderr)
+    assert line.startswith("error: ") and line.endswith(f"(all options: {SCRIPTS[verb]} --help)")
+    assert "Traceback" not in done.stderr and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["train"], "error: halfbert: no verb 'train'; there are train-multiclass, train-multilabel, distill, compare, bench"),
+        (["--model", "bert"], "error: halfbert: no verb '--model'"),
+        (
+            ["train-multiclass", "--model", "gpt"],
+            "error: --model: 'gpt' is not one of bert, distilbert (all options: halfbert t",
+        ),
+    ],
+)
+def test_mistakes_in_the_command(capsys, monkeypatch, arguments, line):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert command.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(line) and err.count("\n") == 1
+
+
+def test_the_version_is_that_of_the_package(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    assert command.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"halfbert {halfbert.__version__}\n"
+    assert f'\nversion = "{halfbert.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
+    monkeypatch.setattr(command, "PROJECT", tmp_path)  # installed, without a checkout
+    monkeypatch.setattr(importlib.metadata, "version", {"halfbert": "7.8"}.__getitem__)
+    assert halfbert.__version__ == "7.8"

@@ -1,0 +1,328 @@
+"""Options: the default of each, what it takes, what it refuses, on the command line and from Python."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from halfbert.cli.command import VERBS
+from halfbert.data import messages
+from halfbert.data.dataframes import Frame
+from halfbert.models.checkpoints import BASE_RECIPE, SMALL_RECIPE
+from halfbert.options import CompareOptions, MulticlassOptions, MultilabelOptions, as_arguments, changed, declared, values
+from halfbert.options.declaring import table_name
+from halfbert.options.training import THRESHOLD_RULE, THRESHOLD_RULES
+from halfbert.scoring import multilabel as multilabel_metrics
+from halfbert.system.errors import InputError
+
+REQUIRED = ["--model", "distilbert"]
+TASKS = ("multiclass", "multilabel")
+# Of each option: its default, what stands on the command line for another value, and that value.
+SHARED = {
+    "model": ("distilbert", ["bert"], "bert"),
+    "checkpoint": (None, ["mini"], "mini"),
+    "train": (str(messages.TRAIN), ["a.csv"], "a.csv"),
+    "val": (None, ["b.csv"], "b.csv"),
+    "test": (str(messages.TEST), ["c.csv"], "c.csv"),
+    "text_column": ("text", ["Reviews"], "Reviews"),
+    "sheet": (None, ["Sheet 2"], "Sheet 2"),
+    "encoding": (None, ["cp1252"], "cp1252"),
+    "drop_missing": (False, [], True),
+    "keep_leaks": (False, [], True),
+    "rows": (None, ["500"], 500),
+    "test_rows": (None, ["50"], 50),
+    "maxlen": (None, ["256"], 256),
+    "epochs": (None, ["2"], 2),
+    "batch_size": (16, ["8"], 8),
+    "lr": (None, ["2e-5"], 2e-5),
+    "find_lr": (False, [], True),
+    "weight_decay": (0.0, ["0.01"], 0.01),
+    "early_stopping": (False, [], True),
+    "head": (None, ["random"], "random"),
+    "device": ("auto", ["cpu"], "cpu"),
+    "precision": ("float32", ["mixed_bfloat16"], "mixed_bfloat16"),
+    "threads": (None, ["2"], 2),
+    "seed": (0, ["7"], 7),
+    "split_seed": (0, ["8"], 8),
+    "deterministic": (False, [], True),
+    "output": (Path("predictors/distilbert-messages"), ["predictors/a"], Path("predictors/a")),
+    "overwrite": (False, [], True),
+    "keep_epochs": (False, [], True),
+    "debug": (False, [], True),
+}
+OPTIONS = {
+    "multiclass": {
+        **SHARED,
+        "label_column": ("queue", ["Sentiment"], "Sentiment"),
+        "class_weights": (None, ["balanced"], "balanced"),
+        "results": (Path("results/multiclass/distilbert-messages"), ["results/a"], Path("results/a")),
+    },
+    "multilabel": {
+        **SHARED,
+        "label_columns": (messages.TAGS, ['rude, "late, lost"'], ["rude", "late, lost"]),
+        "label_column": (None, ["Sentiment"], "Sentiment"),
+        "label_separator": (None, ["|"], "|"),
+        "drop_constant_labels": (False, [], True),
+        "balance": (False, [], True),
+        "threshold": (THRESHOLD_RULE, ["0.5"], "0.5"),
+        "results": (Path("results/multilabel/distilbert-messages"), ["results/a"], Path("results/a")),
+    },
+}
+EACH_OPTION = [(task, name) for task, options in OPTIONS.items() for name in options]
+
+
+def parse(*arguments: str, task: str = "multiclass"):
+    return VERBS[f"train-{task}"].parse(list(arguments))
+
+
+def refused(*arguments: str, task: str = "multiclass") -> str:
+    with pytest.raises(InputError) as caught:
+        parse(*arguments, task=task)
+    message = str(caught.value)
+    assert "\n" not in message and message.endswith("(all options: halfbert --help)")
+    return message
+
+
+def flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_defaults(task):
+    assert vars(parse(*REQUIRED, task=task)) == {name: default for name, (default, _, _) in OPTIONS[task].items()}
+
+
+@pytest.mark.parametrize(("task", "name"), EACH_OPTION)
+def test_every_option_is_taken(task, name):
+    _, words, value = OPTIONS[task][name]
+    arguments = [flag(name), *words]
+    if name != "model":
+        arguments += REQUIRED
+    if name in ("val", "test"):
+        arguments += ["--train", "a.csv"]
+    by_name = {"label_column": ["--label-separator", "|"], "label_separator": ["--label-column", "Sentiment"]}
+    if task == "multilabel":
+        arguments += by_name.get(name, [])
+    options = parse(*arguments, task=task)
+    assert getattr(options, name) == value
+    differing = {key for key, (default, _, _) in OPTIONS[task].items() if getattr(options, key) != default}
+    labels = {"multiclass": "label_column", "multilabel": "label_columns"}[task]
+    follow = {
+        "model": {"output", "results"},
+        "train": {"test", labels, "output", "results"},
+        "val": {"train", "test", labels, "output", "results"},
+        "test": {"train", labels, "output", "results"},
+        "output": {"results"},
+        "seed": {"split_seed"},
+    }
+    if task == "multilabel":
+        follow |= {key: {"label_columns", *by_name} for key in by_name}
+    assert differing == {name} | follow.get(name, set())
+    # Written out as arguments, or given as keywords, they are the same options.
+    assert parse(*as_arguments(options), task=task) == options == type(options)(**changed(options))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_option_is_explained_in_the_help(verb):
+    text = " ".join(VERBS[verb].parser("script.py").format_help().split())
+    for option in declared(VERBS[verb].options):
+        assert (option.flag in text or option.positional) and option.help
+    options = {field.name for field in fields(VERBS[verb].options)}
+    assert options - {option.name for option in declared(VERBS[verb].options)} <= {"threshold"}  # of distill: the teacher's
+
+
+@pytest.mark.parametrize(("task", "labels"), [("multiclass", "queue in the embedded"), ("multilabel", "tags in the embedded")])
+def test_the_help_names_the_defaults_and_the_recipes_of_the_checkpoints(task, labels):
+    text = " ".join(VERBS[f"train-{task}"].parser("script.py").format_help().split())
+    for default in (labels, "bert-base-uncased", "distilbert-base-uncased", "mini", "10% of --train"):
+        assert default in text
+    rates = re.search(r"highest learning rate \(default: (\S+); (\S+) for small", text).groups()
+    assert [float(rate) for rate in rates] == [BASE_RECIPE["learning_rate"], SMALL_RECIPE["learning_rate"]]
+    assert f"default: {BASE_RECIPE['epochs']}; {SMALL_RECIPE['epochs']} for small" in text
+    assert f"(default: {BASE_RECIPE['head']}; {SMALL_RECIPE['head']} for small" in text
+
+
+def test_the_threshold_rules_are_those_that_the_metrics_know():
+    assert THRESHOLD_RULES == multilabel_metrics.THRESHOLD_RULES and THRESHOLD_RULE in THRESHOLD_RULES
+
+
+def test_defaults_of_ones_own_table():
+    found = parse("--model", "bert", "--train", "folder/reviews_train.xlsx")
+    assert (found.label_column, found.test, found.val) == ("label", None, None)
+    assert (found.output, found.results) == (Path("predictors/bert-reviews"), Path("results/multiclass/bert-reviews"))
+    assert parse(*REQUIRED, "--output", "x/y").results == Path("results/multiclass/y")
+    found = parse("--model", "bert", "--train", "comments_train.csv", task="multilabel")
+    assert (found.label_columns, found.label_column) == (["ALL"], None)
+    assert found.results == Path("results/multilabel/bert-comments")
+    found = parse("--model", "bert", "--label-column", "tags", "--label-separator", ";", task="multilabel")
+    assert (found.label_columns, found.label_column, found.label_separator) == (None, "tags", ";")
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("reviews.xlsx", "reviews"),
+        ("/data/reviews-train.csv", "reviews"),
+        ("reviews_train.csv.gz", "reviews"),
+        ("hf:banking77", "banking77"),
+        ("hf:owner/set:config", "set"),
+        ("_train.csv", "table"),
+        (".csv", "table"),
+        (Frame(None, "train"), "table"),
+    ],
+)
+def test_table_name(source, name):
+    assert table_name(source) == name
+
+
+def test_maxlen_auto():
+    assert [parse(*REQUIRED, "--maxlen", word).maxlen for word in ("auto", "3", "512")] == [None, 3, 512]
+
+
+# Of int() and float(), but not of people: 1_000, blanks, digits of other scripts, infinities.
+NO_INTEGERS = ["-1", "1.5", "1e3", "many", "", " 5", "5 ", "1_000", "５", "٥", "0x10", "1" + 20 * "0"]
+NO_NUMBERS = ["nan", "inf", "-inf", "1e999", "some", "", " 1", "1_0", "１", "1,5", "0x1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "refusals"),
+    [
+        ("model", ["roberta", "BERT", ""]),
+        ("class_weights", ["inverse"]),
+        ("threshold", ["0.4", "F1", "best", ""]),
+        ("label_columns", ["", ",", "a,,b", "a, ", '"a', '"a"b']),
+        ("label_separator", [""]),
+        ("head", ["none", "linear"]),
+        ("device", ["cuda"]),
+        ("precision", ["float16", "bf16"]),
+        ("maxlen", ["2", "0", "513", "AUTO", *NO_INTEGERS]),
+        *((name, ["0", *NO_INTEGERS]) for name in ("rows", "test_rows", "epochs", "batch_size", "threads")),
+        ("lr", ["0", "-1e-5", *NO_NUMBERS]),
+        ("weight_decay", ["-0.1", *NO_NUMBERS]),
+        *((name, ["4294967296", *NO_INTEGERS]) for name in ("seed", "split_seed")),
+        *((name, ["", "  "]) for name in ("train", "text_column", "label_column", "sheet", "encoding", "checkpoint")),
+        *((name, ["", " "]) for name in ("output", "results")),
+    ],
+)
+def test_values_that_are_refused(name, refusals):
+    rest = [] if name == "model" else REQUIRED
+    task = "multiclass" if name in OPTIONS["multiclass"] else "multilabel"
+    for value in refusals:
+        message = refused(f"{flag(name)}={value}", *rest, task=task)
+        assert flag(name) in message and repr(value) in message
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task, name in EACH_OPTION if OPTIONS[task][name][1]])
+def test_an_option_without_its_value(task, name):
+    assert flag(name) in refused(*([] if name == "model" else REQUIRED), flag(name), task=task)
+
+
+def test_what_does_not_go_together():
+    assert "--model" in refused()
+    assert "--train" in refused(*REQUIRED, "--test", "a.csv")
+    assert "--train" in refused(*REQUIRED, "--val", "a.csv")
+    assert "--find-lr" in refused(*REQUIRED, "--lr", "1e-4", "--find-lr")
+    assert "reviews.xlsx" in refused(*REQUIRED, "reviews.xlsx")
+    assert "--colour" in refused(*REQUIRED, "--colour", "red")
+    # A shortened name would mean another option, or none, once there are more of them.
+    assert "--over" in refused(*REQUIRED, "--over")
+
+
+def test_labels_stand_in_one_form():
+    columns, column, separator = ["--label-columns", "a,b"], ["--label-column", "tags"], ["--label-separator", ";"]
+    assert "give one of them" in refused(*REQUIRED, *columns, *column, *separator, task="multilabel")
+    for alone in (separator, columns + separator):
+        assert "goes with --label-column" in refused(*REQUIRED, *alone, task="multilabel")
+    for own in ("--label-columns=a", "--label-separator=;", "--balance", "--threshold=f1", "--drop-constant-labels"):
+        assert own.split("=")[0] in refused(*REQUIRED, own)
+    assert "--class-weights" in refused(*REQUIRED, "--class-weights", "balanced", task="multilabel")
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments"),
+    [
+        ("compare", ["--margin=5"]),
+        ("compare", ["--margin=nan"]),
+        ("compare", ["--margin=-0.01"]),
+        ("compare", ["--contestants=bert,bert"]),
+        ("compare", ["--contestants=bert,bert=x"]),
+        ("benchmark", ["a", "--engines=onnx,onnx"]),
+        ("benchmark", ["a", "--engines=onnx,auto"]),
+        ("benchmark", ["a", "--devices=cpu,cpu"]),
+        ("benchmark", ["a", "--scenarios=cold,cold"]),
+        ("benchmark", ["a", "--lengths=fixed,fixed"]),
+        ("benchmark", ["a", "--batches=8,8"]),
+        ("benchmark", ["a", "--threads=1,all,all"]),
+        ("distill", ["--teacher=a", "--layers=0,0"]),
+        ("distill", ["--teacher=a", "--layers=-1"]),
+    ],
+)
+def test_values_of_the_other_jobs_that_are_refused(verb, arguments):
+    name, _, value = arguments[-1].partition("=")
+    with pytest.raises(InputError, match=f"^{name}: '{value}' is not "):
+        VERBS[verb].parse(arguments)
+
+
+def test_a_margin_of_nothing_and_of_all():
+    assert [CompareOptions(margin=margin).margin for margin in (0, "0", 1)] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ({"epochs": np.int64(3)}, 3),
+        ({"lr": np.float32(0.5)}, 0.5),
+        ({"weight_decay": 1}, 1.0),
+        ({"train": Path("a") / "b.csv"}, "a/b.csv"),
+        ({"output": "a/b"}, Path("a/b")),
+        ({"output": Path("a/b")}, Path("a/b")),
+        ({"overwrite": np.True_}, True),
+        ({"maxlen": "auto"}, None),
+        ({"label_columns": ("late, lost", "rude")}, ["late, lost", "rude"]),
+        ({"label_columns": "late,rude"}, ["late", "rude"]),
+    ],
+)
+def test_values_from_python(given, value):
+    (name,) = given
+    found = getattr(MultilabelOptions(**given), name)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"epochs": value} for value in (0, 2.0, True, None, "", b"2", [2])),
+        *({"lr": value} for value in (True, float("nan"), "", [1])),
+        *({"overwrite": value} for value in ("yes", "", None, 2)),
+        *({"model": value} for value in (None, 1, ["bert"])),
+        *({"label_columns": value} for value in ([], [1], [""], {"a": 1}, 3)),
+        *({"output": value} for value in (3, "", b"a")),
+    ],
+    ids=str,
+)
+def test_values_from_python_that_are_refused(given):
+    (name,) = given
+    if given == {"epochs": None}:  # the default
+        assert MultilabelOptions(**given).epochs is None
+        return
+    with pytest.raises(InputError, match=f"^{flag(name)}: {re.escape(repr(given[name]))} is "):
+        MultilabelOptions(**given)
+
+
+def test_lists_and_contestants_from_python():
+    assert values.contestants({"bert": "x/y", "tfidf": None}) == {"tfidf": None, "bert": "x/y"}
+    assert values.contestants(["bert=x/y", "tfidf"]) == {"tfidf": None, "bert": "x/y"}
+    assert values.paths("a") == values.paths([Path("a")]) == [Path("a")]
+    with pytest.raises(ValueError, match="3 is not a list"):
+        values.paths(3)
+    assert values.batches([32, 8]) == [8, 32] and values.layers((0, 2)) == [0, 2]
+
+
+def test_what_a_child_is_to_be_given():
+    options = CompareOptions(train="a.csv", epochs=2, drop_missing=True, class_weights="balanced", contestants="tfidf,bert")
+    shared = ("table", "training", "machine")
+    assert as_arguments(options, shared) == ["--train=a.csv", "--drop-missing", "--epochs=2", "--class-weights=balanced"]
+    assert changed(options, shared, leave_out=("class_weights",)) == {"train": "a.csv", "drop_missing": True, "epochs": 2}
+    assert MulticlassOptions(**changed(options, shared)).output == Path("predictors/distilbert-a")
