@@ -1,4 +1,4 @@
-"""Plots of a benchmark, drawn from its record in the style of `halfbert.output.plots`."""
+"""Plots of a benchmark, drawn from its record in the style of `halfbert.output.plots`; each may raise ResourceError."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -37,16 +37,7 @@ def draw(record: Record, folder: Path) -> list[str]:
 
 
 def latencies(record: Record, figures: list[Figure], path: Path) -> None:
-    """Draws how long one text takes: box from the quarter to the three quarters, median, whiskers, and all samples' ends.
-
-    Args:
-        record: the benchmark's record.
-        figures: of `cell_figures`, the ones for one text at a time.
-        path: the PNG to write.
-
-    Raises:
-        ResourceError: the picture cannot be written.
-    """
+    """Draws how long one text takes: box from the quarter to the three quarters, median, whiskers, and all samples' ends."""
     settings = _settings(figures)
     names = list(dict.fromkeys(_name(figure) for figure in figures))
     with plots.picture(path, 9.6, 1.4 + 0.34 * len(names) * len(settings)) as canvas:
@@ -81,16 +72,7 @@ def _box(seconds: np.ndarray) -> dict:
 
 
 def throughput(record: Record, figures: list[Figure], path: Path) -> None:
-    """Draws texts a second by batch: the median of the repeats, with the slowest and the fastest.
-
-    Args:
-        record: the benchmark's record.
-        figures: of `cell_figures`, the ones of batches.
-        path: the PNG to write.
-
-    Raises:
-        ResourceError: the picture cannot be written.
-    """
+    """Draws texts a second by batch: the median of the repeats, with the slowest and the fastest."""
     settings = _settings(figures)
     batches = sorted({figure.batch for figure in figures})
     with plots.picture(path, 1.6 + 4.4 * len(settings), 4.8) as canvas:
@@ -123,16 +105,7 @@ def throughput(record: Record, figures: list[Figure], path: Path) -> None:
 def plane(record: Record, points: list[Point], path: Path) -> None:
     """Draws every predictor with every engine by its speed, its score and the bytes of its weights.
 
-    Where no predictor has a score (`--base`), the number of parameters takes its place.
-
-    Args:
-        record: the benchmark's record.
-        points: what `plane_points` gives.
-        path: the PNG to write.
-
-    Raises:
-        ResourceError: the picture cannot be written.
-    """
+    Where no predictor has a score (`--base`), the number of parameters takes its place."""
     settings = _settings(points)
     heaviest = max(point.weight_bytes for point in points)
     with plots.picture(path, 2.6 + 4.4 * len(settings), 4.8) as canvas:

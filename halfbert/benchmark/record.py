@@ -237,7 +237,7 @@ class Environment(training.Environment):
     load_average: dict[str, float | None]
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Published:
     """A published figure of BERT and of DistilBERT."""
 

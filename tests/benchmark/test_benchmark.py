@@ -36,38 +36,22 @@ def parse(*arguments):
 
 
 def test_defaults():
-    found = vars(parse("predictors/a"))
-    assert found == {
-        "predictors": [Path("predictors/a")],
-        "base": False,
-        "engines": ["ktrain", "keras", "onnx", "onnx-int8"],
-        "devices": ["cpu"],
-        "threads": sorted({1, ALL}),
-        "scenarios": ["single", "offline", "cold", "paper"],
-        "lengths": ["natural", "fixed"],
-        "batches": [8, 32, 128],
-        "texts": str(messages.TEST),
-        "text_column": "text",
-        "label_column": "queue",
-        "sheet": None,
-        "encoding": None,
-        "drop_missing": False,
-        "rows": 256,
-        "repeats": 10,
-        "seconds": 5.0,
-        "quick": False,
-        "prepare": False,
-        "allow_disagreement": False,
-        "output": Path("results/benchmark/messages"),
-        "overwrite": False,
-        "debug": False,
-    }
+    found = parse("predictors/a")
+    assert (found.repeats, found.seconds, found.rows, found.batches) == (10, 5.0, 256, [8, 32, 128])
+    assert (found.engines, found.threads) == (["ktrain", "keras", "onnx", "onnx-int8"], sorted({1, ALL}))
+    assert (found.texts, found.label_column) == (str(messages.TEST), "queue")
+    assert found.output == Path("results/benchmark/messages")
+
+
+QUICK = {"quick": True, "repeats": 2, "seconds": 0.5, "rows": 32, "batches": [8, 32], "threads": [ALL]}
+OF_REVIEWS = {"texts": "reviews_test.xlsx", "label_column": None, "output": Path("results/benchmark/reviews")}
+FLAGS = ("base", "drop-missing", "prepare", "allow-disagreement", "overwrite", "debug")
 
 
 @pytest.mark.parametrize(
     ("arguments", "changed"),
     [
-        (["--base"], {"base": True}),
+        *[([f"--{flag}"], {flag.replace("-", "_"): True}) for flag in FLAGS],
         (["--engines", "onnx, keras"], {"engines": ["onnx", "keras"]}),
         (["--devices", "cpu,gpu"], {"devices": ["cpu", "gpu"]}),
         (["--threads", "3"], {"threads": [3]}),
@@ -75,38 +59,21 @@ def test_defaults():
         (["--scenarios", "cold,single"], {"scenarios": ["cold", "single"]}),
         (["--lengths", "fixed"], {"lengths": ["fixed"]}),
         (["--batches", "64,4"], {"batches": [4, 64]}),
-        (
-            ["--texts", "reviews_test.xlsx"],
-            {"texts": "reviews_test.xlsx", "label_column": None, "output": Path("results/benchmark/reviews")},
-        ),
+        (["--texts", "reviews_test.xlsx"], OF_REVIEWS),
         (["--text-column", "Reviews"], {"text_column": "Reviews"}),
         (["--sheet", "2"], {"sheet": "2"}),
         (["--encoding", "cp1252"], {"encoding": "cp1252"}),
-        (["--drop-missing"], {"drop_missing": True}),
         (["--rows", "7"], {"rows": 7}),
         (["--repeats", "3"], {"repeats": 3}),
         (["--seconds", "0.1"], {"seconds": 0.1}),
-        (
-            ["--quick"],
-            {
-                "quick": True,
-                "repeats": 2,
-                "seconds": 0.5,
-                "rows": 32,
-                "batches": [8, 32],
-                "threads": [ALL],
-                "output": Path("results/benchmark/messages-quick"),
-            },
-        ),
-        (["--prepare"], {"prepare": True}),
-        (["--allow-disagreement"], {"allow_disagreement": True}),
+        (["--quick"], {**QUICK, "output": Path("results/benchmark/messages-quick")}),
         (["--output", "x/y"], {"output": Path("x/y")}),
-        (["--overwrite"], {"overwrite": True}),
-        (["--debug"], {"debug": True}),
     ],
 )
 def test_every_option_is_taken(arguments, changed):
-    assert vars(parse("predictors/a", *arguments)) == {**vars(parse("predictors/a")), **changed}
+    defaults = vars(parse("predictors/a"))
+    assert vars(parse("predictors/a", *arguments)) == {**defaults, **changed}
+    assert all(value != defaults[name] for name, value in changed.items() if name != "threads")
 
 
 def test_a_label_column_of_ones_own_table():

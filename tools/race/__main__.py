@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +47,32 @@ PREDICTED = ("predict_rows_per_second", "single_p50_ms", "single_p95_ms")  # kep
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who fits: a module of this folder, and the rows of its short job and of its long one (None: the race's)."""
+    """A module of this folder, and what it gets; `rows` of its short job and of its long one (None: the race's)."""
 
     name: str
     module: str
     form: str = "bert"
     precision: str = "float32"
     rows: tuple[int, int | None] = (FEW_ROWS, None)
-
-    @property
-    def is_ours(self) -> bool:
-        return self.module == "fit_halfbert"
+    engine: str | None = None
 
 
-CONTESTANTS = {
+FITTING = {
     # Plain ktrain is slow, and its rate the same all along.
     "ktrain": Contestant("ktrain 0.41.4", "peer_ktrain", rows=(5 * BATCH_SIZE, 25 * BATCH_SIZE)),
     "trainer": Contestant("Hugging Face Trainer, fp32", "peer_trainer"),
     "float32": Contestant("halfbert, fp32", "fit_halfbert"),
     "mixed_bfloat16": Contestant("halfbert, bf16 products", "fit_halfbert", precision="mixed_bfloat16"),
     "distilbert": Contestant("halfbert, fp32, DistilBERT form", "fit_halfbert", form="distilbert"),
+}
+PREDICTING = {
+    "ktrain": FITTING["ktrain"],
+    "trainer": replace(FITTING["trainer"], name="Hugging Face pipeline, fp32"),
+    **{
+        f"{engine}, {form}": Contestant(f"halfbert, {engine}, {FORMS[form]}", "predict_halfbert", form, engine=engine)
+        for form in FORMS
+        for engine in ENGINES
+    },
 }
 
 
@@ -81,12 +87,12 @@ class Race:
     maxlen: int
     rows: int
     predicted: int
-    contestants: tuple[str, ...] = tuple(CONTESTANTS)
+    contestants: tuple[str, ...] = tuple(FITTING)
 
 
 RACES = (
     Race("headlines", "news_aggregator.csv", "news_aggregator.csv", ("text", "category"), 128, 8192, 1024),
-    Race("film reviews", "imdb_train.xlsx", "imdb_test.xlsx", ("Reviews", "Sentiment"), 256, 512, 512, tuple(CONTESTANTS)[1:]),
+    Race("film reviews", "imdb_train.xlsx", "imdb_test.xlsx", ("Reviews", "Sentiment"), 256, 512, 512, tuple(FITTING)[1:]),
 )
 
 
@@ -115,21 +121,21 @@ def main() -> None:
 
 def fit(race: Race, options: argparse.Namespace) -> dict[str, Any]:
     """The record of the fitting part: every job's figures, and their medians."""
-    samples = []
-    for repeat, name in itertools.product(range(options.repeats), race.contestants):
-        for rows in CONTESTANTS[name].rows:
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in race.contestants}
+    for repeat, name in itertools.product(range(options.repeats), samples):
+        for rows in (rows or race.rows for rows in FITTING[name].rows):
             load = psutil.getloadavg()[0]
-            figures = run(race, name, rows or race.rows, 64, options)
-            sample = {"contestant": name, "repeat": repeat, "rows": rows or race.rows, "load_before": load}
-            samples.append(sample | {key: figures[key] for key in FITTED if key in figures})
+            figures = start(FITTING[name], job(race, FITTING[name], rows, 64, options), options)
+            sample = {"contestant": name, "repeat": repeat, "rows": rows, "load_before": load}
+            samples[name].append(sample | {key: figures[key] for key in FITTED if key in figures})
             print(f"{race.name}, {name}, run {repeat + 1}: {rows} rows in {figures['fit_seconds']:.1f} s", flush=True)
     return {
         "date": time.strftime("%Y-%m-%d"),
         "maxlen": race.maxlen,
         "rows": race.rows,
         "batch_size": BATCH_SIZE,
-        "results": [summary(name, [each for each in samples if each["contestant"] == name]) for name in race.contestants],
-        "samples": samples,
+        "results": [summary(name, mine) for name, mine in samples.items()],
+        "samples": [sample for mine in samples.values() for sample in mine],
         "environment": environment(options),
     }
 
@@ -142,12 +148,12 @@ def summary(name: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
     steady = [rows / elapsed for rows, elapsed in zip(added, seconds, strict=True)]
     result = {
         "contestant": name,
-        "name": CONTESTANTS[name].name,
+        "name": FITTING[name].name,
         "steady_rows_per_second": statistics.median(steady),
         "steady_by_repeat": steady,
-        "job_seconds": None if CONTESTANTS[name].rows[1] else statistics.median(sample["fit_seconds"] for sample in long),
+        "job_seconds": None if FITTING[name].rows[1] else statistics.median(sample["fit_seconds"] for sample in long),
     }
-    if CONTESTANTS[name].is_ours:
+    if "gflop" in short[0]:
         rates = [(b["gflop"] - a["gflop"]) / elapsed for a, b, elapsed in zip(short, long, seconds, strict=True)]
         shares = [sample["share_by_operation"] for sample in long]
         result["products_gflop_per_second"] = statistics.median(rates)
@@ -160,61 +166,36 @@ def _steps_seconds(sample: dict[str, Any]) -> float:
     return sample["fit_seconds"] - sample.get("probe_seconds", 0.0)
 
 
-@dataclass(frozen=True)
-class Answering:
-    """Who predicts: a peer, or one of our engines with a predictor of a form."""
-
-    contestant: str
-    form: str
-    name: str
-
-    @property
-    def is_peer(self) -> bool:
-        return self.contestant in CONTESTANTS
-
-
-ANSWERING = (
-    Answering("ktrain", "bert", "ktrain 0.41.4"),
-    Answering("trainer", "bert", "Hugging Face pipeline, fp32"),
-    *(Answering(engine, form, f"halfbert, {engine}, {FORMS[form]}") for form in FORMS for engine in ENGINES),
-)
-
-
 def predict(race: Race, options: argparse.Namespace) -> dict[str, Any]:
     """The record of the predicting part: every sample, and each contestant's medians."""
-    samples: dict[Answering, list[dict[str, Any]]] = {each: [] for each in ANSWERING}
+    samples: dict[str, list[dict[str, Any]]] = {name: [] for name in PREDICTING}
     with tempfile.TemporaryDirectory() as room:
         folders = {form: fit_predictor(race, form, options, Path(room)) for form in FORMS}
-        for repeat, who in itertools.product(range(options.repeats), ANSWERING):
+        for repeat, (name, who) in itertools.product(range(options.repeats), PREDICTING.items()):
             load = psutil.getloadavg()[0]
-            if who.is_peer:
-                reported = run(race, who.contestant, CONTESTANTS[who.contestant].rows[0], race.predicted, options)
-            else:
-                saved = job(race, folders[who.form], 1, race.predicted, options, engine=who.contestant)
-                reported = start("predict_halfbert", saved)
+            checkpoint = folders[who.form] if who.engine else None
+            reported = start(who, job(race, who, who.rows[0], race.predicted, options, checkpoint), options)
             figures = {key: reported[key] for key in (*PREDICTED, "gflop") if key in reported}
-            samples[who].append({"repeat": repeat, "load_before": load, **figures})
-            print(f"{race.name}, {who.name}, run {repeat + 1}: {figures['predict_rows_per_second']:.0f} rows/s", flush=True)
+            samples[name].append({"contestant": name, "repeat": repeat, "load_before": load, **figures})
+            print(f"{race.name}, {name}, run {repeat + 1}: {figures['predict_rows_per_second']:.0f} rows/s", flush=True)
         agreements = {form: manifest.read(folder).agreement for form, folder in folders.items()}
     worker = Worker({"ceiling_products": 20, "threads": options.threads}, options.threads)
     worker.close()
     ceiling = worker.ready["gflop_per_second"]
     results = []
-    for who, mine in samples.items():
-        medians = {key: statistics.median(sample[key] for sample in mine) for key in PREDICTED}
-        agreement = None if who.is_peer else agreements[who.form].get(who.contestant)
-        gflop_per_second = mine[0].get("gflop", 0.0) / race.predicted * medians["predict_rows_per_second"]
-        shares = {
-            "share_of_ceiling": gflop_per_second / ceiling or None,
-            "equal_decisions": agreement and agreement.equal_decisions,
-        }
-        results.append({**asdict(who), **medians, **shares})
+    for name, who in PREDICTING.items():
+        medians = {key: statistics.median(sample[key] for sample in samples[name]) for key in PREDICTED}
+        agreement = agreements[who.form].get(who.engine or "")
+        gflop_per_second = samples[name][0].get("gflop", 0.0) / race.predicted * medians["predict_rows_per_second"]
+        shares = {"share_of_ceiling": gflop_per_second / ceiling or None}
+        shares["equal_decisions"] = agreement.equal_decisions if agreement else None
+        results.append({"contestant": who.engine or name, "form": who.form, "name": who.name, **medians, **shares})
     return {
         "date": time.strftime("%Y-%m-%d"),
         "texts": race.predicted,
         "ceiling_gflop_per_second": ceiling,
         "results": results,
-        "samples": [{"contestant": who.name, **sample} for who, mine in samples.items() for sample in mine],
+        "samples": [sample for mine in samples.values() for sample in mine],
         "environment": environment(options),
     }
 
@@ -230,34 +211,21 @@ def fit_predictor(race: Race, form: str, options: argparse.Namespace, room: Path
     return room / form
 
 
-def run(race: Race, name: str, rows: int, predicted: int, options: argparse.Namespace) -> dict[str, Any]:
-    """What a contestant's own process reports of fitting so many rows and answering so many texts."""
-    who = CONTESTANTS[name]
-    given = job(race, checkpoints.mini(who.form).folder, rows, predicted, options, precision=who.precision)
-    return start(who.module, given, options.peer_python if name == "trainer" else sys.executable)
-
-
 def job(
-    race: Race,
-    checkpoint: Path,
-    rows: int,
-    predicted: int,
-    options: argparse.Namespace,
-    precision: str = "float32",
-    engine: str | None = None,
+    race: Race, who: Contestant, rows: int, predicted: int, options: argparse.Namespace, checkpoint: Path | None = None
 ) -> Job:
-    """The rows and settings that every contestant gets; a file named for both train and test is cut in two."""
+    """The rows and settings that a contestant gets; a file named for both train and test is cut in two."""
     train = read(options.data / race.train, race.columns)
     test = train[rows:] if race.test == race.train else read(options.data / race.test, race.columns)
     return Job(
-        checkpoint=str(checkpoint),
+        checkpoint=str(checkpoint or checkpoints.mini(who.form).folder),
         train=train[:rows],
         test=test[:predicted],
         maxlen=race.maxlen,
         batch_size=BATCH_SIZE,
         threads=options.threads,
-        precision=precision,
-        engine=engine,
+        precision=who.precision,
+        engine=who.engine,
     )
 
 
@@ -270,11 +238,10 @@ def read(file: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
     return rows
 
 
-def start(module: str, job: Job, python: str = sys.executable) -> dict[str, Any]:
-    """Run a contestant; returns the figures that it prints last."""
-    command = [python, "-m", f"tools.race.{module}"]
-    variables = processes.environment() | {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    variables["PYTHONPATH"] = str(machine.PROJECT)
+def start(who: Contestant, job: Job, options: argparse.Namespace) -> dict[str, Any]:
+    """Run a contestant in a process of its own; returns the figures that it prints last."""
+    command = [options.peer_python if who.module == "peer_trainer" else sys.executable, "-m", f"tools.race.{who.module}"]
+    variables = processes.environment() | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(machine.PROJECT)}
     done = subprocess.run(command, input=json.dumps(asdict(job)), env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
