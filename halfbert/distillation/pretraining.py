@@ -15,6 +15,7 @@ from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints
 from halfbert.options import DistillOptions
+from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
@@ -32,14 +33,22 @@ HEAD = {
 
 @dataclass(frozen=True)
 class Texts:
-    """Plain texts to train on, held-out ones, and their files by role."""
+    """Plain texts to train on, held-out ones, and their files."""
 
     train: list[str]
     val: list[str]
-    files: dict[str, rows.TextFile]
+    files: list[DataFile]
 
 
-def pretrain(options: DistillOptions, stop: StopRequest) -> None:
+@dataclass(frozen=True)
+class Pretrained:
+    """The folder of a new checkpoint, and the perplexity of teacher, start and student on held-out texts."""
+
+    folder: Path
+    perplexity: dict[str, float]
+
+
+def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
     """Make the student's checkpoint, the folder `options.output`.
 
     Raises InputError if the texts cannot be read or the teacher has no masked-language head.
@@ -68,7 +77,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> None:
             "weights": losses.weights_of(options),
             "temperature": options.temperature,
             "data": {
-                "files": [{"role": role, **asdict(file)} for role, file in texts.files.items()],
+                "files": [asdict(file) for file in texts.files],
                 "rows": {"train": len(texts.train), "val": len(texts.val)},
             },
             **{name: getattr(fitted, name) for name in ("epochs", "best_epoch", "perplexity", "maxlen", "lr")},
@@ -81,16 +90,18 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> None:
         say(f"checkpoint: {options.output}   use it with --model distilbert --checkpoint {options.output}")
         if fitted.failure:
             raise fitted.failure
+        return Pretrained(options.output, fitted.perplexity)
 
 
 def read_texts(options: DistillOptions) -> Texts:
     """The distinct texts of --train without those of --val; without that option one text in ten is held out."""
     assert options.train is not None  # DistillOptions has checked it
-    texts, file = rows.read_texts(options.train, options)
-    files = {"train": file}
+    texts, file = rows.read_texts(options.train, "train", options)
+    files = [file]
     distinct = {normalise(text): text for text in texts}
     if options.val:
-        val, files["val"] = rows.read_texts(options.val, options)
+        val, of_val = rows.read_texts(options.val, "val", options)
+        files.append(of_val)
         held_out = {normalise(text) for text in val}
     else:
         # Positions are permuted: an array of texts would give each the room of the longest.
@@ -100,7 +111,7 @@ def read_texts(options: DistillOptions) -> Texts:
         val = [text for name, text in distinct.items() if name in held_out]
     train = [text for name, text in distinct.items() if name not in held_out]
     if not train or not val:
-        raise InputError(f"{options.train}: too few distinct texts to train on and to hold out; add texts, or give --val")
+        raise InputError(f"{file.name}: too few distinct texts to train on and to hold out; add texts, or give --val")
     say(f"{file.name}: {len(train):,} distinct texts to train on, {len(val):,} held out")
     return Texts(train, val, files)
 

@@ -1,7 +1,5 @@
 """The rows of a distillation: labels in the teacher's order, no test row that trained the teacher, texts without labels."""
 
-from dataclasses import dataclass
-
 from halfbert.data import multiclass
 from halfbert.data.cells import quoted
 from halfbert.data.equality import count_shared, normalise, shared
@@ -10,18 +8,10 @@ from halfbert.data.tables import Data
 from halfbert.distillation.teacher import Teacher
 from halfbert.options import DistillOptions
 from halfbert.output.record import Unlabelled
+from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine
 from halfbert.system.console import say
 from halfbert.system.errors import InputError
-
-
-@dataclass(frozen=True)
-class TextFile:
-    """A file of texts: its name, its SHA-256, and how many texts it has."""
-
-    name: str
-    sha256: str
-    rows: int
 
 
 def check(teacher: Teacher, data: Data, options: DistillOptions) -> None:
@@ -33,7 +23,7 @@ def check(teacher: Teacher, data: Data, options: DistillOptions) -> None:
     differing = {"lacks": set(known) - set(data.labels), "also has": set(data.labels) - set(known)}
     if any(differing.values()):
         found = [f"{what} {listed(sorted(map(quoted, names)))}" for what, names in differing.items() if names]
-        raise InputError(f"{options.train}: its labels are not those of the teacher {teacher.name}: it {', '.join(found)}")
+        raise InputError(f"{data.train.file}: its labels are not those of the teacher {teacher.name}: it {', '.join(found)}")
     data.labels = list(known)
     if teacher.train_texts is None:
         _check_files(teacher, data, options)
@@ -84,7 +74,7 @@ def _check_files(teacher: Teacher, data: Data, options: DistillOptions) -> None:
     if "test" not in here and here["train"] == trained_on:
         if "test" in teacher.files:
             raise InputError(
-                f"{options.train}: the teacher {teacher.name} was trained on all its rows, so none can be held out to test "
+                f"{data.train.file}: the teacher {teacher.name} was trained on all its rows, so none can be held out to test "
                 f"its student; {_own_split(teacher, data)}"
             )
         if options.split_seed != teacher.split_seed:
@@ -105,7 +95,7 @@ def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unl
     """
     if options.unlabelled is None:
         return [], None
-    texts, file = read_texts(options.unlabelled, options)
+    texts, file = read_texts(options.unlabelled, "unlabelled", options)
     parts = {part: {normalise(text) for text in rows.texts} for part, rows in data.parts()}
     held_out = set() if options.keep_leaks else parts["test"] | parts["val"]
     distinct: dict[str, str] = {}
@@ -121,11 +111,16 @@ def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unl
     return used, Unlabelled(file.name, file.sha256, file.rows, len(used), dropped)
 
 
-def read_texts(source: str, options: DistillOptions) -> tuple[list[str], TextFile]:
-    """The texts of a table; its labels are not read."""
+def read_texts(source: str, role: str, options: DistillOptions) -> tuple[list[str], DataFile]:
+    """The texts of a table, whose labels are not read, and the file as records describe it."""
     table = multiclass.read_texts(
-        source, options.text_column, sheet=options.sheet, encoding=options.encoding, drop_missing=options.drop_missing
+        source,
+        options.text_column,
+        sheet=options.sheet,
+        encoding=options.encoding,
+        drop_missing=options.drop_missing,
     )
     for note in table.notes:
         say(f"  {note}")
-    return table.rows.texts, TextFile(machine.shareable(source), table.sha256, len(table.rows))
+    file = DataFile(role=role, name=machine.shareable(table.rows.file), sha256=table.sha256, rows=len(table.rows))
+    return table.rows.texts, file

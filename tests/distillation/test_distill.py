@@ -1,7 +1,6 @@
 """distill.py through its real arguments: whole runs of both tasks, what teaches, the control, what is refused."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -209,16 +208,11 @@ def test_what_does_not_fit_the_teacher_is_named(random_teacher, trained_teacher,
 
 
 def test_the_student_is_not_tested_on_what_trained_the_teacher(trained_teacher, here, capsys):
-    """The digests in its manifest say so, whatever the files are called; without them the split seed is compared."""
-    folder, table = trained_teacher
+    """The digests in its manifest show it, whatever the files are called."""
+    folder, _ = trained_teacher
     again = write_csv(here / "again.csv", [(text.upper(), label) for text, label in example_rows(300)])
     code, line = refused(capsys, "--teacher", folder, "--train", again, "--split-seed", "5")
     assert code == 2 and "of the 30 test rows trained the teacher" in line and "--split-seed 0, without --val" in line
-    earlier = shutil.copytree(folder, here / "earlier")
-    known = json.loads((earlier / "halfbert.json").read_text())["data"]
-    tiny_predictors.change_manifest(earlier, data={name: known[name] for name in ("files", "split_seed")})
-    code, line = refused(capsys, "--teacher", earlier, "--train", table, "--split-seed", "5")
-    assert code == 2 and "its own is 0" in line
 
 
 @pytest.mark.parametrize(
