@@ -9,13 +9,14 @@ import numpy as np
 
 from halfbert.benchmark.figures import Point, cell_figures, plane_points, samples
 from halfbert.benchmark.record import Figure, Record, Who
-from halfbert.output import plots
+from halfbert.output import drawing
+from halfbert.output.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
-ENGINE_COLOURS = (plots.BLUE, plots.VERMILLION, plots.GREEN, plots.PURPLE, plots.SKY, plots.GREY)
+ENGINE_COLOURS = (drawing.BLUE, drawing.VERMILLION, drawing.GREEN, drawing.PURPLE, drawing.SKY, drawing.GREY)
 PREDICTOR_MARKERS = "osD^vP*X"
 WHISKERS = (5, 95)  # percentiles
 LEAST_AREA, MOST_AREA = 40.0, 400.0  # of a point, in square points
@@ -40,24 +41,24 @@ def latencies(record: Record, figures: list[Figure], path: Path) -> None:
     """Draws how long one text takes: box from the quarter to the three quarters, median, whiskers, and all samples' ends."""
     settings = _settings(figures)
     names = list(dict.fromkeys(_name(figure) for figure in figures))
-    with plots.picture(path, 9.6, 1.4 + 0.34 * len(names) * len(settings)) as canvas:
+    with drawing.picture(path, 9.6, 1.4 + 0.34 * len(names) * len(settings)) as canvas:
         for axes, setting in zip(_rows(canvas, len(settings)), settings, strict=True):
             here = {_name(figure): figure for figure in figures if figure.setting == setting}
             boxes = [_box(samples(record, figure)) for figure in here.values()]
             places = [len(names) - names.index(name) for name in here]
             artists = axes.bxp(boxes, places, orientation="horizontal", patch_artist=True, widths=0.6, showfliers=True)
             for box, figure in zip(artists["boxes"], here.values(), strict=True):
-                box.set(facecolor=_colour(record, figure), edgecolor=plots.INK, linewidth=0.8)
+                box.set(facecolor=_colour(record, figure), edgecolor=drawing.INK, linewidth=0.8)
             for line in artists["medians"]:
-                line.set(color=plots.INK)
+                line.set(color=drawing.INK)
             for points in artists["fliers"]:
-                points.set(marker="|", markeredgecolor=plots.GREY)
+                points.set(marker="|", markeredgecolor=drawing.GREY)
             _log(axes, "x")
             axes.set_yticks(places, list(here))
             axes.set(title=setting, xlabel="milliseconds for one text, end to end (log scale)", ylim=(0.4, len(names) + 0.6))
             axes.grid(axis="y", visible=False)
         low, high = WHISKERS
-        plots.title(
+        drawing.title(
             canvas,
             "One text at a time, natural lengths",
             f"box: middle half; whiskers: {low}th to {high}th percentile; ticks: shortest and longest",
@@ -75,7 +76,7 @@ def throughput(record: Record, figures: list[Figure], path: Path) -> None:
     """Draws texts a second by batch: the median of the repeats, with the slowest and the fastest."""
     settings = _settings(figures)
     batches = sorted({figure.batch for figure in figures})
-    with plots.picture(path, 1.6 + 4.4 * len(settings), 4.8) as canvas:
+    with drawing.picture(path, 1.6 + 4.4 * len(settings), 4.8) as canvas:
         panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
         for axes, setting in zip(panels, settings, strict=True):
             for name in dict.fromkeys(_name(figure) for figure in figures if figure.setting == setting):
@@ -99,7 +100,7 @@ def throughput(record: Record, figures: list[Figure], path: Path) -> None:
             axes.set(title=setting, xlabel="texts a call")
         panels[0].set_ylabel("texts a second (log scale)")
         _legend_beside(panels[-1])
-        plots.title(canvas, "Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
+        drawing.title(canvas, "Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
 
 
 def plane(record: Record, points: list[Point], path: Path) -> None:
@@ -108,7 +109,7 @@ def plane(record: Record, points: list[Point], path: Path) -> None:
     Where no predictor has a score (`--base`), the number of parameters takes its place."""
     settings = _settings(points)
     heaviest = max(point.weight_bytes for point in points)
-    with plots.picture(path, 2.6 + 4.4 * len(settings), 4.8) as canvas:
+    with drawing.picture(path, 2.6 + 4.4 * len(settings), 4.8) as canvas:
         panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
         for axes, setting in zip(panels, settings, strict=True):
             for point in points:
@@ -129,7 +130,7 @@ def plane(record: Record, points: list[Point], path: Path) -> None:
         panels[0].set_ylabel(points[0].height_name)
         _legend_beside(panels[-1])
         better = "Speed, size and score: up and right is better" if points[0].scored else "Speed and size: right is faster"
-        plots.title(canvas, better, "area: bytes of the weights as the engine holds them")
+        drawing.title(canvas, better, "area: bytes of the weights as the engine holds them")
 
 
 def _settings(figures: Sequence[Who]) -> list[str]:
@@ -141,7 +142,7 @@ def _rows(canvas: "Canvas", number: int) -> "list[Axes]":
 
 
 def _name(figure: Who) -> str:
-    name = f"{plots.shortened(figure.predictor, 30)}, {figure.engine}"
+    name = f"{shortened(figure.predictor, 30)}, {figure.engine}"
     return f" {name}" if name.startswith("_") else name  # matplotlib leaves such a label out of the legend
 
 

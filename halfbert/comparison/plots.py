@@ -7,7 +7,8 @@ import numpy as np
 
 from halfbert.comparison.record import Record
 from halfbert.comparison.wording import significant
-from halfbert.output.plots import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, shortened, title
+from halfbert.output.drawing import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, title
+from halfbert.output.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

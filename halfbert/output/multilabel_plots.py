@@ -1,44 +1,44 @@
-"""Pictures of a run in which a text bears any number of labels, drawn as those in plots.py are.
+"""Pictures of the test of a run with any number of labels a text. Each function writes one PNG from plain numbers.
 
 Most have a small panel for each label, all with the same axes, rather than one panel with a line for each: 28 lines cannot
-be told apart. matplotlib and scikit-learn are imported when the first picture is drawn.
+be distinguished. All raise ValueError for numbers that do not fit together, and ResourceError if the picture cannot be
+written. `truth` is 0 and 1, `probabilities` from 0 to 1, both of shape (rows, labels), `thresholds` of shape (labels,).
 """
 
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from halfbert.output.plots import (
+from halfbert.output.drawing import (
     BLUE,
+    DASHED,
     GREY,
     INK,
     SMALLEST_PRINT,
     VERMILLION,
-    counted,
     picture,
     shaded_cells,
     shaded_matrix,
-    shortened,
     text_inches,
     title,
 )
+from halfbert.output.words import counted, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-MOST_PANELS = 48  # of more labels, only those that most rows bear are drawn
+MOST_PANELS = 48  # of more labels, only the most frequent are drawn
 WIDTH = 12.0  # inches, of a picture of many panels
 NARROWEST = 6.4  # inches, for the title
 WIDEST_PANEL = 3.8  # inches
 PANEL_PRINT = 8  # points
 HEADING_PRINT = 10.5  # points
-LINE = {"color": BLUE, "linewidth": 1.4}
-DASHED = {"color": GREY, "linestyle": (0, (4, 3)), "linewidth": 1, "zorder": 1}
-DOT = {"color": VERMILLION, "marker": "o", "zorder": 3, "clip_on": False}
+LINE: dict[str, Any] = {"color": BLUE, "linewidth": 1.4}
+DOT: dict[str, Any] = {"color": VERMILLION, "marker": "o", "zorder": 3, "clip_on": False}
 MOST_LABELS_FULLY_NUMBERED = 20  # in a co-occurrence matrix
 SHARES_NUMBERED = 60  # in a matrix of more labels than that; more where several are equal
 
@@ -46,29 +46,17 @@ SHARES_NUMBERED = 60  # in a matrix of more labels than that; more where several
 def roc_and_precision_recall(
     truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str], path: Path
 ) -> None:
-    """Draws each label's ROC curve and precision-recall curve, and where its chosen threshold lies on them.
-
-    Args:
-        truth: 0 and 1, shape (rows, labels).
-        probabilities: floats from 0 to 1, shape (rows, labels).
-        thresholds: shape (labels,).
-        labels: the names, in column order.
-        path: the PNG to write.
-
-    Raises:
-        ValueError: there are no rows, or the shapes do not fit together.
-        ResourceError: the picture cannot be written.
-    """
+    """Draw each label's ROC curve and precision-recall curve, with its chosen threshold on both."""
     from halfbert.scoring.multilabel import ranking_scores
 
     _check(truth, labels, probabilities.shape[1], len(thresholds))
-    shown = _most_borne(truth.sum(axis=0))
+    shown = _most_frequent(truth.sum(axis=0))
     columns = math.ceil(math.sqrt(len(shown) / 2))  # twice as high as wide: two blocks stand side by side
     side = min((WIDTH / 2 - 0.8) / columns, WIDEST_PANEL)
     height = math.ceil(len(shown) / columns) * (side + 0.3) + 1.4
     areas, precisions = ranking_scores(truth > 0, probabilities)
     with picture(path, 2 * (columns * side + 0.8), height) as figure:
-        left, right = figure.subfigures(1, 2)
+        left, right = figure.subfigures(1, 2, squeeze=False)[0]
         for block, draw, scores in [(left, _draw_roc, areas), (right, _draw_precision_recall, precisions)]:
             for label, axes in zip(shown, _panels(block, len(shown), columns), strict=True):
                 _name(axes, labels[label], side, scores[label])
@@ -78,41 +66,31 @@ def roc_and_precision_recall(
         title(
             figure,
             f"Ranking: mean ROC AUC {_mean(areas)}, mean average precision {_mean(precisions)}",
-            f"dot: the chosen threshold; dashed: by chance; {_of_what(*truth.shape)}",
+            f"dot: the chosen threshold; dashed: random guessing; {_of_what(*truth.shape)}",
         )
 
 
 def f1_against_threshold(
     truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str], path: Path
 ) -> None:
-    """Draws the F1 that each label would have at every threshold, and at the chosen one.
-
-    Args:
-        truth: 0 and 1, shape (rows, labels).
-        probabilities: floats from 0 to 1, shape (rows, labels).
-        thresholds: shape (labels,).
-        labels: the names, in column order.
-        path: the PNG to write.
-
-    Raises:
-        ValueError: there are no rows, or the shapes do not fit together.
-        ResourceError: the picture cannot be written.
-    """
+    """Draw each label's F1 at every threshold, with the chosen one."""
     from halfbert.scoring.multilabel import f1_curve, scores_per_label
 
     _check(truth, labels, probabilities.shape[1], len(thresholds))
-    shown = _most_borne(truth.sum(axis=0))
+    shown = _most_frequent(truth.sum(axis=0))
     columns, side = _landscape(len(shown))
     height = math.ceil(len(shown) / columns) * (0.8 * side + 0.3) + 1.2
-    chosen, at_half = (scores_per_label(truth > 0, probabilities >= at)["f1"] for at in (thresholds, 0.5))
-    having = truth.any(axis=0)
+    chosen, at_half = (
+        scores_per_label(truth > 0, predicted)["f1"] for predicted in (probabilities >= thresholds, probabilities >= 0.5)
+    )
+    having = np.asarray(truth.any(axis=0))
     means = [f"{f1.mean():.3f}" if having.any() else "unknown" for f1 in (chosen, at_half)]
     with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
         for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
             _name(axes, labels[label], side, chosen[label] if having[label] else None)
             if having[label]:
                 cuts, f1 = f1_curve(truth[:, label], probabilities[:, label])
-                # Between two probabilities the upper one's answers are given, above the highest none.
+                # A threshold between two probabilities predicts as the upper one does, above the highest nothing.
                 axes.plot([0, *cuts, 1], [f1[0], *f1, 0], drawstyle="steps-pre", **LINE)
                 axes.plot(thresholds[label], chosen[label], **DOT)
             axes.axvline(0.5, **DASHED)
@@ -125,26 +103,21 @@ def f1_against_threshold(
 
 
 def confusion_grid(confusions: list[list[list[int]]], labels: list[str], path: Path) -> None:
-    """Draws what was answered for each label, as shares of the rows that truly bear it and of those that do not.
+    """Draw each label's confusion matrix, shaded by shares of the rows with the label and of those without it.
 
     Args:
         confusions: counts, shape (labels, 2, 2): [[true negatives, false positives], [false negatives, true positives]].
         labels: the names, in the same order.
-        path: the PNG to write.
-
-    Raises:
-        ValueError: the counts do not fit the labels, or a label counts no rows.
-        ResourceError: the picture cannot be written.
     """
     counts = np.asarray(confusions)
     if counts.shape != (len(labels), 2, 2) or not counts.any(axis=(1, 2)).all():
         raise ValueError(f"expected 2 by 2 counts above 0 of {len(labels)} labels, found shape {counts.shape}")
     support = counts.sum(axis=2, keepdims=True)
     shares = np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
-    shown = _most_borne(support[:, 1, 0])
+    shown = _most_frequent(support[:, 1, 0])
     columns, side = _landscape(len(shown), widest=2.6)
     height = math.ceil(len(shown) / columns) * (side + 0.2) + 1.2
-    found, missed, invented = counts[:, 1, 1].sum(), counts[:, 1, 0].sum(), counts[:, 0, 1].sum()
+    hits, misses, false_alarms = counts[:, 1, 1].sum(), counts[:, 1, 0].sum(), counts[:, 0, 1].sum()
     with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
         for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
             shaded_cells(axes, shares[label], side / 2)
@@ -153,32 +126,22 @@ def confusion_grid(confusions: list[list[list[int]]], labels: list[str], path: P
             axes.set_yticks([0, 1], ["no", "yes"])
             _name(axes, labels[label], side)
             _write_counts(axes, counts[label], shares[label], side / 2)
-        _head(figure, "answered", "true")
+        _head(figure, "predicted", "true")
         title(
             figure,
-            f"Confusion by label: {found:,} of {counted(int(found + missed), 'label')} found, {invented:,} invented",
-            f"shade: share of the line's two counts; {_of_what(int(counts[0].sum()), len(labels))}",
+            f"Confusion by label: {hits:,} of {counted(int(hits + misses), 'label')} found, {false_alarms:,} false",
+            f"shade: share of the row's two counts; {_of_what(int(counts[0].sum()), len(labels))}",
         )
 
 
 def cooccurrence(truth: np.ndarray, labels: list[str], path: Path) -> None:
-    """Draws, of the rows that bear each label, the share that bears each other one too.
-
-    Args:
-        truth: 0 and 1, shape (rows, labels).
-        labels: the names, in column order.
-        path: the PNG to write.
-
-    Raises:
-        ValueError: there are no rows, or the names do not fit them.
-        ResourceError: the picture cannot be written.
-    """
+    """Draw, of the rows with each label, the share that has each other label too."""
     _check(truth, labels)
     true = (truth > 0).astype(int)
     both = true.T @ true
     support = both.diagonal()[:, None]
     shares = np.divide(both, support, out=np.full(both.shape, np.nan), where=support > 0)
-    np.fill_diagonal(shares, np.nan)  # that every row has its own label tells nothing
+    np.fill_diagonal(shares, np.nan)  # 1 by definition
     names = [shortened(label) for label in labels]
     row_names = [f"{name} ({rows:,})" for name, rows in zip(names, support[:, 0], strict=True)]
     several = int((true.sum(axis=1) > 1).sum())
@@ -193,24 +156,24 @@ def _check(truth: np.ndarray, labels: list[str], *columns: int) -> None:
         raise ValueError(f"expected rows of {len(labels)} labels, found shape {truth.shape} and {columns}")
 
 
-def _most_borne(support: np.ndarray) -> np.ndarray:
-    """The labels that get a panel, in their own order."""
+def _most_frequent(support: np.ndarray) -> np.ndarray:
+    """The indices of the labels that get a panel, in order."""
     return np.sort(np.argsort(-support, kind="stable")[:MOST_PANELS])
 
 
 def _of_what(rows: int, labels: int) -> str:
-    left_out = f"; the {MOST_PANELS} commonest of {labels:,} labels" if labels > MOST_PANELS else ""
+    left_out = f"; the {MOST_PANELS} most frequent of {labels:,} labels" if labels > MOST_PANELS else ""
     return f"{counted(rows, 'row')}{left_out}"
 
 
 def _landscape(panels: int, widest: float = WIDEST_PANEL) -> tuple[int, float]:
-    """Columns of a grid that is wider than high, and the width of a panel in inches."""
+    """The columns of a grid that is wider than high, and a panel's width in inches."""
     columns = math.ceil(panels / max(1, round(math.sqrt(panels / 1.75))))
     return columns, min((WIDTH - 0.8) / columns, widest)
 
 
 def _panels(figure: "FigureBase", number: int, columns: int) -> Iterator["Axes"]:
-    """Axes from 0 to 1 in a grid; only the outer ones carry numbers."""
+    """Yield axes from 0 to 1 in a grid; only the outer ones have tick labels."""
     rows = math.ceil(number / columns)
     for index in range(number):
         axes = figure.add_subplot(rows, columns, index + 1)
@@ -222,10 +185,10 @@ def _panels(figure: "FigureBase", number: int, columns: int) -> Iterator["Axes"]
 
 
 def _name(axes: "Axes", label: str, width: float, score: float | None = None) -> None:
-    """The label above its panel, as much of it as fits, and its score."""
+    """Write the label above its panel, as much of it as fits, and its score."""
     number = "" if score is None else f"{score:.2f}"
-    letters = int(width / text_inches("x", PANEL_PRINT)) - len(number) - 1
-    axes.set_title(shortened(label, letters), fontsize=PANEL_PRINT)
+    room = int(width / text_inches("x", PANEL_PRINT)) - len(number) - 1
+    axes.set_title(shortened(label, room), fontsize=PANEL_PRINT)
     axes.set_title(number, loc="right", fontsize=PANEL_PRINT, color=GREY)
 
 
@@ -249,8 +212,8 @@ def _draw_roc(axes: "Axes", true: np.ndarray, probabilities: np.ndarray, thresho
         return
     false_positive_rate, true_positive_rate, _ = roc_curve(true, probabilities)
     axes.plot(false_positive_rate, true_positive_rate, **LINE)
-    answers = probabilities >= threshold
-    axes.plot(answers[~true].mean(), answers[true].mean(), **DOT)
+    predicted = probabilities >= threshold
+    axes.plot(predicted[~true].mean(), predicted[true].mean(), **DOT)
 
 
 def _draw_precision_recall(axes: "Axes", true: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
@@ -261,9 +224,9 @@ def _draw_precision_recall(axes: "Axes", true: np.ndarray, probabilities: np.nda
         return
     precision, recall, _ = precision_recall_curve(true, probabilities)
     axes.plot(recall, precision, drawstyle="steps-post", **LINE)
-    answers = probabilities >= threshold
-    if answers.any():  # without answers there is no precision
-        axes.plot(answers[true].mean(), true[answers].mean(), **DOT)
+    predicted = probabilities >= threshold
+    if predicted.any():  # else there is no precision
+        axes.plot(predicted[true].mean(), true[predicted].mean(), **DOT)
 
 
 def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: float) -> None:
@@ -274,12 +237,12 @@ def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: fl
 
 
 def _write_shares(axes: "Axes", shares: np.ndarray, cell: float) -> str:
-    """Writes percentages into cells, and says which where not into all."""
+    """Write percentages into cells; returns a note on which, unless into all."""
     size = min(9, 72 * cell * 0.85 / (0.62 * len("100")))
     known = np.sort(shares[~np.isnan(shares)])
     if size < SMALLEST_PRINT or not len(known):
         return ""
-    # Below 5 % there is hardly anything to see, and a whole percentage can be said in the title.
+    # Shares below 5 % are hardly visible.
     few = len(shares) <= MOST_LABELS_FULLY_NUMBERED
     least = 0 if few else max(math.ceil(100 * known[-SHARES_NUMBERED:][0]), 5) / 100
     for row, column in np.argwhere(shares >= least):

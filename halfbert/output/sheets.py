@@ -8,24 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from halfbert.output.words import one_line, printable
 from halfbert.system import storage
 
 # The full-width signs are formulas too where Excel speaks Japanese.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-# XML knows none of these; csv readers, UTF-8 and terminals stumble over some.
-UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 EXCEL_ESCAPE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")  # "_x0041_" in a workbook is read as "A"
 LONGEST_CELL = 32_767  # UTF-16 code units: Excel repairs a workbook that has longer ones by dropping them
-
-
-def printable(text: str) -> str:
-    r"""The text with control characters, lone surrogates and noncharacters spelt out: a NUL becomes the four letters \x00."""
-    return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
-
-
-def one_line(text: str) -> str:
-    """The text as it stands in one line of a table: white space is one space, control characters are spelt out."""
-    return printable(" ".join(text.split()))
 
 
 def spreadsheet_safe(value: str) -> str:

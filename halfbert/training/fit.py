@@ -16,8 +16,8 @@ import tensorflow as tf
 from halfbert.models import batching
 from halfbert.models import keras_forward as training_graph
 from halfbert.models.ktrain_data import TransformerDataset, ktrain
-from halfbert.output.plots import readable
 from halfbert.output.record import RateFinder
+from halfbert.output.words import readable
 from halfbert.system import console
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History

@@ -1,36 +1,14 @@
 """The pictures of several labels per text show what they were given, in as many panels as there are labels."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import sklearn.metrics
-import test_plots
-from support import ROOT
-from test_plots import size_of, tick_labels, title_of
+from pictures import CONFUSIONS, DRAW, LABELS, PROBABILITIES, THRESHOLDS, TRUTH, size_of, tick_labels, title_of
 
-from halfbert.output import multilabel_plots, plots
+from halfbert.output import drawing, multilabel_plots
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.scoring.probabilities import sigmoid
-from halfbert.system.errors import ResourceError
 
-figures = test_plots.figures  # the fixture
-
-LABELS = ["cat", "dog", "fox"]
-# Rows: {cat, dog}, {cat}, {}, {dog}; no fox. At the thresholds one cat is invented, all else right.
-TRUTH = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]])
-PROBABILITIES = np.array([[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.1, 0.2], [0.1, 0.7, 0.8]])
-THRESHOLDS = np.array([0.3, 0.6, 0.9])
-CONFUSIONS = [[[1, 1], [0, 2]], [[2, 0], [0, 2]], [[4, 0], [0, 0]]]
-
-DRAW = {
-    "ranking": lambda path: multilabel_plots.roc_and_precision_recall(TRUTH, PROBABILITIES, THRESHOLDS, LABELS, path),
-    "f1": lambda path: multilabel_plots.f1_against_threshold(TRUTH, PROBABILITIES, THRESHOLDS, LABELS, path),
-    "confusion": lambda path: multilabel_plots.confusion_grid(CONFUSIONS, LABELS, path),
-    "cooccurrence": lambda path: multilabel_plots.cooccurrence(TRUTH, LABELS, path),
-}
-every_picture = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
 PANELS = {"ranking": 2, "f1": 1, "confusion": 1}  # for each label
 
 
@@ -72,25 +50,6 @@ def numbers_in(axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-@every_picture
-def test_a_whole_png_and_nothing_else(draw, tmp_path):
-    draw(tmp_path / "picture.png")
-    width, height = size_of(tmp_path / "picture.png")
-    assert 500 < width < 2000 and 300 < height < 2000
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
-
-
-@every_picture
-def test_a_missing_folder_is_named(draw, tmp_path):
-    with pytest.raises(ResourceError, match="there is no folder .*gone"):
-        draw(tmp_path / "gone" / "picture.png")
-
-
-def test_nothing_is_drawn_with_before_it_is_needed():
-    script = "import sys; from halfbert.output import multilabel_plots; assert not {'matplotlib', 'sklearn'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=ROOT, check=True)
-
-
 def test_roc_and_precision_recall_show_the_curves_and_the_chosen_thresholds(tmp_path, figures):
     DRAW["ranking"](tmp_path / "picture.png")
     by_label = panels(figures[0])
@@ -105,7 +64,7 @@ def test_roc_and_precision_recall_show_the_curves_and_the_chosen_thresholds(tmp_
     assert [axes.get_title(loc="right") for axes in (roc, precision_recall)] == ["0.75", "0.83"]
     assert list(precision_recall.get_lines()[0].get_ydata()) == [0.5, 0.5]  # by chance: half of the rows are cats
     assert title_of(figures[0]) == (
-        "Ranking: mean ROC AUC 0.875, mean average precision 0.917\ndot: the chosen threshold; dashed: by chance; 4 rows"
+        "Ranking: mean ROC AUC 0.875, mean average precision 0.917\ndot: the chosen threshold; dashed: random guessing; 4 rows"
     )
 
 
@@ -157,7 +116,7 @@ def test_the_dot_lies_on_the_curve(tmp_path, figures):
 
 
 def test_confusion_grid_shades_shares_and_writes_counts(tmp_path, figures):
-    DRAW["confusion"](tmp_path / "picture.png")
+    DRAW["confusion_grid"](tmp_path / "picture.png")
     by_label = {label: axes for label, (axes,) in panels(figures[0]).items()}
     assert list(by_label) == LABELS
     cat = by_label["cat"]
@@ -167,9 +126,9 @@ def test_confusion_grid_shades_shares_and_writes_counts(tmp_path, figures):
     assert tick_labels(cat.xaxis) == tick_labels(cat.yaxis) == ["no", "yes"]
     assert cat.get_ylim() == (1.5, -0.5)  # "no" above "yes", as in the record
     assert by_label["fox"].images[0].get_array().mask.tolist() == [[False, False], [True, True]]
-    assert (figures[0].get_supxlabel(), figures[0].get_supylabel()) == ("answered", "true")
+    assert (figures[0].get_supxlabel(), figures[0].get_supylabel()) == ("predicted", "true")
     assert title_of(figures[0]) == (
-        "Confusion by label: 4 of 4 labels found, 1 invented\nshade: share of the line's two counts; 4 rows"
+        "Confusion by label: 4 of 4 labels found, 1 false\nshade: share of the row's two counts; 4 rows"
     )
 
 
@@ -219,7 +178,7 @@ def test_every_label_has_its_panels_and_a_name_that_fits(labels, tmp_path, figur
         assert len(figure.axes) == per_label * labels
         assert len(panels(figure)) == labels  # shortened as they may be, the names differ
         assert list(panels(figure))[:2] == names[:2]
-        figure.set_dpi(plots.STYLE["savefig.dpi"])  # that of the layout
+        figure.set_dpi(drawing.STYLE["savefig.dpi"])  # that of the layout
         for axes in figure.axes:
             panel, name = axes.get_window_extent(), axes._left_title.get_window_extent()
             end = axes._right_title.get_window_extent().x0 if axes.get_title(loc="right") else panel.x1 + 1
@@ -235,7 +194,7 @@ def test_of_too_many_labels_the_commonest_are_drawn_and_it_is_said(tmp_path, fig
     for per_label, figure in zip(PANELS.values(), figures, strict=False):
         assert [title[-3:] for title in panels(figure)] == [f"{number:03}" for number in commonest]
         assert len(figure.axes) == 4 * per_label
-        assert title_of(figure).endswith("300 rows; the 4 commonest of 10 labels")
+        assert title_of(figure).endswith("300 rows; the 4 most frequent of 10 labels")
     assert f"mean ROC AUC {np.mean(areas):.3f}," in title_of(figures[0])  # of all labels, not of those drawn
 
 

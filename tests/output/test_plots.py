@@ -1,53 +1,14 @@
 """Every picture is written whole or not at all, shows what it was given, and bears the odd cases."""
 
 import itertools
-import subprocess
-import sys
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import DRAW, EPOCHS, LENGTHS, LOSSES, RATES, size_of, tick_labels, title_of
 
 from halfbert.output import plots
-from halfbert.scoring import multiclass as metrics
-from halfbert.system.errors import ResourceError
 
-EPOCHS = [
-    {"epoch": 1, "train_loss": 0.6, "val_loss": 0.4, "val_accuracy": 0.80, "val_macro_f1": 0.78, "seconds": 9.0},
-    {"epoch": 2, "train_loss": 0.3, "val_loss": 0.3, "val_accuracy": 0.90, "val_macro_f1": 0.88, "seconds": 8.0},
-    {"epoch": 3, "train_loss": 0.1, "val_loss": 0.5, "val_accuracy": 0.88, "val_macro_f1": 0.86, "seconds": 8.0},
-]
-BINS = metrics.reliability_bins(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]))
-LENGTHS = np.array([4, 5, 5, 6, 8, 9, 12])
-RATES = list(np.geomspace(1e-6, 1e-1, 50))
-LOSSES = list(np.linspace(0.7, 0.3, 50))
 LONG_NAMES = [f"a_label_of_some_thirty_letters_{number:02}" for number in range(77)]
-
-DRAW = {
-    "learning_curves": lambda path: plots.learning_curves(EPOCHS, 2, path),
-    "learning_rate": lambda path: plots.learning_rate([1e-5, 5e-5, 1e-5], [0.95, 0.85, 0.95], path),
-    "confusion": lambda path: plots.confusion([[5, 1], [2, 8]], ["no", "yes"], path),
-    "reliability": lambda path: plots.reliability(BINS, 0.2, path),
-    "text_lengths": lambda path: plots.text_lengths(LENGTHS, 8, 2 / 7, path),
-    "learning_rate_finder": lambda path: plots.learning_rate_finder(RATES, LOSSES, 3e-5, path),
-}
-every_picture = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that were written, for a look at what is in them."""
-    seen = []
-    write = plots._write
-
-    def remember(figure, path):
-        seen.append(figure)
-        write(figure, path)
-
-    monkeypatch.setattr(plots, "_write", remember)
-    return seen
 
 
 def matrix_of(classes: int, wrong: int = 1) -> list[list[int]]:
@@ -55,85 +16,12 @@ def matrix_of(classes: int, wrong: int = 1) -> list[list[int]]:
     return (9 * np.eye(classes, dtype=int) + wrong * np.roll(np.eye(classes, dtype=int), 1, axis=1)).tolist()
 
 
-def size_of(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        image.load()  # raises for a file that was cut off
-        assert len(image.convert("L").getcolors()) > 2  # something is drawn
-        return image.size
-
-
-def title_of(figure) -> str:
-    return figure.get_suptitle()
-
-
 def numbers_in_cells(figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def tick_labels(axis) -> list[str]:
-    return [label.get_text() for label in axis.get_ticklabels()]
-
-
 def legend_of(axes) -> list[str]:
     return [text.get_text() for text in axes.get_legend().get_texts()]
-
-
-@every_picture
-def test_a_whole_png_and_nothing_else(draw, tmp_path):
-    draw(tmp_path / "picture.png")
-    width, height = size_of(tmp_path / "picture.png")
-    assert 500 < width < 2000 and 300 < height < 2000
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
-
-
-@every_picture
-def test_a_missing_folder_is_named_and_not_made(draw, tmp_path):
-    with pytest.raises(ResourceError, match="there is no folder .*gone"):
-        draw(tmp_path / "gone" / "picture.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_fills_up_leaves_the_earlier_picture(tmp_path, monkeypatch):
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"the earlier picture")
-
-    def half_written(figure, target, **options):
-        Path(target).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", half_written)
-    with pytest.raises(ResourceError, match=r"picture\.png: No space left on device"):
-        DRAW["confusion"](path)
-    assert path.read_bytes() == b"the earlier picture"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_in_the_way_is_refused(tmp_path):
-    (tmp_path / "picture.png").mkdir()
-    with pytest.raises(ResourceError, match=r"cannot write the picture .*picture\.png"):
-        DRAW["learning_rate"](tmp_path / "picture.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
-
-
-def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path):
-    script = (
-        "import sys; from pathlib import Path; from halfbert.output import plots\n"
-        "assert 'matplotlib' not in sys.modules\n"
-        f"plots.confusion([[1, 0], [0, 1]], ['a', 'b'], Path({str(tmp_path / 'picture.png')!r}))\n"
-        "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
-    )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=root, check=True)
-
-
-def test_the_users_own_settings_neither_change_nor_are_changed(tmp_path):
-    DRAW["learning_rate"](tmp_path / "plain.png")
-    with matplotlib.rc_context({"lines.linewidth": 9, "axes.facecolor": "red"}):
-        DRAW["learning_rate"](tmp_path / "settings.png")
-        assert matplotlib.rcParams["lines.linewidth"] == 9
-        assert matplotlib.rcParams["text.parse_math"]
-    assert (tmp_path / "plain.png").read_bytes() == (tmp_path / "settings.png").read_bytes()
 
 
 def test_learning_curves_show_the_losses_and_every_other_score(tmp_path, figures):
@@ -218,7 +106,7 @@ def test_confusion_shades_shares_and_writes_counts(tmp_path, figures):
     assert numbers_in_cells(figures[0]) == ["9,000", "1,000", "2", "8"]
     assert tick_labels(axes.xaxis) == tick_labels(axes.yaxis) == ["no", "yes"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted label", "true label")
-    assert title_of(figures[0]) == "Confusion matrix: 9,008 of 10,010 answers right (90.0%)"
+    assert title_of(figures[0]) == "Confusion matrix: 9,008 of 10,010 predictions right (90.0%)"
 
 
 def test_a_label_without_rows_is_said_and_not_shaded(tmp_path, figures):
@@ -291,7 +179,7 @@ def test_reliability_draws_the_bins_that_have_rows(tmp_path, figures):
     centres = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
     assert centres == pytest.approx([8.5 / 15, 10.5 / 15, 13.5 / 15])
     assert title_of(figures[0]) == (
-        "Reliability: 66.7% of answers right, mean confidence 73.3%\nexpected calibration error 0.200 over 3 rows"
+        "Reliability: accuracy 66.7%, mean confidence 73.3%\nexpected calibration error 0.200 over 3 rows"
     )
 
 
@@ -319,7 +207,7 @@ def bars_by_colour(figure) -> dict[str, float]:
 def test_text_lengths_count_every_text_on_its_side_of_the_cut(lengths, maxlen, tmp_path, figures):
     cut = lengths > maxlen
     plots.text_lengths(lengths, maxlen, float(cut.mean()), tmp_path / "picture.png")
-    expected = {"read whole": int((~cut).sum()), f"cut to {maxlen} tokens": int(cut.sum())}
+    expected = {"not truncated": int((~cut).sum()), f"truncated to {maxlen} tokens": int(cut.sum())}
     assert bars_by_colour(figures[0]) == {label: count for label, count in expected.items() if count}
     assert list(figures[0].axes[0].get_lines()[0].get_xdata()) == [maxlen + 0.5] * 2
     assert 1 <= len(figures[0].axes[0].patches) < 120
@@ -328,14 +216,14 @@ def test_text_lengths_count_every_text_on_its_side_of_the_cut(lengths, maxlen, t
 def test_one_very_long_text_squeezes_no_others(tmp_path, figures):
     plots.text_lengths(np.r_[np.full(500, 14), 30_000], 16, 1 / 501, tmp_path / "picture.png")
     assert figures[0].axes[0].get_xlim()[1] < 40
-    assert "longest 30,000; the last bar gathers all above" in title_of(figures[0])
+    assert "longest 30,000; the last bar holds all above" in title_of(figures[0])
 
 
 def test_a_maxlen_far_beyond_all_texts_takes_no_room(tmp_path, figures):
     plots.text_lengths(LENGTHS, 512, 0.0, tmp_path / "picture.png")
     assert figures[0].axes[0].get_xlim()[1] < 20
-    assert bars_by_colour(figures[0]) == {"read whole": 7}
-    assert title_of(figures[0]) == "Text lengths: maxlen 512 cuts 0% of 7 texts\nmedian 6 tokens, longest 12"
+    assert bars_by_colour(figures[0]) == {"not truncated": 7}
+    assert title_of(figures[0]) == "Text lengths: maxlen 512 truncates 0% of 7 texts\nmedian 6 tokens, longest 12"
 
 
 @pytest.mark.parametrize(
@@ -343,7 +231,7 @@ def test_a_maxlen_far_beyond_all_texts_takes_no_room(tmp_path, figures):
 )
 def test_percentages_do_not_round_to_none_or_all(share, shown, tmp_path, figures):
     plots.text_lengths(LENGTHS, 8, share, tmp_path / "picture.png")
-    assert f"cuts {shown} of" in title_of(figures[0])
+    assert f"truncates {shown} of" in title_of(figures[0])
 
 
 def test_lengths_of_nothing_are_refused(tmp_path):
@@ -362,7 +250,7 @@ def test_learning_rate_finder_marks_the_suggestion(tmp_path, figures):
 def test_learning_rate_finder_without_a_suggestion(tmp_path, figures):
     plots.learning_rate_finder(RATES, LOSSES, None, tmp_path / "picture.png")
     assert len(figures[0].axes[0].get_lines()) == 1
-    assert title_of(figures[0]) == "Learning-rate finder: no suggestion was found"
+    assert title_of(figures[0]) == "Learning-rate finder: no rate is suggested"
 
 
 def test_an_explosion_does_not_flatten_the_rest(tmp_path, figures):

@@ -1,0 +1,55 @@
+"""A small example of every picture of a run, and what tests read of figures."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from halfbert.output import multilabel_plots, plots
+from halfbert.scoring import multiclass
+
+EPOCHS = [
+    {"epoch": 1, "train_loss": 0.6, "val_loss": 0.4, "val_accuracy": 0.80, "val_macro_f1": 0.78, "seconds": 9.0},
+    {"epoch": 2, "train_loss": 0.3, "val_loss": 0.3, "val_accuracy": 0.90, "val_macro_f1": 0.88, "seconds": 8.0},
+    {"epoch": 3, "train_loss": 0.1, "val_loss": 0.5, "val_accuracy": 0.88, "val_macro_f1": 0.86, "seconds": 8.0},
+]
+BINS = multiclass.reliability_bins(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3]]))
+LENGTHS = np.array([4, 5, 5, 6, 8, 9, 12])
+RATES = list(np.geomspace(1e-6, 1e-1, 50))
+LOSSES = list(np.linspace(0.7, 0.3, 50))
+
+LABELS = ["cat", "dog", "fox"]
+# Rows: {cat, dog}, {cat}, {}, {dog}; no fox. At the thresholds one cat is invented, all else right.
+TRUTH = np.array([[1, 1, 0], [1, 0, 0], [0, 0, 0], [0, 1, 0]])
+PROBABILITIES = np.array([[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.1, 0.2], [0.1, 0.7, 0.8]])
+THRESHOLDS = np.array([0.3, 0.6, 0.9])
+CONFUSIONS = [[[1, 1], [0, 2]], [[2, 0], [0, 2]], [[4, 0], [0, 0]]]
+
+DRAW = {
+    "learning_curves": lambda path: plots.learning_curves(EPOCHS, 2, path),
+    "learning_rate": lambda path: plots.learning_rate([1e-5, 5e-5, 1e-5], [0.95, 0.85, 0.95], path),
+    "confusion": lambda path: plots.confusion([[5, 1], [2, 8]], ["no", "yes"], path),
+    "reliability": lambda path: plots.reliability(BINS, 0.2, path),
+    "text_lengths": lambda path: plots.text_lengths(LENGTHS, 8, 2 / 7, path),
+    "learning_rate_finder": lambda path: plots.learning_rate_finder(RATES, LOSSES, 3e-5, path),
+    "ranking": lambda path: multilabel_plots.roc_and_precision_recall(TRUTH, PROBABILITIES, THRESHOLDS, LABELS, path),
+    "f1": lambda path: multilabel_plots.f1_against_threshold(TRUTH, PROBABILITIES, THRESHOLDS, LABELS, path),
+    "confusion_grid": lambda path: multilabel_plots.confusion_grid(CONFUSIONS, LABELS, path),
+    "cooccurrence": lambda path: multilabel_plots.cooccurrence(TRUTH, LABELS, path),
+}
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        image.load()  # raises for a file that was cut off
+        assert len(image.convert("L").getcolors()) > 2  # something is drawn
+        return image.size
+
+
+def title_of(figure) -> str:
+    return figure.get_suptitle()
+
+
+def tick_labels(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
