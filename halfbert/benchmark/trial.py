@@ -9,6 +9,7 @@ from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, Texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Contestant, Who
 from halfbert.benchmark.report import agreement_line
+from halfbert.data.cells import as_known
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Agreement
 from halfbert.system import machine
@@ -89,8 +90,9 @@ def _compare_answers(plan: Plan, answers: dict[Who, list]) -> None:
             contestant.equal_answers = _equal_share(mine, references[contestant.predictor])
         if labels is None or predictor.task != "multiclass" or predictor.random_weights:
             continue
-        if set(labels) <= set(predictor.labels):
-            contestant.accuracy = _equal_share(mine, labels)
+        true = as_known(map(str, labels), predictor.labels)
+        if set(true) <= set(predictor.labels):
+            contestant.accuracy = _equal_share(mine, true)
 
 
 def leave_out(contestant: Contestant, error: HalfbertError) -> None:

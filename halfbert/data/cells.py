@@ -6,6 +6,7 @@ import json
 import math
 import re
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
 from halfbert.data.characters import INVISIBLE, is_blank, on_one_line, visible, without_stray
@@ -75,6 +76,12 @@ def label_key(label: str) -> str:
     """What the spellings of one label share: 1 and 1.0, TRUE and true, a date and its midnight, an emoji in either style."""
     label = _plain(name_text(label)).replace("\ufe0f", "")
     return label.lower() if label.lower() in ("true", "false") else label
+
+
+def as_known(labels: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The labels as those `known` spell them, in another file or a predictor; others as they are."""
+    spelt = {label_key(label): label for label in known}
+    return [spelt.get(label_key(label), label) for label in labels]
 
 
 def written_label(text: str, numbered: bool) -> str:

@@ -21,26 +21,28 @@ Parts = dict[str, Rows]  # by role: train, val, test
 
 
 def complete_rows(
-    table: Table,
+    tables: dict[str, Table],
     text_column: str,
     label_column: str | None,
     read_labels: Callable[[Table], Sequence[Any]],
     drop_missing: bool,
     findings: Findings,
-) -> Rows:
-    """The rows of a table that have a text and, where a `label_column` is given, a label (not None)."""
-    for key in ("dropped_missing", "formula_texts"):
-        findings.counts.setdefault(key, 0)
-    if not table.numbers:
-        raise InputError(f"{table.file}: has no rows below its header")
-    texts = [cell_text(value, where) for value, where in table.cells(text_column)]
-    labels = list(read_labels(table))
-    needed = {text_column: texts} if label_column is None else {text_column: texts, label_column: labels}
-    kept = _without_missing(table, needed, drop_missing, findings)
-    _count_formula_texts(table, text_column, kept, findings)
-    if table.hidden_rows:
-        findings.counts["hidden_rows"] = findings.counts.get("hidden_rows", 0) + table.hidden_rows
-    return Rows([text or "" for text in texts], labels, table.numbers, table.file).take(kept)
+) -> Parts:
+    """The rows of each table that have a text and, where a `label_column` is given, a label (not None)."""
+    parts, counts = {}, findings.counts
+    counts["dropped_missing"] = counts["formula_texts"] = 0
+    for role, table in tables.items():
+        if not table.numbers:
+            raise InputError(f"{table.file}: has no rows below its header")
+        texts = [cell_text(value, where) for value, where in table.cells(text_column)]
+        labels = list(read_labels(table))
+        needed = {text_column: texts} if label_column is None else {text_column: texts, label_column: labels}
+        kept = _without_missing(table, needed, drop_missing, findings)
+        _count_formula_texts(table, text_column, kept, findings)
+        if table.hidden_rows:
+            counts["hidden_rows"] = counts.get("hidden_rows", 0) + table.hidden_rows
+        parts[role] = Rows([text or "" for text in texts], labels, table.numbers, table.file).take(kept)
+    return parts
 
 
 def _without_missing(table: Table, columns: dict[str, list[str | None]], drop_missing: bool, findings: Findings) -> list[int]:
@@ -81,7 +83,7 @@ def _count_formula_texts(table: Table, column: str, kept: Sequence[int], finding
 
 
 def merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
-    """The label that each spelling of `parts` stands for: one for "1", "1.0" and "1 ", wherever they stand.
+    """Replace each spelling by its label, one for "1", "1.0" and "1 " wherever they stand; returns {spelling: label}.
 
     Where people would accept several (TRUE and true), it is the one that most training rows have. `labels_merged` counts the
     labels that are spelt in several ways; each change of more than surrounding white space is noted.
@@ -101,6 +103,8 @@ def merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
             merged.append(" and ".join(f"{quoted(way)} ({plural(count, 'row')})" for way, count in spellings.items()))
         elif label != commonest.strip():
             changed.append(f"{quoted(commonest)} as {quoted(label)}")
+    for part in parts.values():
+        part.labels = [label_of[spelling] for spelling in part.labels]
     findings.counts["labels_merged"] = len(merged)
     if merged:
         findings.notes.append(f"read as one label each: {listed(merged)}")

@@ -7,14 +7,6 @@ TEST = TRAIN.with_name("messages_test.xlsx")
 TEXT = "text"
 LABEL = "queue"
 TAGS = [
-    "urgent",
-    "angry",
-    "refund_wanted",
-    "replacement_wanted",
-    "damaged",
-    "repeat_contact",
-    "grateful",
-    "gift",
-    "business",
-    "leaving",
+    *("urgent", "angry", "refund_wanted", "replacement_wanted", "damaged", "repeat_contact"),
+    *("grateful", "gift", "business", "leaving"),
 ]

@@ -3,16 +3,8 @@
 from dataclasses import dataclass
 from functools import partial
 
+from halfbert.data import checks
 from halfbert.data.cells import label_order, name_text, quoted, spelling, written_label
-from halfbert.data.checks import (
-    check_no_identifiers,
-    check_seen_in_train,
-    check_spelt_apart,
-    complete_rows,
-    count_repeats,
-    drop_leaks,
-    merge_spellings,
-)
 from halfbert.data.formats import read_table
 from halfbert.data.lists import check_no_lists
 from halfbert.data.sources import describe_files, read_tables
@@ -51,19 +43,14 @@ def read_multiclass(
     findings = Findings()
     tables = read_tables({"train": train, "val": val, "test": test}, (text_column, label_column), sheet, encoding, findings)
     spellings = partial(read_spellings, column=label_column)
-    parts = {
-        role: complete_rows(table, text_column, label_column, spellings, drop_missing, findings)
-        for role, table in tables.items()
-    }
-    label_of = merge_spellings(parts, findings)
-    for part in parts.values():
-        part.labels = [label_of[label] for label in part.labels]
+    parts = checks.complete_rows(tables, text_column, label_column, spellings, drop_missing, findings)
+    checks.merge_spellings(parts, findings)
     _check_several_labels(parts["train"], label_column)
-    check_spelt_apart(parts, label_column)
-    check_seen_in_train(parts, label_column)
+    checks.check_spelt_apart(parts, label_column)
+    checks.check_seen_in_train(parts, label_column)
     labels: list[str] = sorted(set(parts["train"].labels), key=label_order)
-    count_repeats(parts, findings)
-    drop_leaks(parts, keep_leaks, findings)
+    checks.count_repeats(parts, findings)
+    checks.drop_leaks(parts, keep_leaks, findings)
     check_enough_texts(parts, labels)
     divide(parts, len(labels), draw_by_label, rows, test_rows, seed, findings)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
@@ -79,7 +66,7 @@ def read_spellings(table: Table, column: str) -> list[str | None]:
 
 def _check_several_labels(train: Rows[str], column: str) -> None:
     distinct = set(train.labels)
-    check_no_identifiers(train, column)
+    checks.check_no_identifiers(train, column)
     if len(distinct) == 1:
         raise InputError(f"{train.file}: column {column!r} holds one label only, {quoted(distinct.pop())}; two are needed")
 
@@ -116,5 +103,6 @@ def read_texts(
             return [""] * len(table.numbers)
         return [label and written_label(label, False) for label in read_spellings(table, columns[1])]
 
-    rows = complete_rows(table, columns[0], columns[1] if label_column else None, labels, drop_missing, findings)
-    return Texts(rows, table.sha256, findings.notes)
+    required = columns[1] if label_column else None
+    parts = checks.complete_rows({role: table}, columns[0], required, labels, drop_missing, findings)
+    return Texts(parts[role], table.sha256, findings.notes)

@@ -6,17 +6,9 @@ from functools import partial
 from itertools import compress
 from typing import Any
 
+from halfbert.data import checks
 from halfbert.data.cells import cell_text, label_order, name_text, quoted
-from halfbert.data.checks import (
-    Parts,
-    check_no_identifiers,
-    check_seen_in_train,
-    check_spelt_apart,
-    complete_rows,
-    count_repeats,
-    drop_leaks,
-    merge_spellings,
-)
+from halfbert.data.checks import Parts
 from halfbert.data.equality import normalise
 from halfbert.data.headers import EVERY_OTHER, Piece
 from halfbert.data.iterative import iterative_sample
@@ -79,13 +71,11 @@ def read_multilabel(
         read_labels = partial(_answers, labels=labels, hint=hint)
     else:
         read_labels = partial(_names, column=columns[0], separator=label_separator, findings=findings)
-    parts = {
-        role: complete_rows(table, text_column, None, read_labels, drop_missing, findings) for role, table in tables.items()
-    }
+    parts = checks.complete_rows(tables, text_column, None, read_labels, drop_missing, findings)
     if label_column is not None:
         labels = _settle_names(parts, columns[0], label_separator, findings)
-    count_repeats(parts, findings)
-    drop_leaks(parts, keep_leaks, findings)
+    checks.count_repeats(parts, findings)
+    checks.drop_leaks(parts, keep_leaks, findings)
     labels = _without_constant_labels(parts, labels, drop_constant_labels, findings)
     findings.notes += _unlabelled_rows(parts)
     divide(parts, len(labels), iterative_sample, rows, test_rows, seed, findings)
@@ -151,12 +141,10 @@ def _names(table: Table, column: str, separator: str | None, findings: Findings)
 def _settle_names(parts: Parts, column: str, separator: str | None, findings: Findings) -> list[str]:
     """Make labels of the names and return those of train. They are checked as if each stood in a row of its own."""
     single = {role: _one_name_a_row(part) for role, part in parts.items()}
-    label_of = merge_spellings(single, findings)
-    for part in single.values():
-        part.labels = [label_of[name] for name in part.labels]
-    check_no_identifiers(single["train"], column)
-    check_spelt_apart(single, column)
-    check_seen_in_train(single, column)
+    label_of = checks.merge_spellings(single, findings)
+    checks.check_no_identifiers(single["train"], column)
+    checks.check_spelt_apart(single, column)
+    checks.check_seen_in_train(single, column)
     if all(len(names) < 2 for names in parts["train"].labels):
         between = f" with {separator!r} between them" if separator else ""
         findings.notes.append(f"{parts['train'].file}: column {column!r} nowhere names two labels{between}")
