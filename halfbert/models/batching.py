@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.system import console, forks
+from halfbert.system import console
 
 # Rows are sorted by length within so many batches at a time: long enough for little padding, short enough for random batches.
 BATCHES_SORTED_TOGETHER = 50
@@ -88,8 +88,7 @@ def _tokenise(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     rust = getattr(tokenizer, "backend_tokenizer", tokenizer)
     if not hasattr(rust, "encode_batch_fast"):  # one that transformers has in Python only, as of Japanese BERTs
         return [tokenizer(text, verbose=False)["input_ids"] for text in texts]
-    if forks.inherited("tokenizers"):
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads stayed in the other process
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")  # its default; unset, a fork would print a warning (`system.forks`)
     rust.no_truncation()
     rust.no_padding()
     try:

@@ -109,9 +109,6 @@ def _load(source: _Source) -> _InMemory:
     raise failure
 
 
-_of_other_processes: list[_InMemory] = []  # kept, since an engine that is freed in a forked process waits for its threads
-
-
 @functools.lru_cache(maxsize=8)
 def _restore(source: _Source) -> "Classifier":
     """An unpickled classifier, the same one for equal pickles: a pool sends one with every task."""
@@ -139,10 +136,7 @@ class Classifier:
     def _here(self) -> _InMemory:
         """What is loaded in this process; loads it if it is not."""
         if self._in_memory is None or self._in_memory.process != os.getpid():
-            in_memory = _load(self._source)
-            if self._in_memory is not None:
-                _of_other_processes.append(self._in_memory)
-            self._in_memory = in_memory
+            self._in_memory = _load(self._source)
         return self._in_memory
 
     @property

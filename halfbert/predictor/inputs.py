@@ -27,11 +27,10 @@ def read_texts(texts: Any) -> tuple[list[str], bool]:
     if dimensions != 1:
         raise InputError(f"{kind} of {dimensions} dimensions: {EXPECTED} in one dimension")
     try:
-        many = list(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)  # pyarrow's arrays hold scalars of its own
+        items = iter(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)  # pyarrow's arrays hold scalars of its own
     except TypeError:
-        if hasattr(texts, "__iter__"):
-            raise
         raise InputError(f"{reprlib.repr(texts)} (of type {kind}): {EXPECTED}") from None
+    many = list(items)
     for number, text in enumerate(many, start=1):
         if not isinstance(text, str):
             hint = "; drop missing texts, or put '' in their place" if _is_missing(text) else ""

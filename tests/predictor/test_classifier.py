@@ -14,7 +14,7 @@ from tiny_predictors import MAXLEN, TASKS, TEXTS
 
 import halfbert
 from halfbert.models import batching, weights
-from halfbert.predictor import classifier, manifest
+from halfbert.predictor import classifier, manifest, proving
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 
@@ -30,6 +30,10 @@ def tagged(tmp_path):
 
 def load(folder, engine="onnx", **keywords):
     return halfbert.load(folder, engine, device="cpu", allow_disagreement=True, **keywords)
+
+
+class Text(str):
+    """A string of another type."""
 
 
 # What it answers.
@@ -117,18 +121,60 @@ def test_nothing_to_answer(folder, tagged=None):
 
 def test_any_kind_of_list(folder):
     import pandas as pd
+    import pyarrow as pa
 
-    loaded = load(folder)
-    expected = loaded.predict(TEXTS[:4])
-    for texts in (tuple(TEXTS[:4]), np.array(TEXTS[:4]), pd.Series(TEXTS[:4], index=[9, 8, 7, 6]), iter(TEXTS[:4])):
+    loaded, few = load(folder), TEXTS[:4]
+    expected = loaded.predict(few)
+    series = [pd.Series(few, index=[9, 8, 7, 6], dtype=dtype) for dtype in (object, "string", pd.ArrowDtype(pa.string()))]
+    arrays = [np.array(few, dtype) for dtype in (str, object, np.dtypes.StringDType())]
+    arrays += [pa.array(few), pa.chunked_array([few])]
+    table = pd.DataFrame({"text": [*few, "other"], "kept": [True] * 4 + [False]})
+    others = [tuple(few), iter(few), (text for text in few), dict.fromkeys(few).keys(), list(map(Text, few)), pd.Index(few)]
+    for texts in (*series, *(one.array for one in series), *arrays, *others, table[table["kept"]]["text"]):
         assert loaded.predict(texts) == expected
+    assert loaded.predict(Text("bread")) == loaded.predict(np.str_("bread")) == loaded.predict("bread")
     assert len(loaded.predict(("the cat", "the dog"))) == 2  # no pair of sentences
 
 
-@pytest.mark.parametrize("value", [None, 3, float("nan"), b"cat", ("the", "cat")])
-def test_what_is_no_text(folder, value):
-    with pytest.raises(InputError, match=f"text 2 of 3 is of type {type(value).__name__}"):
+@pytest.mark.parametrize(
+    ("value", "hint"), [(None, "drop missing"), (float("nan"), "drop missing"), (3, ""), (b"cat", ""), (("the", "cat"), "")]
+)
+def test_what_is_no_text_among_others(folder, value, hint):
+    with pytest.raises(InputError, match=f"text 2 of 3 is of type {type(value).__name__}, expected a string.*{hint}"):
         load(folder).predict(["cat", value, "dog"])
+
+
+def test_what_is_neither_a_text_nor_many():
+    import pandas as pd
+    import pyarrow as pa
+
+    table = pd.DataFrame({"id": [1, 2], "text": ["cat", "dog"]})
+    refused = [
+        (table, r"DataFrame of the columns \['id', 'text'\].*name a column"),
+        (table[["text"]], "name a column"),
+        (pa.table({"text": ["cat"]}), r"Table of the columns \['text'\].*name a column"),
+        ({"text": "cat"}, r"dict of the keys \['text'\].*pass one of its values"),
+        (b"cat", "bytes.*decode it"),
+        ({"cat", "dog"}, "set: has no order"),
+        (np.array([["cat", "dog"]]), "ndarray of 2 dimensions"),
+        (np.array("cat"), "ndarray of 0 dimensions"),
+        ([["cat"], ["dog"]], "text 1 of 2 is of type list"),
+        (pd.Series(["cat", pd.NA], dtype="string"), "text 2 of 2 is of type NAType.*drop missing"),
+        *((value, "expected a text, or a list, Series or array") for value in (None, float("nan"), 5, pd.NA, object(), str)),
+    ]
+    for given, said in refused:
+        with pytest.raises(InputError, match=said) as caught:
+            classifier.read_texts(given)
+        assert "\n" not in str(caught.value)
+
+
+def test_errors_of_what_gives_the_texts_are_not_hidden():
+    def texts():
+        yield "cat"
+        raise TypeError("of the caller")
+
+    with pytest.raises(TypeError, match="of the caller"):
+        classifier.read_texts(texts())
 
 
 def test_half_of_a_surrogate_pair(folder):
@@ -172,26 +218,48 @@ def test_progress_counts_texts_where_there_are_many(folder, monkeypatch):
 
 # What it costs.
 
-LIGHT = """
-import sys
+# What the base install lacks, and a process in which it is missing.
+NOT_IN_BASE = "tensorflow tf_keras ktrain transformers torch pandas pyarrow scipy sklearn matplotlib huggingface_hub"
+BASE_INSTALL = """
+import importlib.machinery, sys
+_, folder, engine, allow, *missing = sys.argv
+find = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = lambda name, *more: None if name.split(".")[0] in missing else find(name, *more)
 import halfbert
 assert "numpy" not in sys.modules
-loaded = halfbert.load(sys.argv[1], sys.argv[2], allow_disagreement=True)
-print(loaded.predict("the old cat"))
-heavy = ("tensorflow", "tf_keras", "ktrain", "transformers", "pandas", "sklearn", "scipy", "matplotlib", "torch")
-found = [name for name in (*heavy, *sys.argv[3:]) if name in sys.modules]
-sys.exit(f"imported {found}" if found else 0)
+from halfbert.system.errors import HalfbertError
+try:
+    loaded = halfbert.load(folder, engine, allow_disagreement=allow == "allow")
+    print(loaded.engine, loaded.predict("the old cat"))
+except HalfbertError as error:
+    print(error)
 """
 
 
+def in_base_install(folder, engine, allow=False, also_missing=()) -> str:
+    arguments = [str(folder), engine, "allow" if allow else "", *NOT_IN_BASE.split(), "safetensors", *also_missing]
+    command = [sys.executable, "-c", BASE_INSTALL, *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=script_environment())
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize("engine", ["onnx", "onnx-int8"])
-def test_the_onnx_engines_import_next_to_nothing(folder, engine):
-    """Not even to make the graph; and `onnx`, which writes it, only then."""
-    for absent in ([], ["onnx", "h5py"]):
-        command = [sys.executable, "-c", LIGHT, str(folder), engine, *absent]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=script_environment())
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.strip() in LABELS
+def test_the_onnx_engines_need_the_base_install_alone(folder, engine):
+    """Also to make the graph; `onnx`, which writes it, is needed only then."""
+    for also_missing in ([], ["onnx", "h5py"]):
+        name, label = in_base_install(folder, engine, allow=True, also_missing=also_missing).split()
+        assert name == engine and label in LABELS
+
+
+def test_the_engine_chosen_automatically_in_the_base_install(folder):
+    said = in_base_install(folder, "auto")
+    assert "no engine can answer: keras needs tensorflow" in said and "pip install 'halfbert[train]'" in said
+    assert "engine='onnx-int8' and allow_disagreement" in said and "\n" not in said
+    proving.prove(folder, TEXTS, engine_names=["onnx"])
+    assert in_base_install(folder, "auto").split()[0] == "onnx"
+    tiny_predictors.change_manifest(folder, agreement={})
+    assert "needs tensorflow" in in_base_install(folder, "keras")
 
 
 def test_only_what_is_there():

@@ -89,7 +89,9 @@ def open_session(graph: str | bytes, threads: int | None, providers: Sequence[st
     options.intra_op_num_threads = threads or machine.available_cpus()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(graph, options, providers=list(providers))
+    session = onnxruntime.InferenceSession(graph, options, providers=list(providers))
+    forks.never_free_in_children(session)
+    return session
 
 
 def _no_gpu(name: str) -> str:
