@@ -4,6 +4,7 @@ Wherever two times are compared, the seconds, their ratio and the share of time 
 "faster by x %" would leave open which of them is meant.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from halfbert.benchmark.figures import cell_figures, chief_batch, measured, scor
 from halfbert.benchmark.record import Block, Contestant, Figure, PairBlock, Published, Record, Start, Who, Work
 from halfbert.output import sheets
 from halfbert.output.sheets import markdown_table
+from halfbert.predictor.engines import INSTALL_TRAIN
 from halfbert.predictor.manifest import Agreement
 from halfbert.system import storage
-from halfbert.system.errors import InputError
+from halfbert.system.errors import InputError, ResourceError
 
 SANH = "Sanh et al. 2019, arXiv:1910.01108"
 PUBLISHED = [
@@ -30,6 +32,8 @@ PUBLISHED = [
 MARKDOWN = "report.md"
 WHO = ["predictor", "engine", "setting"]
 
+Table = tuple[list[str], list[list[Any]]]  # columns and rows
+
 
 # ---------------------------------------------------------------------------------------------------------------------------
 # Markdown
@@ -37,39 +41,22 @@ WHO = ["predictor", "engine", "setting"]
 
 def markdown(record: Record, pictures: Sequence[str] = ()) -> str:
     """The whole report: what was measured and how, every table, the published figures, and how to read them."""
-    sections = (_heading, _not_run, _sizes, _single, _offline, _cold, _paper, _pairs, _published)
-    parts = [*(section(record) for section in sections), "\n".join(f"![{name}]({name})" for name in pictures), _reading(record)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    import jinja2
 
-
-def _section(heading: str, heads: Sequence[str], rows: Sequence[Sequence[Any]], note: str = "") -> str:
-    """A table under its heading; nothing where there are no rows."""
-    return "\n\n".join(part for part in (f"## {heading}", note, markdown_table(heads, rows)) if part) if rows else ""
-
-
-def _heading(record: Record) -> str:
-    texts, machine, protocol = record.texts, record.environment, record.protocol
-    hardware, load = machine.hardware, machine.load_average
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    lengths = "; ".join(
-        f"{name}: {tokens.min:g} to {tokens.max:g}, median {tokens.median:g}" for name, tokens in texts.tokens.items()
-    )
-    notes = []
-    if record.quick:
-        notes.append("**A quick look: too few repeats and too short blocks to quote figures from.**")
-    if record.stopped:
-        notes.append(f"**Stopped by {record.stopped} before all was measured.**")
-    lines = [
-        f"- Texts: {texts.used:,} of the {texts.rows:,} of {texts.name}; tokens a text ({lengths}).",
-        f"- Machine: {hardware['cpu']} ({', '.join(hardware['vector_extensions']) or 'vector extensions unknown'}), "
-        f"{hardware['cpus']} processors, governor {machine.governor or 'unknown'}, load average {load['before']} before "
-        f"and {load['after']} after.",
-        f"- Versions: {versions}.",
-        f"- {protocol.repeats} repeats of {protocol.seconds:g} s a case, each in a fresh process. Blocks run again, because "
-        f"others used more than {protocol.foreign_limit:.0%} of the processors: {_again(record)}.",
-    ]
-    title = f"# Benchmark: {', '.join(predictor.name for predictor in record.predictors)}"
-    return "\n\n".join([title, *notes, "\n".join(lines)])
+    tables = {
+        "not_run": _not_run(record),
+        "sizes": _sizes(record),
+        "single": _by_setting(record, "single", {"": lambda figure: _milliseconds(figure.seconds_per_call)}),
+        "offline": _offline(record),
+        "cold": _cold(record),
+        "paper": _paper(record),
+        "pairs": _pairs(record),
+        "published": _published(record),
+    }
+    loader, strict = jinja2.PackageLoader("halfbert.benchmark"), jinja2.StrictUndefined
+    environment = jinja2.Environment(loader=loader, undefined=strict, trim_blocks=True, lstrip_blocks=True)
+    template = environment.get_template("report.md.jinja", globals={"markdown_table": markdown_table})
+    return template.render(record=record, pictures=pictures, tables=tables, again=_again(record)) + "\n"
 
 
 def _again(record: Record) -> str:
@@ -81,12 +68,12 @@ def _again(record: Record) -> str:
     return f"{again} of {len(blocks)}; still disturbed in the end: {disturbed}"
 
 
-def _not_run(record: Record) -> str:
+def _not_run(record: Record) -> Table:
     rows = [[*_who(contestant), contestant.not_run] for contestant in record.contestants if contestant.not_run]
-    return _section("Not measured", [*WHO, "why"], rows)
+    return [*WHO, "why"], rows
 
 
-def _sizes(record: Record) -> str:
+def _sizes(record: Record) -> Table:
     all_lengths = list(dict.fromkeys(figure.lengths for figure in record.figures if figure.scenario == "offline"))
     rows = []
     for contestant in record.ran:
@@ -97,8 +84,7 @@ def _sizes(record: Record) -> str:
         rows.append([*row, *(_ceiling_share(record, contestant, lengths) for lengths in all_lengths)])
     heads = [*WHO, "parameters", "weights, MB", "folder, MB", "score", "answers equal to keras"]
     heads += [f"share of ceiling, {_lengths(record, lengths)}" for lengths in all_lengths]
-    ceilings = ", ".join(f"{rate:.0f} GFLOP/s with {threads} thread(s)" for threads, rate in record.ceilings.items())
-    return f"## Sizes and scores\n\n{markdown_table(heads, rows)}\n\nCeiling: {ceilings or 'not measured'}."
+    return heads, rows
 
 
 def _ceiling_share(record: Record, contestant: Contestant, lengths: str) -> str:
@@ -107,30 +93,20 @@ def _ceiling_share(record: Record, contestant: Contestant, lengths: str) -> str:
     return _share(max((f.share_of_ceiling for f in of_model if f.share_of_ceiling is not None), default=None))
 
 
-def _single(record: Record) -> str:
-    note = "Milliseconds: p50 / p90 / p95 / p99 over all samples; – where there are too few samples for it."
-    return _by_setting(
-        record, "single", "One text at a time", note, {"": lambda figure: _milliseconds(figure.seconds_per_call)}
-    )
-
-
 def _milliseconds(seconds: statistics.Latency) -> str:
     known = (getattr(seconds, f"p{percent}") for percent in statistics.PERCENTILES)
     return " / ".join("–" if value is None else short(1000 * value) for value in known)
 
 
-def _offline(record: Record) -> str:
+def _offline(record: Record) -> Table:
     def cell(batch: int) -> Callable[[Figure], str | None]:
         return lambda figure: _about(figure.texts_per_second) if figure.batch == batch else None
 
     batches = sorted({figure.batch for figure in record.figures if figure.scenario == "offline"})
-    note = "Texts a second: median over the repeats ± median absolute deviation; least and greatest are in the workbook."
-    return _by_setting(record, "offline", "Many texts", note, {f", batch {batch}": cell(batch) for batch in batches})
+    return _by_setting(record, "offline", {f", batch {batch}": cell(batch) for batch in batches})
 
 
-def _by_setting(
-    record: Record, scenario: str, heading: str, note: str, cells: Mapping[str, Callable[[Figure], str | None]]
-) -> str:
+def _by_setting(record: Record, scenario: str, cells: Mapping[str, Callable[[Figure], str | None]]) -> Table:
     """A table with the settings side by side: in each a column for every cell, by the end of the column's name."""
     figures = [figure for figure in record.figures if figure.scenario == scenario]
     settings = list(dict.fromkeys(figure.setting for figure in figures))
@@ -144,10 +120,10 @@ def _by_setting(
         shown = [[cell(figure) for figure in line if figure.setting == setting] for setting, cell in columns]
         rows.append([*key, *(next(filter(None, values), "–") for values in shown)])
     heads = ["predictor", "engine", "lengths", "measured", *(f"{setting}{end}" for setting in settings for end in cells)]
-    return _section(heading, heads, rows, note)
+    return heads, rows
 
 
-def _cold(record: Record) -> str:
+def _cold(record: Record) -> Table:
     rows = []
     for contestant in (contestant for contestant in record.ran if contestant.cold):
         row = [*_who(contestant)]
@@ -158,8 +134,7 @@ def _cold(record: Record) -> str:
         rows.append([*row, *(_megabytes(contestant.cold, name) for name in memory)])
     heads = [*WHO, "first answer, s", "of it imports", "of it loading"]
     heads += ["memory after imports, MB", "peak above that, MB", "GPU peak, MB"]
-    note = "Median ± median absolute deviation (least–greatest) from the start of a process, files in the system's cache."
-    return _section("Cold start and memory", heads, rows, note)
+    return heads, rows
 
 
 def _megabytes(starts: Sequence[Start], name: str) -> str:
@@ -167,17 +142,16 @@ def _megabytes(starts: Sequence[Start], name: str) -> str:
     return short(float(np.median(values)) / 1e6) if values else "–"
 
 
-def _paper(record: Record) -> str:
+def _paper(record: Record) -> Table:
     rows = []
     for figure in (figure for figure in record.figures if figure.scenario == "paper"):
         seconds = figure.seconds_per_pass
         spread = (short(value) for value in (seconds.median, seconds.mad, seconds.min, seconds.max))
         rows.append([*_who(figure), f"{figure.texts:,}", *spread])
-    heads = [*WHO, "texts", "seconds, median", "MAD", "min", "max"]
-    return _section("One pass over the texts, one at a time, on the CPU", heads, rows)
+    return [*WHO, "texts", "seconds, median", "MAD", "min", "max"], rows
 
 
-def _pairs(record: Record) -> str:
+def _pairs(record: Record) -> Table:
     rows = []
     for pair in record.pairs:
         found = pair.comparison
@@ -199,18 +173,14 @@ def _pairs(record: Record) -> str:
         )
     heads = ["A", "B", "setting", "case", "A, ms a text", "B, ms a text", "ratio of seconds A/B", "95 % interval"]
     heads += ["A against itself", "share of A's time saved by B", "verdict"]
-    note = (
-        "Blocks A B B A in turn, both processes alive, a fresh pair for each repeat; geometric mean of the blocks' ratios and "
-        "its bootstrap interval. A ratio within the spread of A against itself is inconclusive."
-    )
-    return _section("Pairs", heads, rows, note)
+    return heads, rows
 
 
-def _published(record: Record) -> str:
+def _published(record: Record) -> Table:
     """Published figures, and beside them those of the first BERT and the first DistilBERT that were measured here."""
     bert, distilbert = (next((p for p in record.predictors if p.model == kind), None) for kind in ("bert", "distilbert"))
     if bert is None or distilbert is None:
-        return ""
+        return [], []
     here = f"{bert.name} and {distilbert.name}, this run"
     rows = [_versus(each.what, each.bert, each.distilbert, each.unit, each.source) for each in record.published]
     rows.append(_versus("parameters", bert.parameters, distilbert.parameters, "parameters", here))
@@ -224,8 +194,7 @@ def _published(record: Record) -> str:
     if bert.score and distilbert.score and bert.score.name == distilbert.score.name:
         what = f"score ({bert.score.name} on the runs' test rows)"
         rows.append(_versus(what, 100 * bert.score.value, 100 * distilbert.score.value, "points", here))
-    heads = ["what", "BERT", "DistilBERT", "ratio BERT/DistilBERT", "share saved", "share kept", "source"]
-    return _section("Published, and measured here", heads, rows)
+    return ["what", "BERT", "DistilBERT", "ratio BERT/DistilBERT", "share saved", "share kept", "source"], rows
 
 
 def _versus(what: str, bert: float, distilbert: float, unit: str, source: str) -> list[str]:
@@ -233,30 +202,6 @@ def _versus(what: str, bert: float, distilbert: float, unit: str, source: str) -
     ratio = f"{bert / distilbert:.2f}" if distilbert else "–"
     shares = [_share(1 - distilbert / bert), _share(distilbert / bert)] if bert else ["–", "–"]  # a score may be 0
     return [what, *shown, ratio, *shares, source]
-
-
-def _reading(record: Record) -> str:
-    protocol = record.protocol
-    lines = [
-        "## How to read this\n",
-        "- *End to end* is what a user calls: texts in, labels out, tokenising included. *Model* is the network alone, on "
-        "the same batches, tokenised and padded before. A call ends when its answer is in main memory; a device has finished "
-        "by then.",
-        f"- *Natural* lengths are those of the texts; *{protocol.fixed_tokens} tokens* are texts joined until they are "
-        "longer, and truncated there.",
-        "- Every shape was called once before it was timed; those calls are reported separately (workbook, `warm_up_seconds`).",
-        f"- A percentile is reported where at least {protocol.samples_beyond_percentile} samples lie beyond it. All samples "
-        f"are in the record, those of disturbed blocks included; such a block is measured up to {protocol.most_attempts} times "
-        "and the least disturbed attempt counts.",
-        "- *Peak above imports* is the greatest resident memory less that after the runtime's imports.",
-        "- *Share of ceiling*: operations of the encoder's matrix products for the texts' own tokens (padding is not counted "
-        "as work, and what an engine skips is not subtracted), divided by the seconds of the model alone, over the rate of one "
-        "2048 × 2048 float32 product with as many threads in the same run, numpy's or ONNX Runtime's, whichever is faster; the "
-        "best batch. int8 engines are measured against the same float32 ceiling, so they may exceed it.",
-        "- An engine that takes texts alone, as ktrain's does, shows no model alone, and nothing at fixed lengths beyond its "
-        "maxlen.",
-    ]
-    return "\n".join(lines)
 
 
 def _who(row: Who) -> tuple[str, str, str]:
@@ -309,7 +254,10 @@ def record_file(output: Path) -> Path:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Raise InputError if the record or the folder exists already, or cannot be written."""
+    """Raise InputError if record or folder exist already or cannot be written, ResourceError if a needed package is missing."""
+    missing = [package for package in ("matplotlib", "jinja2") if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ResourceError(f"the report of a benchmark needs {' and '.join(missing)}: {INSTALL_TRAIN}")
     storage.check_output(output, "--output", overwrite, marker=MARKDOWN)
     if record_file(output).exists() and not overwrite:
         raise InputError(f"--output {output}: {record_file(output)} already exists; --overwrite replaces it")

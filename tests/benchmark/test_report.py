@@ -1,6 +1,7 @@
 """Figures, tables, workbook and plots of a benchmark, from records made by hand; the records that are published still read."""
 
 import copy
+import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from halfbert.benchmark.record import (
     Tokens,
     Work,
 )
-from halfbert.system.errors import ArtefactError, InputError
+from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 ENGINES = ("keras", "onnx")
 PUBLISHED = sorted((ROOT / "results" / "published" / "benchmark").glob("*.json"))
@@ -405,17 +406,32 @@ def test_output_that_is_there_already(tmp_path):
         benchmark_report.check_output(output, overwrite=True)
 
 
-def test_pictures(record, tmp_path):
+def test_what_the_report_needs_is_there_before_anything_is_timed(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jinja2" else find_spec(name))
+    with pytest.raises(ResourceError, match=r"needs jinja2: pip install 'halfbert\[train\]'"):
+        benchmark_report.check_output(tmp_path / "things", overwrite=False)
+
+
+PLOTS = ("latency.png", "throughput.png", "speed_size_accuracy.png")
+
+
+@pytest.mark.parametrize(
+    ("keep", "drawn"),
+    [
+        (lambda case: True, PLOTS),
+        (lambda case: case.batch in (1, 32), PLOTS[::2]),  # one batch is no curve
+        (lambda case: case.scenario == "single", PLOTS[:1]),
+        (lambda case: False, ()),
+    ],
+)
+def test_plots_of_what_has_samples(record, tmp_path, keep, drawn):
     record.contestants.append(contestant("small", "keras", 1, device="gpu"))
-    with_figures(record)
-    assert benchmark_plots.draw(record, tmp_path) == ["latency.png", "throughput.png", "speed_size_accuracy.png"]
-    for name in ("latency.png", "throughput.png", "speed_size_accuracy.png"):
-        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-
-
-def test_one_batch_is_no_curve(record, tmp_path):
-    of_cases(record, lambda case_: case_.scenario == "single" or case_.batch == 32)
-    assert benchmark_plots.draw(record, tmp_path) == ["latency.png", "speed_size_accuracy.png"]
+    assert benchmark_plots.draw(of_cases(record, keep), tmp_path) == list(drawn)
+    assert {file.name for file in tmp_path.iterdir()} == set(drawn)
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in tmp_path.iterdir())
+    text = benchmark_report.markdown(record, drawn)
+    assert text.count("![") == len(drawn) and ("## Many texts" in text) == (len(drawn) > 1)
 
 
 def test_shares_of_the_ceiling_of_the_lengths_that_were_timed(record):
@@ -425,12 +441,6 @@ def test_shares_of_the_ceiling_of_the_lengths_that_were_timed(record):
     assert "share of ceiling, natural" in shown and "share of ceiling, 128 tokens" in shown
     of_cases(record, lambda case_: case_.lengths == "natural")
     assert "share of ceiling, 128 tokens" not in benchmark_report.markdown(record)
-
-
-def test_no_plot_without_samples(record, tmp_path):
-    of_cases(record, lambda case_: case_.scenario == "single")
-    assert benchmark_plots.draw(record, tmp_path) == ["latency.png"]
-    assert "Many texts" not in benchmark_report.markdown(record, ["latency.png"])
 
 
 def test_a_rate_counts_the_texts_of_a_batch_that_is_not_full(record):
