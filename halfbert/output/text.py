@@ -1,10 +1,11 @@
-"""Lines and tables for people: the console, report.txt, the model card."""
+"""Text for people: lines on the console, and report.txt."""
 
 from pathlib import Path
 
 from halfbert.data.tables import Data
 from halfbert.output.record import Distillation, Record
-from halfbert.predictor.manifest import Agreement, Manifest
+from halfbert.output.words import columns, padded, shortened
+from halfbert.predictor.manifest import Agreement
 from halfbert.scoring import intervals as statistics
 
 SCORE_NAMES = {
@@ -36,7 +37,7 @@ COMPARED_NAMES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "m
 
 
 def data_line(data: Data) -> str:
-    """What was read: rows of each part, labels."""
+    """The files that were read, the rows of each part, the labels."""
     names = {"val": "validation"}
     parts = ", ".join(f"{len(rows):,} {names.get(part, part)}" for part, rows in data.parts())
     files = ", ".join(file["name"] for file in data.files)
@@ -44,29 +45,18 @@ def data_line(data: Data) -> str:
 
 
 def scores_table(record: Record) -> str:
-    """The scores of the test rows, those of answering without looking beside them, and a line per label."""
+    """report.txt: the scores of the test beside those of a trivial model, and a line per label."""
     test = record.test
     if test is None:
         return f"No test: the run ended early ({record.stopped}).\n"
     lines = _multilabel_scores(test) if record.task == "multilabel" else _multiclass_scores(test)
-    return (
-        "\n".join(
-            [
-                f"{record.data.rows.test:,} test rows",
-                "",
-                *lines,
-                "",
-                *distillation_lines(record.task, test, record.distillation),
-                *_per_label(test["per_label"]),
-            ]
-        )
-        + "\n"
-    )
+    taught = distillation_lines(record.task, test, record.distillation)
+    return "\n".join([f"{record.data.rows.test:,} test rows", "", *lines, "", *taught, *_per_label(test["per_label"]), ""])
 
 
 def _multiclass_scores(test: dict) -> list[str]:
     always = test["commonest_label"]
-    lines = [f"{'':30}{'model':>10}  always {always['label']!r}"]
+    lines = [f"{'':30}{'model':>10}  always {shortened(always['label'])!r}"]
     for key, name in SCORE_NAMES.items():
         baseline = f"{always[key]:>10.4f}" if key in always else ""
         lines.append(f"{name:30}{test[key]:>10.4f}{baseline}")
@@ -76,9 +66,8 @@ def _multiclass_scores(test: dict) -> list[str]:
 def _multilabel_scores(test: dict) -> list[str]:
     lines = [f"{'':34}{'at 0.5':>14}{'at thresholds':>15}{'no label ever':>15}"]
     for key, name in ANSWER_NAMES.items():
-        lines.append(
-            f"{name:34}{_score(test['at_half'][key]):>14}{_score(test['at_thresholds'][key]):>15}{_score(test['no_label'][key]):>15}"
-        )
+        at_half, chosen, none = (_score(test[which][key]) for which in ("at_half", "at_thresholds", "no_label"))
+        lines.append(f"{name:34}{at_half:>14}{chosen:>15}{none:>15}")
     lines.append("")
     if test["labels_scored"] == 0:
         lines.append("–: not measurable, as every label stands on all test rows or on none")
@@ -104,22 +93,22 @@ PER_LABEL = {  # heading of each column that a task's table has
 
 
 def _per_label(rows: list[dict]) -> list[str]:
-    width = max(len("label"), *(len(row["label"]) for row in rows)) + 2
-    columns = [key for key in PER_LABEL if key in rows[0]]
-    lines = [f"{'label':{width}}{''.join(f'{PER_LABEL[key]:>11}' for key in columns)}{'rows':>8}"]
-    for row in rows:
-        scores = "".join(f"{_score(row[key]):>11}" for key in columns)
-        lines.append(f"{row['label']:{width}}{scores}{row['support']:>8,}")
+    labels = [shortened(row["label"]) for row in rows]
+    width = max(map(columns, ["label", *labels])) + 2
+    scores = [key for key in PER_LABEL if key in rows[0]]
+    lines = [f"{'label':{width}}{''.join(f'{PER_LABEL[key]:>11}' for key in scores)}{'rows':>8}"]
+    for label, row in zip(labels, rows, strict=True):
+        lines.append(f"{padded(label, width)}{''.join(f'{_score(row[key]):>11}' for key in scores)}{row['support']:>8,}")
     return lines
 
 
 def card_scores(test: dict) -> dict[str, float]:
-    """The scores that manifest and card name, by key: of many labels those at the chosen thresholds."""
+    """The scores in manifest and card: for multi-label runs those at the chosen thresholds."""
     return {key: value for key, value in {**test, **test.get("at_thresholds", {})}.items() if isinstance(value, float)}
 
 
 def closing(record: Record, output: Path, results: Path) -> str:
-    """The last lines of a run: scores, where everything was put, how to load it."""
+    """The last lines of a run: scores, folders, how to load the predictor."""
     lines = []
     if record.test is not None:
         table, labels = scores_table(record).splitlines(), len(record.data.labels)
@@ -138,45 +127,42 @@ def closing(record: Record, output: Path, results: Path) -> str:
 
 
 def agreement_line(figures: dict[str, Agreement]) -> str:
-    """How the engines' answers compare with Keras': `figures` as `proving.prove` gives them."""
+    """How the engines' answers compare with Keras'; `figures` as `proving.prove` returns them."""
     first = next(iter(figures.values()))
-    shares = ", ".join(f"{engine} {found.equal_decisions:.2%}" for engine, found in figures.items())
+    shares = ", ".join(f"{engine} {agreement.equal_decisions:.2%}" for engine, agreement in figures.items())
     return f"engines that decide as Keras does, of {first.rows:,} {first.texts}: {shares}"
 
 
 def _unlearned(scores: dict) -> str | None:
-    """What a model that learned nothing is no better than; None if it learned something."""
+    """The trivial model that this one is no better than; None if it learned something."""
     if "no_label" in scores:
         area = scores["mean_roc_auc"]
         return "chance (mean ROC AUC 0.5)" if area is not None and area <= 0.5 else None
     always = scores["commonest_label"]
-    return None if scores["macro_f1"] > always["macro_f1"] else f"always answering {always['label']!r}"
+    return None if scores["macro_f1"] > always["macro_f1"] else f"always predicting {shortened(always['label'])!r}"
 
 
 def distillation_lines(task: str, scores: dict, distillation: Distillation | None) -> list[str]:
-    """Of a taught student: how much of its teacher's scores it retains, and what the teacher was worth."""
+    """How much of its teacher's scores a distilled student retains, and its gain over a fit without the teacher."""
     if distillation is None or not distillation.teacher.test or not scores:
         return []
     of_teacher, test = distillation.teacher.test, card_scores(scores)
-    compared = [name for name in statistics.COMPARED[task] if name in test and name in of_teacher]
-    if not compared:  # no test row has a label
+    retained = [
+        f"{COMPARED_NAMES[name]} {of:.4f}" + (f", of which the student keeps {test[name] / of:.1%}" if of else "")
+        for name in statistics.COMPARED[task]
+        if name in test and (of := of_teacher.get(name)) is not None
+    ]
+    if not retained:  # no test row has a label
         return []
-    retained = ", ".join(
-        f"{COMPARED_NAMES[name]} {of_teacher[name]:.4f}" + _retained(test[name], of_teacher[name]) for name in compared
-    )
     also = f" (also on {distillation.unlabelled.used:,} texts without labels)" if distillation.unlabelled else ""
-    lines = [f"the teacher, {distillation.teacher.name}{also}: {retained}"]
+    lines = [f"the teacher, {distillation.teacher.name}{also}: {', '.join(retained)}"]
     for name, worth in (distillation.worth or {}).items():
         lines.append(
-            f"without the teacher: {COMPARED_NAMES[name]} {worth['second']:.4f}; it was worth {worth['difference']:+.4f} "
+            f"without the teacher: {COMPARED_NAMES[name]} {worth['second']:.4f}; the teacher's gain {worth['difference']:+.4f} "
             f"({worth['level']:.0%} interval {worth['low']:+.4f} to {worth['high']:+.4f}, paired bootstrap over "
             f"{worth['rows']:,} test rows)"
         )
     return [*lines, ""]
-
-
-def _retained(score: float, of: float) -> str:
-    return f", of which the student keeps {score / of:.1%}" if of else ""
 
 
 def loading_lines(folder: str) -> list[str]:
@@ -187,66 +173,5 @@ def loading_lines(folder: str) -> list[str]:
     ]
 
 
-def card(manifest: Manifest, record: Record, name: str) -> str:
-    """The model card: what the predictor is, what it was trained on, how well it does, how to load it, its limits."""
-    checkpoint, test = manifest.checkpoint, manifest.test
-    files = ", ".join(f"`{file.name}` ({file.rows:,} rows, SHA-256 `{file.sha256[:12]}…`)" for file in manifest.data.files)
-    parts = record.data.rows
-    multilabel = manifest.task == "multilabel"
-    answers = "any number" if multilabel else "one"
-    labels = ", ".join(f"`{label}`" for label in manifest.labels)
-    if multilabel:
-        labels = ", ".join(
-            f"`{label}` from {threshold:.3f}" for label, threshold in zip(manifest.labels, manifest.thresholds, strict=True)
-        )
-    lines = [
-        f"# {name}",
-        "",
-        f"A ktrain predictor: {answers} of {len(manifest.labels)} labels for a text, by {manifest.model}, fine-tuned "
-        f"from {checkpoint.name} (SHA-256 of its weights `{checkpoint.weights_sha256[:12]}…`).",
-        "",
-    ]
-    if checkpoint.note:
-        lines += [f"Note: {checkpoint.note}.", ""]
-    lines += [
-        f"- Labels{', each answered from the probability beside it' if multilabel else ''}: {labels}",
-        f"- Texts are truncated at {manifest.maxlen} tokens.",
-        f"- Data: {files}; {parts.train:,} rows trained, {parts.val:,} chose the epoch ({manifest.best_epoch} of "
-        f"{len(record.epochs)}), {parts.test:,} tested; seed {manifest.data.split_seed}.",
-        "",
-    ]
-    if manifest.stopped:
-        lines += [f"The run ended early ({manifest.stopped}); it was not tested.", ""]
-    else:
-        names = RANKING_NAMES | ANSWER_NAMES if multilabel else SCORE_NAMES
-        rows = [f"| {name} | {test[key]:.4f} |" for key, name in names.items() if key in test]
-        lines += ["| on the test rows | |", "|---|---|", *rows, ""]
-        lines += [line and f"- {line}" for line in distillation_lines(record.task, record.test, record.distillation)]
-    loading = [
-        "import os",
-        "",
-        'os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow is imported',
-        "import numpy as np",
-        "",
-        "np.Inf = np.inf  # ktrain 0.41.4 uses a name that numpy 2 dropped",
-        "import ktrain",
-        "",
-        f'predictor = ktrain.load_predictor("{name}")',
-        'predictor.predict("a text")',
-    ]
-    lines += ["```python", *loading, "```", ""]
-    limits = (
-        "Scores hold for texts like those of the test rows; probabilities are those of the network, not calibrated further."
-    )
-    return "\n".join(
-        [
-            *lines,
-            limits,
-            "The pickle in this folder (`tf_model.preproc`) is run on loading: load only what you trust.",
-            "",
-        ]
-    )
-
-
 def _some(labels: list[str], most: int = 8) -> str:
-    return ", ".join(labels[:most]) + (", …" if len(labels) > most else "")
+    return ", ".join(map(shortened, labels[:most])) + (", …" if len(labels) > most else "")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.options import MulticlassOptions, MultilabelOptions
-from halfbert.output import text
+from halfbert.output.card import model_card
 from halfbert.output.record import Distillation, RateFinder, Record, Size
 from halfbert.system import storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
@@ -199,7 +199,7 @@ def save(
 
     record = saving.record(prepared, fitted, tested, distillation, teacher_seconds)
     manifest = saving.manifest(prepared, fitted, record)
-    writing.finish(folder, manifest, text.card(manifest, record, prepared.options.output.name))
+    writing.finish(folder, manifest, model_card(manifest, record, prepared.options.output.name))
     record = replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
     saving.write(record, prepared, tested, results)
     saving.draw(prepared, fitted, tested, results)

@@ -9,6 +9,7 @@ from halfbert.data.tables import Data
 from halfbert.models import checkpoints
 from halfbert.output import record as records
 from halfbert.output import text as report
+from halfbert.output.card import model_card
 from halfbert.system import storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, ResourceError
@@ -225,7 +226,7 @@ class TrainingRun:
         self.parameters = model.count_params()
         manifest = results.manifest(self)
         self.record = results.record(self, 0)
-        predictors.finish(self._folder, manifest, report.card(manifest, self.record, self.options.output.name))
+        predictors.finish(self._folder, manifest, model_card(manifest, self.record, self.options.output.name))
         self.record = results.record(self, storage.folder_bytes(self._folder))
         results.write(self, self._results)
         draw(self._results)

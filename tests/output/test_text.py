@@ -1,13 +1,14 @@
-"""What people read of a run: console lines, report.txt, the model card."""
+"""What people read of a run: console lines and report.txt."""
 
 import dataclasses
 from pathlib import Path
 
-from support import LABELS, ROOT, TAGS
+from support import LABELS, TAGS
 
 from halfbert.models.checkpoints import SMALL_RECIPE
 from halfbert.output import record as records
 from halfbert.output import text as report
+from halfbert.output import words
 
 SCORES = ("accuracy", "balanced accuracy", "macro F1", "micro F1", "weighted F1", "log loss", "expected calibration error")
 
@@ -98,22 +99,6 @@ def test_many_labels_are_left_to_the_report(finished, monkeypatch):
     assert "precision" in closing and "precision" not in shorter and "macro F1" in shorter
 
 
-def test_the_card_says_what_it_is_made_from_and_how_good_it_is(finished, tiny_distilbert):
-    card = (finished.output / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("# things\n")
-    for label in LABELS:
-        assert f"`{label}`" in card
-    assert f"fine-tuned from {tiny_distilbert.name} " in card and finished.record["checkpoint"]["weights_sha256"][:12] in card
-    for file in finished.record["data"]["files"]:
-        assert file["name"] in card and file["sha256"][:12] in card
-    for key, name in report.SCORE_NAMES.items():
-        assert f"| {name} | {finished.record['test'][key]:.4f} |" in card
-    assert f"truncated at {finished.manifest['maxlen']} tokens" in card
-    assert 'ktrain.load_predictor("things")' in card and "TF_USE_LEGACY_KERAS" in card
-    assert "108 rows trained, 12 chose the epoch" in card and "42 tested; seed 0" in card
-    assert str(ROOT) not in card
-
-
 # Any number of labels.
 
 
@@ -182,13 +167,16 @@ def test_a_multilabel_model_no_better_than_chance_is_said(finished_multilabel):
         assert "warning: no better than chance" in closing(mean_roc_auc=useless)
 
 
-def test_the_multilabel_card_names_the_thresholds(finished_multilabel):
-    card = (finished_multilabel.output / "README.md").read_text(encoding="utf-8")
-    assert "any number of 3 labels for a text" in card
-    for tag, threshold in zip(TAGS, finished_multilabel.manifest["thresholds"], strict=True):
-        assert f"`{tag}` from {threshold:.3f}" in card
-    test = finished_multilabel.record["test"]
-    for key, name in report.ANSWER_NAMES.items():
-        assert f"| {name} | {test['at_thresholds'][key]:.4f} |" in card
-    for key, name in report.RANKING_NAMES.items():
-        assert f"| {name} | {test[key]:.4f} |" in card
+STRANGE = ["a/b: $x^$\nnew", "配送延迟", "नमस्ते", "\x1b[31m\u2028\x85red", "x" * 600, "\ud800"]
+
+
+def test_every_label_has_one_line_that_stands_straight(finished):
+    rows = [{"label": label, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 4} for label in STRANGE]
+    always = {**finished.record["test"]["commonest_label"], "label": STRANGE[0]}
+    record = record_with(finished, test={**finished.record["test"], "per_label": rows, "commonest_label": always})
+    record = dataclasses.replace(record, data=dataclasses.replace(record.data, labels=STRANGE))
+    table = report.scores_table(record).splitlines()[-len(rows) - 1 :]
+    assert table[0].startswith("label ") and [line.split("  ")[0] for line in table[1:4]] == ["a/b: $x^$ new", *STRANGE[1:3]]
+    assert table[4].startswith("\\x1b[31m red ") and table[6].startswith("\\ud800 ")
+    assert len({words.columns(line) for line in table}) == 1 and words.columns(table[0]) < 100
+    assert table[1] in report.closing(record, Path("p"), Path("r")).splitlines()

@@ -1,0 +1,158 @@
+"""The model card of a predictor: its README.md, with the hub's metadata."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from halfbert.data.phrases import HUB_PREFIX
+from halfbert.models.checkpoints import MINI_NAME
+from halfbert.output.record import Record
+from halfbert.output.sheets import markdown_table
+from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, distillation_lines
+from halfbert.output.words import one_line
+from halfbert.predictor.manifest import Manifest
+
+METRICS = {  # of the hub's model index, by the manifest's score
+    "accuracy": "accuracy",
+    "macro_f1": "f1",
+    "micro_f1": "f1",
+    "mean_roc_auc": "roc_auc",
+}
+
+CARD = """
+# {name}
+
+A ktrain predictor that gives a text {answers} of {number} labels. {model}, fine-tuned from {checkpoint}.
+{note}
+- Labels{thresholds}: {labels}
+- Texts are truncated to {maxlen} tokens.
+- Data: {files}; {train:,} rows for training, {val:,} for validation (epoch {best_epoch} of {epochs} was kept), {test:,} for the
+  test; split seed {seed}.
+
+{scores}
+
+## How to load it
+
+```python
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow is imported
+import numpy as np
+
+np.Inf = np.inf  # ktrain 0.41.4 uses a name that numpy 2 removed
+import ktrain
+
+predictor = ktrain.load_predictor({quoted})
+predictor.predict("a text")
+```
+
+ktrain executes the pickle in this folder (`tf_model.preproc`): load only predictors that you trust. `halfbert.load({quoted})`
+reads no pickle.
+
+## Limits
+
+The scores hold for texts like those of the test. The probabilities are the network's own, without further calibration.
+"""
+
+
+def model_card(manifest: Manifest, record: Record, name: str) -> str:
+    """The model card: metadata, what the predictor is, its training data, its scores, how to load it, its limits.
+
+    Of the hub's metadata only what is known is stated: no language, no license, a base model if it came from the hub.
+    """
+    from huggingface_hub import ModelCard
+
+    labels = [_code(label) for label in manifest.labels]
+    if manifest.thresholds is not None:
+        labels = [f"{label} from {threshold:.3f}" for label, threshold in zip(labels, manifest.thresholds, strict=True)]
+    used = record.checkpoint
+    assert used is not None  # only comparisons' baselines have none
+    text = CARD.format(
+        name=one_line(name),
+        quoted=json.dumps(name, ensure_ascii=False),
+        answers="any number" if manifest.task == "multilabel" else "one",
+        number=len(labels),
+        model={"bert": "BERT", "distilbert": "DistilBERT"}.get(record.model, record.model),
+        checkpoint=f"{used.name} (SHA-256 of its weights `{used.weights_sha256[:12]}…`)",
+        note=f"\nNote: {one_line(used.note)}.\n" if used.note else "",
+        thresholds=", each predicted from the probability beside it" if manifest.thresholds is not None else "",
+        labels=", ".join(labels),
+        maxlen=manifest.maxlen,
+        files=", ".join(f"{_code(f.name)} ({f.rows:,} rows, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
+        train=record.data.rows.train,
+        val=record.data.rows.val,
+        test=record.data.rows.test,
+        best_epoch=record.best_epoch,
+        epochs=len(record.epochs),
+        seed=manifest.data.split_seed,
+        scores=_scores(manifest, record),
+    )
+    return str(ModelCard(f"---\n{_metadata(manifest, record, name)}\n---\n{text}"))
+
+
+def _scores(manifest: Manifest, record: Record) -> str:
+    test = manifest.test
+    if test is None:
+        return f"The run ended early ({manifest.stopped}) and was not tested."
+    names = RANKING_NAMES | ANSWER_NAMES if manifest.task == "multilabel" else SCORE_NAMES
+    rows = [[title, f"{test[key]:.4f}"] for key, title in names.items() if key in test]
+    lines = distillation_lines(record.task, record.test or {}, record.distillation)
+    return "\n".join([markdown_table(["score of the test", ""], rows), "", *(f"- {line}" for line in lines if line)]).rstrip()
+
+
+def _metadata(manifest: Manifest, record: Record, name: str) -> str:
+    """The hub's metadata in YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    tested = [file.name for file in manifest.data.files if file.role == "test"] or [f.name for f in manifest.data.files[:1]]
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=one_line(tested[0].removeprefix(HUB_PREFIX)),
+            dataset_name=one_line(tested[0]),
+            dataset_split="test",
+            metric_type=METRICS[key],
+            metric_name=key.replace("_", " "),
+            metric_value=round(value, 4),
+        )
+        for key, value in (manifest.test or {}).items()
+        if key in METRICS and value is not None and tested
+    ]
+    data = ModelCardData(
+        library_name="ktrain",
+        pipeline_tag="text-classification",
+        tags=["halfbert", record.model, manifest.task],
+        base_model=_base_model(record.checkpoint.name if record.checkpoint else "", record.options.get("checkpoint")),
+        datasets=list(dict.fromkeys(_data_sets(manifest))) or None,
+        metrics=list(dict.fromkeys(METRICS[key] for key in manifest.test or {} if key in METRICS)) or None,
+        model_name=name,
+        eval_results=results or None,
+    )
+    return data.to_yaml()
+
+
+def _base_model(name: str, requested: object) -> str | None:
+    """The hub's name of the checkpoint; None for a folder, of whose path only the last part is recorded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if name.startswith(f"{MINI_NAME} (mini)"):
+        return f"sentence-transformers/{MINI_NAME}"
+    if requested is None:
+        return name
+    is_hub_name = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
+    return name if is_hub_name else None
+
+
+def _data_sets(manifest: Manifest) -> Iterator[str]:
+    for file in manifest.data.files:
+        name = file.name.removeprefix(HUB_PREFIX).split(":")[0]
+        if file.name.startswith(HUB_PREFIX) and not Path(name).exists():  # hf: reads folders, too
+            yield name
+
+
+def _code(text: str) -> str:
+    """Text as Markdown code on one line, whatever backticks it has."""
+    line = one_line(text)
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{fence} {line} {fence}" if "`" in line else f"`{line}`"
