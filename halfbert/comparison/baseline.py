@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +29,6 @@ from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, storage
 from halfbert.training import tasks
 from halfbert.training.steps import reading
-
-if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import Pipeline
 
 RECIPE_VERSION = (
     1  # raise it when the features, the classifier, its choice or its test change: finished fits are not reused then
@@ -76,14 +71,14 @@ def read_data(options: TrainOptions) -> Data:
 # Fitting
 
 
-def vectorizer() -> "TfidfVectorizer":
+def vectorizer() -> Any:
     """Words and pairs of neighbouring words, weighted by TF-IDF with a logarithmic term frequency."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
 
 
-def classifier(task: str, c: float, balanced: bool = False) -> "ClassifierMixin":
+def classifier(task: str, c: float, balanced: bool = False) -> Any:
     """Logistic regression; for multi-label tables one per label, against the rest."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -97,7 +92,7 @@ def targets(task: str, truth: np.ndarray) -> np.ndarray:
     return truth if task == "multilabel" else truth.argmax(axis=1)
 
 
-def fit(data: Data, task: str, balanced: bool = False) -> tuple["Pipeline", list[dict[str, Any]]]:
+def fit(data: Data, task: str, balanced: bool = False) -> tuple[Any, list[dict[str, Any]]]:
     """Fit on the training rows with each C, and choose the best on the validation rows.
 
     Returns the fitted pipeline, and the validation scores with each C, the chosen one's first.

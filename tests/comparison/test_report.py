@@ -172,7 +172,7 @@ def test_figures_of_the_record():
     words = [word for bucket in record.lengths for word in bucket.words]
     assert words == sorted(words) and len(record.lengths) == 4
     assert sum(bucket.rows * bucket.right["bert"] for bucket in record.lengths) / ROWS == pytest.approx(0.9)
-    assert [row["right"] for row in private.disagreements] == ["bert"] * 8
+    assert [row["right"] for row in private["disagreements"]] == ["bert"] * 8
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.95, "Distillation helped."), (0.901, "do not show that distillation helped")])
