@@ -106,7 +106,7 @@ def record_of(
     options = plan.options
     described = machine.describe(",".join(options.devices), max(options.threads), "as each engine's", 0)
     described["versions"] |= _versions()
-    described["hardware"]["gpus"] = _gpus() if "gpu" in options.devices else []
+    described["hardware"]["gpus"] = gpus() if "gpu" in options.devices else []
     load = {"before": load_before, "after": load_average()}
     plan.texts.used.tokens = {s.described.name: _tokens(s) for s in plan.subjects if s.token_lengths}
     record = Record(
@@ -151,7 +151,7 @@ def _versions() -> dict[str, str]:
     return {package: version for package in packages if (version := machine.version_of(package))}
 
 
-def _gpus() -> list[str]:
+def gpus() -> list[str]:
     """The GPUs by name, as their driver's own tool lists them."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):

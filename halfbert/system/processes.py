@@ -22,6 +22,14 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
+def environment() -> dict[str, str]:
+    """This process's environment for a child that imports the project and talks to its parent in UTF-8."""
+    variables = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONSAFEPATH": "1"}  # no module of the working folder
+    if PROJECT.name not in ("site-packages", "dist-packages"):  # a checkout is not on every Python's path
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
+    return variables
+
+
 def start(
     arguments: Sequence[str],
     stdin: int | IO[bytes],
@@ -33,9 +41,6 @@ def start(
 
     `variables` are added to the environment. In a `new_session` the child does not get the terminal's Ctrl-C.
     """
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONSAFEPATH": "1"}  # no module of the working folder
-    if PROJECT.name not in ("site-packages", "dist-packages"):  # a checkout is not on every Python's path
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, *arguments],
         stdin=stdin,
@@ -44,7 +49,7 @@ def start(
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**environment, **(variables or {})},
+        env={**environment(), **(variables or {})},
         start_new_session=new_session,
         preexec_fn=_die_with_parent if LIBC else None,
     )
