@@ -18,7 +18,6 @@ from halfbert.options.comparison import PASSED_ON, TEACHER_SETTLES
 from halfbert.system import machine, storage
 from halfbert.system.console import say
 from halfbert.system.errors import ArtefactError
-from halfbert.system.machine import PROJECT
 from halfbert.training import steps, tasks
 
 STUDENT, CONTROL = "student", "distilbert"
@@ -110,7 +109,7 @@ class Experiment:
             "checkpoint": identity(self.checkpoints[CONTROL]),
             "teacher": taught_by.part.identity,
         }
-        return Part(name, [str(PROJECT / "distill.py"), *as_arguments(asked, leave_out=PLACES)], depends_on)
+        return Part(name, ["-m", "halfbert", "distill", *as_arguments(asked, leave_out=PLACES)], depends_on)
 
     def depends_on(
         self, recipe: dict[str, int], asked: TrainOptions, packages: tuple[str, ...], only: tuple[str, ...] = ()
