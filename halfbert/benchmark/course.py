@@ -23,6 +23,7 @@ from halfbert.predictor import engines
 from halfbert.system import machine, storage
 from halfbert.system.console import Stopped, StopRequest, say
 
+REPORT_BYTES = 50_000_000  # of record, tables and plots: samples of many hours
 ALSO_RUNNING = ("onnx", "tokenizers")  # packages beside those of the engines
 
 
@@ -43,6 +44,7 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
         output = options.output.resolve()
         if not options.prepare:
             report.check_output(options.output, options.overwrite)
+            storage.check_free_space(output, REPORT_BYTES)
             stack.enter_context(storage.output_lock(output))
         texts = read_texts(options)
         subjects = [describe(folder) for folder in options.predictors]

@@ -13,6 +13,7 @@ from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes,
 from halfbert.data import multiclass
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
+from halfbert.output import sheets
 from halfbert.predictor import manifest
 from halfbert.system import machine, storage
 from halfbert.system.console import say
@@ -96,7 +97,9 @@ def read_texts(options: BenchmarkOptions) -> Texts:
         say(f"  {note}")
     drawn = rows.take(random.Random(0).sample(range(len(rows)), min(options.rows, len(rows))))
     return Texts(
-        used=TextsUsed(name=machine.shareable(options.texts), sha256=table.sha256, rows=len(rows), used=len(drawn)),
+        used=TextsUsed(
+            name=sheets.printable(machine.shareable(options.texts)), sha256=table.sha256, rows=len(rows), used=len(drawn)
+        ),
         by_lengths={"natural": drawn.texts, "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS))},
         labels=drawn.labels if options.label_column else None,
         whole_table=rows.texts,
