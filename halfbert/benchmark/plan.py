@@ -11,9 +11,10 @@ import numpy as np
 
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import multiclass
+from halfbert.data.phrases import plural
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
-from halfbert.output import sheets
+from halfbert.output.words import printable
 from halfbert.predictor import manifest
 from halfbert.system import machine, storage
 from halfbert.system.console import say
@@ -72,9 +73,10 @@ class Plan:
         options = self.options
         timed = sum(case.scenario != "paper" for case in self.cases) * options.seconds
         each = len(self.contestants) * (START_SECONDS + timed) + pairs * (START_SECONDS + options.seconds)
+        minutes = max(1, round(options.repeats * each / 60))
+        what = f"{plural(len(self.contestants), 'contestant')}, {plural(options.repeats, 'repeat')} of {options.seconds:g} s for each"
         return (
-            f"{len(self.contestants)} contestants, {options.repeats} repeats of {options.seconds:g} s for each of "
-            f"{len(self.cases)} cases, and {pairs} pairs: about {max(1, options.repeats * each / 60):,.0f} minutes, or more"
+            f"{what} of {plural(len(self.cases), 'case')}, {plural(pairs, 'pair')}: about {plural(minutes, 'minute')}, or more"
         )
 
 
@@ -97,9 +99,7 @@ def read_texts(options: BenchmarkOptions) -> Texts:
         say(f"  {note}")
     drawn = rows.take(random.Random(0).sample(range(len(rows)), min(options.rows, len(rows))))
     return Texts(
-        used=TextsUsed(
-            name=sheets.printable(machine.shareable(options.texts)), sha256=table.sha256, rows=len(rows), used=len(drawn)
-        ),
+        used=TextsUsed(name=printable(machine.shareable(options.texts)), sha256=table.sha256, rows=len(rows), used=len(drawn)),
         by_lengths={"natural": drawn.texts, "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS))},
         labels=drawn.labels if options.label_column else None,
         whole_table=rows.texts,

@@ -277,11 +277,13 @@ def closing(record: Record, output: Path) -> str:
     batch = chief_batch({figure.batch for figure in offline})
     one = {figure.who: figure.seconds_per_call.p50 for figure in cell_figures(record, "single")}
     many = {figure.who: figure.texts_per_second.median for figure in offline if figure.batch == batch}
-    lines = ["", f"{'':52}{'one text, p50':>15}{f'batch {batch}' if batch else 'many texts':>16}"]
-    for who in (contestant.who for contestant in record.ran):
+    ran = [contestant.who for contestant in record.ran]
+    width = max(len(str(who)) for who in ran) if ran else 0
+    lines = ["", f"{'':{width}}{'one text, p50':>15}{f'batch {batch}' if batch else 'many texts':>16}"]
+    for who in ran:
         p50, rate = one.get(who), many.get(who)
         cells = "–" if p50 is None else f"{short(1000 * p50)} ms", "–" if rate is None else f"{short(rate)} texts/s"
-        lines.append(f"{who!s:52}{cells[0]:>15}{cells[1]:>16}")
+        lines.append(f"{who!s:{width}}{cells[0]:>15}{cells[1]:>16}")
     if record.quick:
         lines.append("a quick look: too little to quote figures from")
     return "\n".join([*lines, f"record: {record_file(output)}   tables and plots: {output}"])
