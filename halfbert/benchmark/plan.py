@@ -73,11 +73,10 @@ class Plan:
         options = self.options
         timed = sum(case.scenario != "paper" for case in self.cases) * options.seconds
         each = len(self.contestants) * (START_SECONDS + timed) + pairs * (START_SECONDS + options.seconds)
-        minutes = max(1, round(options.repeats * each / 60))
-        what = f"{plural(len(self.contestants), 'contestant')}, {plural(options.repeats, 'repeat')} of {options.seconds:g} s for each"
-        return (
-            f"{what} of {plural(len(self.cases), 'case')}, {plural(pairs, 'pair')}: about {plural(minutes, 'minute')}, or more"
-        )
+        minutes = plural(max(1, round(options.repeats * each / 60)), "minute")
+        counts = [(self.contestants, "contestant"), (self.cases, "case"), (range(pairs), "pair")]
+        what = ", ".join(plural(len(items), noun) for items, noun in counts)
+        return f"{what}, {plural(options.repeats, 'repeat')} of {options.seconds:g} s each: about {minutes}, or more"
 
 
 def read_texts(options: BenchmarkOptions) -> Texts:
