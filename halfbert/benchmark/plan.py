@@ -74,8 +74,8 @@ class Plan:
         timed = sum(case.scenario != "paper" for case in self.cases) * options.seconds
         each = len(self.contestants) * (START_SECONDS + timed) + pairs * (START_SECONDS + options.seconds)
         minutes = plural(max(1, round(options.repeats * each / 60)), "minute")
-        counts = [(self.contestants, "contestant"), (self.cases, "case"), (range(pairs), "pair")]
-        what = ", ".join(plural(len(items), noun) for items, noun in counts)
+        counts = {"contestant": len(self.contestants), "case": len(self.cases), "pair": pairs}
+        what = ", ".join(plural(count, noun) for noun, count in counts.items())
         return f"{what}, {plural(options.repeats, 'repeat')} of {options.seconds:g} s each: about {minutes}, or more"
 
 
@@ -154,7 +154,7 @@ def _score(stated: manifest.Manifest) -> Score | None:
 def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Contestant]:
     """Every predictor with every engine in every setting, each once; nothing is measured yet.
 
-    A device does its work with all processors at hand, so it has one setting.
+    A device does its work with all available processors, so it has one setting.
     """
     return [
         Contestant(
@@ -171,18 +171,18 @@ def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Co
 
 def cases(options: BenchmarkOptions, texts: Texts) -> list[Case]:
     """What is timed of each contestant."""
-    found = []
+    planned = []
     for lengths, part in itertools.product(options.lengths, ("end to end", "model")):
         many = len(texts.by_lengths[lengths])
         if "single" in options.scenarios:
-            found.append(Case(scenario="single", lengths=lengths, part=part, batch=1, texts=many))
+            planned.append(Case(scenario="single", lengths=lengths, part=part, batch=1, texts=many))
         if "offline" in options.scenarios:
             whole = full_batches(many, max(options.batches))  # the same texts for each batch size
-            found += [Case(scenario="offline", lengths=lengths, part=part, batch=b, texts=whole) for b in options.batches]
+            planned += [Case(scenario="offline", lengths=lengths, part=part, batch=b, texts=whole) for b in options.batches]
     if "paper" in options.scenarios:
         many = len(texts.by_lengths["natural"])
-        found.append(Case(scenario="paper", lengths="natural", part="end to end", batch=1, texts=many))
-    return found
+        planned.append(Case(scenario="paper", lengths="natural", part="end to end", batch=1, texts=many))
+    return planned
 
 
 def full_batches(texts: int, batch: int) -> int:
