@@ -18,8 +18,6 @@ from halfbert.data import workbooks
 from halfbert.data.multilabel import read_multilabel
 from halfbert.system.errors import ResourceError
 
-LINES = "text,label\n" + "".join(f"{text},{label}\n" for text, label in numbered(30))
-
 
 def test_import_is_quick_and_brings_no_heavy_library():
     heavy = ["pandas", "numpy", "openpyxl", "sklearn", "pyarrow", "datasets", "tensorflow", "ktrain"]
@@ -121,12 +119,9 @@ def test_json_null_nan_and_absent_are_missing(tmp_path):
 def test_byte_order_marks(tmp_path, encoding):
     path = write_table(tmp_path / "t.csv", [["naïve café 😀 “quotes”", "neg"], *numbered(30)], encoding=encoding)
     assert texts_of(read(path))[0] == "naïve café 😀 “quotes”"
-
-
-def test_a_second_mark_before_a_quoted_header(tmp_path):
-    path = tmp_path / "t.csv"
-    path.write_text('\ufeff\ufeff"text"' + LINES.removeprefix("text"), encoding="utf-8")
-    assert len(every_row(read(path))) == 30
+    twice = "\ufeff" + path.read_text(encoding).replace("text", '"text"', 1)  # and a quoted header
+    path.write_text(twice, encoding=encoding)
+    assert texts_of(read(path))[0] == "naïve café 😀 “quotes”"
 
 
 def test_encodings(tmp_path):
@@ -174,9 +169,8 @@ def test_files_are_described_by_hash_and_rows(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_missing_column_names_the_nearest_and_all(tmp_path, suffix):
     path = write_table(tmp_path / f"t{suffix}", numbered(30), ("review", "sentiment"))
-    refused(
-        path, "'sentimnt'", "'review', 'sentiment'", "did you mean 'sentiment'?", text_column="review", label_column="sentimnt"
-    )
+    columns = {"text_column": "review", "label_column": "sentimnt"}
+    refused(path, "'sentimnt'", "'review', 'sentiment'", "did you mean 'sentiment'?", **columns)
     refused(path, "both 'text'", label_column="text")
 
 
@@ -208,10 +202,9 @@ def test_headers_are_compared_as_they_look(tmp_path, suffix, header, requested):
 
 
 def test_headers_that_are_no_text(tmp_path):
-    for position, (name, requested) in enumerate(
-        [(2020, "2020"), (1.0, "1"), (True, "TRUE"), (datetime.date(2020, 1, 2), "2020-01-02")]
-    ):
-        path = write_table(tmp_path / f"{position}.xlsx", numbered(30), (name, "label"))
+    records = [[text, text, text, text, label] for text, label in numbered(30)]
+    path = write_table(tmp_path / "t.xlsx", records, (2020, 1.0, True, DAYS[0], "label"))
+    for requested in ("2020", "1", "TRUE", "2020-01-02"):
         assert len(every_row(read(path, text_column=requested))) == 30
 
 
@@ -233,10 +226,7 @@ VALUES = {
     "truth": ([True, False], ["False", "True"]),
     "dates": (DAYS, ["2020-01-02", "2020-01-03"]),
     "midnights": (MIDNIGHTS, ["2020-01-02", "2020-01-03"]),
-    "moments": (
-        [datetime.datetime(2020, 1, 2, 3, 4), datetime.datetime(2020, 1, 2, 3, 5)],
-        ["2020-01-02 03:04:00", "2020-01-02 03:05:00"],
-    ),
+    "moments": (MOMENTS, ["2020-01-02 03:04:00", "2020-01-02 03:05:00"]),
     "names that look missing": (["nan", "N/A", "None", "null"], ["N/A", "None", "nan", "null"]),
 }
 
