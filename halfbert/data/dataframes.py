@@ -31,13 +31,9 @@ def read_frame(frame: Any, columns: Sequence[str], role: str) -> Table:
     if frame.columns.nlevels > 1:
         raise InputError(f"{file}: has {frame.columns.nlevels} levels of column names; give one with a single level")
     names = column_names(frame.columns.tolist(), file)
-    values = {name: _values(frame.iloc[:, position]) for name, position in locate(file, names, columns).items()}
+    values = {name: frame.iloc[:, position].tolist() for name, position in locate(file, names, columns).items()}
     digest = hashlib.sha256()
     for name, cells in values.items():
-        for text in (name, *("\0" if cell is None else str(cell) for cell in cells)):
+        for text in (name, *map(str, cells)):
             digest.update(f"{text}\n".encode(errors="surrogatepass"))
     return Table(file, values, list(range(1, len(frame) + 1)), digest.hexdigest())
-
-
-def _values(series: Any) -> list[Any]:
-    return [None if missing else value for value, missing in zip(series.tolist(), series.isna().tolist(), strict=True)]

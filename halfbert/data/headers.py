@@ -27,7 +27,7 @@ def locate(file: str, names: Sequence[str], requested: Sequence[str], elsewhere:
     Raises InputError, ending with what to try `elsewhere`, where a column is absent or stands there twice.
     """
     requested = _put_together(requested, names)
-    positions = {column: _position(file, names, name_text(column), elsewhere) for column in requested if column != EVERY_OTHER}
+    positions = {column: _position(file, names, column, elsewhere) for column in requested if column != EVERY_OTHER}
     if EVERY_OTHER in requested:
         taken = set(positions.values())
         others = dict.fromkeys(name for position, name in enumerate(names) if name and position not in taken)

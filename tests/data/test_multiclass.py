@@ -83,6 +83,12 @@ def test_a_merge_is_noted_with_its_spellings_and_rows(table):
     ]
 
 
+def test_a_label_of_many_spellings_is_the_one_that_most_training_rows_have(table):
+    train, test = table(numbered(30, ("True", "no"))), table(numbered(60, ("TRUE", "no"), "other"), "test.csv")
+    assert read(train, test=test).labels == ["True", "no"]
+    assert read(test, test=train).labels == ["TRUE", "no"]
+
+
 @pytest.mark.parametrize(
     ("one", "two", "reason"),
     [
