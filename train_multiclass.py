@@ -6,15 +6,7 @@ python train_multiclass.py --model bert --train reviews.xlsx --text-column Revie
 
 import sys
 
-from halfbert.cli import options
-from halfbert.system import console
-from halfbert.training import course
-
-
-def main(argv: list[str], stop: console.StopRequest) -> None:
-    """Read, fit, test, save; `--help` lists the options."""
-    course.train(options.parse_training(options.multiclass_parser(), argv, "multiclass"), stop)
-
+from halfbert.cli import command
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, sys.argv[1:]))
+    sys.exit(command.main(["train-multiclass", *sys.argv[1:]], prog="train_multiclass.py"))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from halfbert.output import record as records
@@ -118,6 +117,9 @@ def sha256(value: object) -> str:
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ArtefactError where there is none, or it is damaged."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.MsgspecError) as error:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise ArtefactError(f"{file}: not a JSON object")
+    return found

@@ -19,6 +19,9 @@ class Frame(str):
         self.frame = frame
         return self
 
+    def __deepcopy__(self, _memo: object) -> str:
+        return str(self)  # of a copy, as records make one, the name is enough
+
 
 def is_frame(source: Any) -> bool:
     """Whether `source` is a pandas.DataFrame or of a class derived from it."""

@@ -23,9 +23,9 @@ from support import (
     write_workbook,
 )
 
-from halfbert.cli import options
 from halfbert.data import messages
 from halfbert.models.checkpoints import SMALL_RECIPE
+from halfbert.options.training import THRESHOLD_RULE
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.scoring.probabilities import sigmoid
 from halfbert.system.errors import InputError
@@ -146,13 +146,6 @@ def test_a_table_of_one_label(quick, tmp_path):
 # Options: each has its effect.
 
 
-def test_help_names_every_option(tmp_path):
-    done = run_script("--help", cwd=tmp_path, script="train_multilabel.py")
-    assert (done.returncode, done.stderr) == (0, "") and not list(tmp_path.iterdir())
-    for action in options.multilabel_parser()._actions:
-        assert action.option_strings[-1] in done.stdout
-
-
 def test_label_columns(read, table):
     assert "3 labels (food, +tool, animal)" in read("--train", table)
     assert "3 labels (food, +tool, animal)" in read("--train", table, "--label-columns", "ALL")
@@ -244,8 +237,8 @@ def test_head_and_threshold(quick, head, how):
 
 def test_the_threshold_rule_unless_one_is_given(quick):
     run = quick()
-    assert run.record["options"]["threshold"] == options.THRESHOLD_RULE
-    assert run.manifest["thresholds"] == chosen_again(run, options.THRESHOLD_RULE)
+    assert run.record["options"]["threshold"] == THRESHOLD_RULE
+    assert run.manifest["thresholds"] == chosen_again(run, THRESHOLD_RULE)
 
 
 def test_what_cannot_be_measured_is_never_shown_as_a_score_of_nothing(quick, tmp_path):
