@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
 from support import LABELS, TAGS
 
 from halfbert.models.checkpoints import SMALL_RECIPE
@@ -21,30 +22,34 @@ def lines_of(text):
     return [line.strip() for line in text.splitlines()]
 
 
-def test_the_console_tells_the_run_from_table_to_predictor(finished):
-    expected = [
+CONSOLE = {  # what a run says, in this order
+    "finished": [
         "things.csv, held_out.csv: 108 train, 12 validation, 42 test rows, 3 labels (animal, food, tool)",
         "under more than one label",
         "texts are truncated at",
+        "of the training texts are longer",
         "training distilbert (",
-        "epoch 1/3: train loss",
-        "epoch 2/3: train loss",
-        "epoch 3/3: train loss",
-        "42 test rows",
-        "accuracy",
-        "kept; fitted in",
-        "predictor: ",
-        "load it:",
-    ]
-    place = 0
-    for part in expected:
+        f"108 rows, 3 epochs, batches of 16, {SMALL_RECIPE['head']} head, one-cycle to 0.003",
+        *("epoch 1/3: train loss", "validation loss", "accuracy", "macro F1", "(best so far)"),
+        *("epoch 2/3: train loss", "epoch 3/3: train loss", "42 test rows", "accuracy"),
+    ],
+    "finished_multilabel": [
+        "tags.csv, held_out.csv: 108 train, 12 validation, 42 test rows, 3 labels (food, +tool, animal)",
+        "rows have no label",
+        "texts are truncated at",
+        "training distilbert (",
+        *("epoch 1/3: train loss", "mean average precision", "epoch 3/3: train loss", "42 test rows"),
+        *("at thresholds", "hamming score", "F1 at 0.5"),
+    ],
+}
+
+
+@pytest.mark.parametrize("run", CONSOLE)
+def test_the_console_tells_the_run_from_table_to_predictor(run, request):
+    finished, place = request.getfixturevalue(run), 0
+    for part in [*CONSOLE[run], "kept; fitted in", "predictor: ", str(finished.results), "load it:"]:
         assert part in finished.out[place:], f"{part!r} is missing, or in another place"
         place = finished.out.index(part, place)
-    assert "of the training texts are longer" in finished.out
-    for part in ("validation loss", "accuracy", "macro F1", "(best so far)"):
-        assert part in finished.out
-    assert str(finished.results) in finished.out
-    assert f"108 rows, 3 epochs, batches of 16, {SMALL_RECIPE['head']} head, one-cycle to 0.003" in finished.out
 
 
 def test_the_console_names_the_weights(finished, tiny_distilbert):
@@ -100,29 +105,6 @@ def test_many_labels_are_left_to_the_report(finished, monkeypatch):
 
 
 # Any number of labels.
-
-
-def test_the_console_tells_a_multilabel_run_from_table_to_predictor(finished_multilabel):
-    expected = [
-        "tags.csv, held_out.csv: 108 train, 12 validation, 42 test rows, 3 labels (food, +tool, animal)",
-        "rows have no label",
-        "texts are truncated at",
-        "training distilbert (",
-        "epoch 1/3: train loss",
-        "mean average precision",
-        "epoch 3/3: train loss",
-        "42 test rows",
-        "at thresholds",
-        "hamming score",
-        "F1 at 0.5",
-        "kept; fitted in",
-        "predictor: ",
-        "load it:",
-    ]
-    place = 0
-    for part in expected:
-        assert part in finished_multilabel.out[place:], f"{part!r} is missing, or in another place"
-        place = finished_multilabel.out.index(part, place)
 
 
 def test_the_multilabel_report_has_the_scores_at_both_thresholds_beside_those_of_no_label(finished_multilabel):
