@@ -1,25 +1,25 @@
-"""The four ways in which a run can fail, and the exit code of each."""
+"""The errors that a run can end with, and the exit code of each."""
 
 
 class HalfbertError(Exception):
-    """A failure that is told to the user in one line. `exit_code` is what the script ends with."""
+    """A failure that is reported to the user in one line; `exit_code` is the exit code of the command."""
 
     exit_code = 1
 
 
 class InputError(HalfbertError):
-    """The user's input or usage is wrong: the line names file, column and row, and what to do."""
+    """The user's input or usage is wrong; the message names file, column and row, and what to do."""
 
     exit_code = 2
 
 
 class ArtefactError(HalfbertError):
-    """A file that a run made or was given is corrupt, altered or unsafe to open."""
+    """A file made by a run, or given to one, is corrupt, altered or unsafe to open."""
 
     exit_code = 3
 
 
 class ResourceError(HalfbertError):
-    """Disk, memory, a device that was asked for or a checkpoint is not to be had; or training diverged."""
+    """Disk space, memory, a requested device or a checkpoint is unavailable; or training diverged."""
 
     exit_code = 4
