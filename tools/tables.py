@@ -268,7 +268,7 @@ def distill_table() -> str:
     for name, record in found:
         told, rows = record.distillation, record.data.rows
         worth = told.worth["accuracy"]
-        accuracies = (told.teacher.test["accuracy"], worth["first"], worth["second"])
+        accuracies = (told.teacher.test["accuracy"], worth.first, worth.second)
         cells = [
             f"[{NAMES[_table(name)]}](results/published/distill/{name}/report.txt)",
             f"{rows.train:,} / {rows.val:,}",
@@ -276,7 +276,7 @@ def distill_table() -> str:
             str(record.options["seed"]),
             str(len(record.epochs)),
             *(f"{accuracy:.4f}" for accuracy in accuracies),
-            span(comparison_records.Change(worth["difference"], worth["low"], worth["high"])),
+            span(comparison_records.Change(worth.difference, worth.low, worth.high)),
             f"{record.timing.fit_seconds / 60:.1f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")

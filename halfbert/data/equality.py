@@ -34,5 +34,11 @@ def count_shared(packed: str, texts: Iterable[str]) -> int:
     return sum(shared(packed, texts))
 
 
+def merged(*packed: str) -> str:
+    """The `digests` of all, each once."""
+    together = "".join(packed)
+    return "".join(dict.fromkeys(together[start : start + 8] for start in range(0, len(together), 8)))
+
+
 def _digest(text: str) -> bytes:
     return hashlib.sha256(normalise(text).encode("utf-8", errors="surrogatepass")).digest()[:DIGEST_BYTES]

@@ -1,60 +1,118 @@
-"""What the record says of a distillation: teacher, loss, control, and what the teacher was worth."""
+"""The course of a distillation: a trained predictor and a table in, a smaller predictor out that has learnt from it.
 
-from dataclasses import asdict
+It is made of the steps of a training run; the teacher predicts before the fit, and a control is fitted after it.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from halfbert.distillation.teacher import Teacher
-from halfbert.models.ktrain_data import TransformerDataset
+from halfbert.data.equality import digests, merged
+from halfbert.distillation import predictions, pretraining, rows, teacher
+from halfbert.distillation.predictions import Predictions
 from halfbert.options import DistillOptions
-from halfbert.output import text as report
-from halfbert.scoring import intervals as statistics
+from halfbert.output.record import Control, Distillation
+from halfbert.output.text import card_scores
+from halfbert.predictor import engines, gate
+from halfbert.predictor.manifest import TeacherTested
+from halfbert.scoring import intervals
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.training import fit as training
-from halfbert.training import tasks
+from halfbert.system import storage
+from halfbert.system.console import StopRequest, say
+from halfbert.training import course, steps, tasks
+from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
 
-def account(teacher: Teacher, options: DistillOptions, weights: dict[str, float], engine: str, unlabelled) -> dict:
-    """What the record says of a distillation; tests of teacher and control are added when they are made."""
-    predictor = teacher.predictor
-    known = {"name": teacher.name, "checkpoint": teacher.checkpoint, "weights_sha256": predictor.weights_sha256}
-    return {
-        "teacher": {**known, "engine": engine, "test": None},
-        "weights": weights,
-        "temperature": options.temperature,
-        "unlabelled": unlabelled and asdict(unlabelled),
-        "layers": options.layers,
-        "control": None,
-        "worth": None,
-    }
+def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pretraining.Pretrained:
+    """Teach a student, compare it with the same student fitted without the teacher, and save it.
 
-
-def test_teacher(run, teacher: Teacher, truth: dict[str, np.ndarray], logits: np.ndarray) -> None:
-    """Score the teacher's answers to the test rows, for the record."""
-    probabilities = probabilities_of(logits, run.task)
-    scores = tasks.scores(run.task, truth, probabilities, teacher.predictor.manifest.thresholds, run.data.labels)
-    run.distillation["teacher"]["test"] = report.card_scores(scores)
-
-
-def test_control(run, model, best: training.BestEpoch, truth: dict[str, np.ndarray], test: TransformerDataset) -> None:
-    """Test the control's best epoch, and compare the student with it, for the record."""
-    model.set_weights(best.best_weights)
-    probabilities = probabilities_of(training.predict_logits(model, test, "testing the control"), run.task)
-    thresholds = tasks.thresholds(run.task, truth["val"], best.best_logits, run.options.threshold)
-    scores = tasks.scores(run.task, truth, probabilities, thresholds, run.data.labels)
-    student = tasks.answers(run.task, run.probabilities, run.thresholds)
-    control = tasks.answers(run.task, probabilities, thresholds)
-    run.distillation["worth"] = worth(run.task, truth["test"], student, control)
-    run.distillation["control"] = {"epochs": best.rows, "best_epoch": best.best_epoch, "test": report.card_scores(scores)}
-
-
-def worth(task: str, truth: np.ndarray, student: np.ndarray, control: np.ndarray) -> dict[str, dict]:
-    """By how much the student's scores exceed its control's: `statistics.paired_bootstrap` by score.
-
-    Truth and both answers: bool, (test rows, L).
+    If a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised.
     """
-    truth = truth.astype(bool)
-    return {
-        name: asdict(statistics.paired_bootstrap(score, truth, [student], [control]))
-        for name, score in statistics.COMPARED[task].items()
+    if options.objective == "mlm":
+        return pretraining.pretrain(options, stop)
+    started = time.perf_counter()
+    taught_by = teacher.read(Path(options.teacher))
+    predictor, known = taught_by.predictor, taught_by.predictor.manifest
+    options.complete_with_teacher(known.task, known.labels, known.maxlen, taught_by.split_seed, known.threshold_rule)
+    with steps.locked_outputs(options) as (output, results), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+        data = steps.read(known.task, options)
+        rows.check(taught_by, data, options)
+        more_texts, unlabelled = rows.read_unlabelled(options, data)
+        student = partial(teacher.student, taught_by, options, Path(scratch))
+        prepared = steps.prepare(known.task, options, data, stop, started, student)
+        teacher.check_tokenizers(prepared.checkpoint, predictor.folder, taught_by.name)
+
+        begun = time.perf_counter()
+        automatic = gate.automatic(predictor, prepared.device)
+        engine = next(name for name in automatic if engines.find(name).load_states)
+        texts = data.train.texts + more_texts + data.test.texts
+        predicted = predictions.predict(predictor, texts, engine, prepared.device)
+        teacher_seconds = time.perf_counter() - begun
+        to_learn, of_test = predicted.split(len(data.train) + len(more_texts))
+
+        lesson, weights = _lesson(options, prepared, more_texts, to_learn)
+        tested_teacher = TeacherTested(taught_by.name, taught_by.checkpoint, predictor.weights_sha256, engine)
+        distillation = Distillation(tested_teacher, weights, options.temperature, unlabelled, options.layers)
+        with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
+            fitted = course.fit(prepared, keep_in=folder, lesson=lesson)
+            tested = steps.test(prepared, fitted)
+            if tested.failure is None:
+                distillation = _with_teacher_tested(distillation, prepared, of_test, known.thresholds)
+                if not options.no_control:
+                    with steps.aside(prepared, "the control"):
+                        distillation = _with_control(distillation, prepared, fitted, tested)
+            train_texts = merged(digests(more_texts), taught_by.train_texts or "")
+            taught = Taught(distillation, teacher_seconds, train_texts, taught_by.val_texts)
+            record = course.save(prepared, fitted, tested, folder, results_folder, taught)
+        steps.finish(prepared, fitted, tested, record)
+    return course.Trained(options.output, options.results, record)
+
+
+def _lesson(
+    options: DistillOptions, prepared: Prepared, more_texts: list[str], predicted: Predictions
+) -> tuple[course.Lesson, dict[str, float]]:
+    """What the teacher adds to the fit, and the weights of the loss; `predicted` are labelled rows, then `more_texts`."""
+    from halfbert.distillation import losses
+    from halfbert.models import batching
+
+    weights = losses.applicable_weights(options, prepared.checkpoint, predicted)
+    objective = losses.objective(prepared.task, prepared.device, len(prepared.data.labels), weights, options.temperature)
+
+    def training_set(transformer: Any, labelled: Any) -> Any:
+        encoded, _ = batching.encode(transformer.get_tokenizer(), more_texts, options.maxlen)
+        return losses.training_set(labelled, encoded, predicted)
+
+    return course.Lesson(training_set, objective), weights
+
+
+def _with_teacher_tested(
+    distillation: Distillation, prepared: Prepared, predicted: Predictions, thresholds: list[float] | None
+) -> Distillation:
+    """With the teacher's scores of the test rows."""
+    probabilities = probabilities_of(predicted.logits, prepared.task)
+    scores = tasks.scores(prepared.task, prepared.truth, probabilities, thresholds, prepared.data.labels)
+    return replace(distillation, teacher=replace(distillation.teacher, test={**card_scores(scores)}))
+
+
+def _with_control(distillation: Distillation, prepared: Prepared, fitted: Fitted, tested: Tested) -> Distillation:
+    """With the same student fitted without the teacher, and by how much the student's scores exceed that one's."""
+    say("fitting the control: the same student, without the teacher")
+    control = course.fit(prepared, control_of=fitted)
+    tested_control = steps.score_test(prepared, control)
+    student, baseline = _answers(prepared.task, fitted, tested), _answers(prepared.task, control, tested_control)
+    worth = {
+        name: intervals.paired_bootstrap(score, prepared.truth["test"] > 0, [student], [baseline])
+        for name, score in intervals.COMPARED[prepared.task].items()
     }
+    history, scores = control.history, card_scores(tested_control.scores or {})
+    return replace(distillation, control=Control(history.epochs, history.best_epoch, {**scores}), worth=worth)
+
+
+def _answers(task: str, fitted: Fitted, tested: Tested) -> np.ndarray:
+    assert tested.probabilities is not None
+    return tasks.answers(task, tested.probabilities, fitted.thresholds)

@@ -24,6 +24,7 @@ from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.options import DistillOptions
+from halfbert.predictor.manifest import Numbers
 from halfbert.system import console, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -43,9 +44,9 @@ class Fit:
     """The student after its best epoch, and what the record holds; `failure` is what ended the fit early."""
 
     student: Any
-    epochs: list[dict[str, Any]]
+    epochs: list[Numbers]
     best_epoch: int
-    perplexity: dict[str, float]
+    perplexity: Numbers
     maxlen: int
     lr: float
     failure: Failure
@@ -65,7 +66,7 @@ def fit(
         bert = load(transformers.TFBertForMaskedLM, teacher.folder)
         student = load(transformers.TFDistilBertForMaskedLM, start)
     hide = hiding(tokenizer)
-    before = {"teacher": perplexity(bert, of_val, hide), "start": perplexity(student, of_val, hide)}
+    before: Numbers = {"teacher": perplexity(bert, of_val, hide), "start": perplexity(student, of_val, hide)}
     train.epochs = epochs = options.epochs or teacher.recipe["epochs"]
     rate = options.lr or teacher.recipe["learning_rate"]
     say(
@@ -80,8 +81,9 @@ def fit(
     best = _BestPerplexity(held_out, hide, epochs, stop)
     failure = _learn(learner, rate, epochs, best, stop)
     student.set_weights(best.best_weights)
-    after = best.rows[best.best_epoch - 1]["val_perplexity"]
-    return Fit(student, best.rows, best.best_epoch, {**before, "student": after}, maxlen, rate, failure)
+    history = best.history
+    after = {**before, "student": history.epochs[history.best_epoch - 1]["val_perplexity"]}
+    return Fit(student, history.epochs, history.best_epoch, after, maxlen, rate, failure)
 
 
 class _BestPerplexity(training.BestEpoch):

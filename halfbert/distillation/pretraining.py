@@ -15,7 +15,7 @@ from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints
 from halfbert.options import DistillOptions
-from halfbert.predictor.manifest import DataFile
+from halfbert.predictor.manifest import DataFile, Numbers
 from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
@@ -45,7 +45,7 @@ class Pretrained:
     """The folder of a new checkpoint, and the perplexity of teacher, start and student on held-out texts."""
 
     folder: Path
-    perplexity: dict[str, float]
+    perplexity: Numbers
 
 
 def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:

@@ -14,6 +14,7 @@ import numpy as np
 
 from halfbert.data.tables import Data
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
+from halfbert.scoring.intervals import Difference
 from halfbert.system import machine, storage
 from halfbert.system.errors import ArtefactError
 
@@ -132,7 +133,7 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class Distillation:
-    """Teacher, loss and control of a distilled student; `worth`, by score: `intervals.paired_bootstrap` against the control."""
+    """Teacher, loss and control of a distilled student; `worth`, by score: the student less the control."""
 
     teacher: TeacherTested
     weights: dict[str, float]
@@ -140,7 +141,7 @@ class Distillation:
     unlabelled: Unlabelled | None = None
     layers: list[int] | None = None
     control: Control | None = None
-    worth: dict[str, Numbers] | None = None
+    worth: dict[str, Difference] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

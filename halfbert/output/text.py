@@ -158,9 +158,9 @@ def distillation_lines(task: str, scores: dict, distillation: Distillation | Non
     lines = [f"the teacher, {distillation.teacher.name}{also}: {', '.join(retained)}"]
     for name, worth in (distillation.worth or {}).items():
         lines.append(
-            f"without the teacher: {COMPARED_NAMES[name]} {worth['second']:.4f}; the teacher's gain {worth['difference']:+.4f} "
-            f"({worth['level']:.0%} interval {worth['low']:+.4f} to {worth['high']:+.4f}, paired bootstrap over "
-            f"{worth['rows']:,} test rows)"
+            f"without the teacher: {COMPARED_NAMES[name]} {worth.second:.4f}; the teacher's gain {worth.difference:+.4f} "
+            f"({worth.level:.0%} interval {worth.low:+.4f} to {worth.high:+.4f}, paired bootstrap over "
+            f"{worth.rows:,} test rows)"
         )
     return [*lines, ""]
 

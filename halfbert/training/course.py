@@ -12,12 +12,12 @@ from typing import Any
 
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output.card import model_card
-from halfbert.output.record import Distillation, RateFinder, Record, Size
+from halfbert.output.record import RateFinder, Record, Size
 from halfbert.system import storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
 from halfbert.training import saving, steps, tasks
-from halfbert.training.values import Failure, Fitted, Prepared, Tested
+from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,7 @@ def fit(
         learner.fit_onecycle(rate, prepared.epochs, class_weight=weights, callbacks=[best], verbose=0)
     except Diverged as error:
         diverged = error
-    failure = _failure(prepared, best.best_epoch, diverged)
-    if failure is not None and (best.best_epoch is None or control_of):
-        raise failure
+    failure = _failure(prepared, best.best_epoch, diverged, control_of is not None)
     model.set_weights(best.best_weights)
     return Fitted(
         model=model,
@@ -167,15 +165,17 @@ def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate
     )
 
 
-def _failure(prepared: Prepared, best_epoch: int | None, diverged: Exception | None) -> Failure | None:
-    """What ended the fit before its last epoch."""
+def _failure(prepared: Prepared, best_epoch: int | None, diverged: Exception | None, control: bool) -> Failure | None:
+    """What ended the fit before its last epoch; raised if nothing of the fit is of use."""
     kept = steps.kept(prepared, best_epoch)
     failure: Failure | None = None
     if diverged is not None:
-        failure = ResourceError(f"{diverged}; try a smaller --lr; {kept}")
+        failure = ResourceError(f"{diverged}; try a smaller --lr" + ("" if control else f"; {kept}"))
     if prepared.stop.signal_number is not None:
         failure = Stopped(prepared.stop.signal_number)
-    if failure is not None and best_epoch is not None:
+    if failure is not None and (best_epoch is None or control):
+        raise failure
+    if failure is not None:
         say(f"ended early; {kept}")
     return failure
 
@@ -186,8 +186,7 @@ def save(
     tested: Tested,
     folder: Path,
     results: Path,
-    distillation: Distillation | None = None,
-    teacher_seconds: float | None = None,
+    taught: Taught | None = None,
 ) -> Record:
     """Write the predictor with manifest and card into `folder`, and record, tables and pictures into `results`."""
     from halfbert.models.ktrain_data import ktrain
@@ -197,8 +196,8 @@ def save(
     predictor = ktrain.get_predictor(fitted.model, fitted.transformer.for_predictor())
     predictor.save(str(folder))
 
-    record = saving.record(prepared, fitted, tested, distillation, teacher_seconds)
-    manifest = saving.manifest(prepared, fitted, record)
+    record = saving.record(prepared, fitted, tested, taught)
+    manifest = saving.manifest(prepared, fitted, record, taught)
     writing.finish(folder, manifest, model_card(manifest, record, prepared.options.output.name))
     record = replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
     saving.write(record, prepared, tested, results)

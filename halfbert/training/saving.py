@@ -4,21 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.data.equality import digests
+from halfbert.data.equality import digests, merged
 from halfbert.output import plots, sheets, text
 from halfbert.output import record as records
-from halfbert.output.record import Distillation, Record, Size, Split, Timing
+from halfbert.output.record import Record, Size, Split, Timing
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TrainingData
 from halfbert.system import machine, storage
 from halfbert.training import tasks
-from halfbert.training.values import Fitted, Prepared, Tested
+from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
 STEADY_AFTER_STEPS = 20
 
 
-def record(
-    prepared: Prepared, fitted: Fitted, tested: Tested, distillation: Distillation | None, teacher_seconds: float | None
-) -> Record:
+def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | None) -> Record:
     """The record of a run, but for the size of its folder."""
     options, checkpoint = prepared.options, prepared.checkpoint
     drawn = "10% of train, stratified, equal texts on one side"
@@ -34,10 +32,10 @@ def record(
         stopped=None if tested.failure is None else str(tested.failure),
         learning_rate_finder=fitted.finder,
         test=tested.scores,
-        timing=_timing(prepared, fitted, tested, teacher_seconds),
+        timing=_timing(prepared, fitted, tested, taught.seconds if taught else None),
         size=Size(fitted.model.count_params(), 0),
         environment=records.environment(prepared.device, options.threads, options.precision, options.seed),
-        distillation=distillation,
+        distillation=taught.distillation if taught else None,
     )
 
 
@@ -72,11 +70,13 @@ def _rate(rows: int, seconds: float) -> float | None:
     return rows / seconds if seconds else None
 
 
-def manifest(prepared: Prepared, fitted: Fitted, record: Record) -> Manifest:
+def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught | None) -> Manifest:
     """What the predictor's folder states about itself, but for its files."""
     data = prepared.data
     files = [DataFile(**file) for file in data.files]
     texts = digests(data.train.texts), digests(data.val.texts)
+    if taught:
+        texts = merged(texts[0], taught.train_texts), merged(texts[1], taught.val_texts)
     return Manifest(
         task=prepared.task,
         labels=data.labels,

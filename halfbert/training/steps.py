@@ -108,31 +108,36 @@ def kept(prepared: Prepared, epoch: int | None) -> str:
 
 def test(prepared: Prepared, fitted: Fitted) -> Tested:
     """Test a fit that came to its end. A signal ends the test at once, and what was fitted is kept, untested."""
-    from halfbert.training import fit
-
     if fitted.failure is not None:
         return Tested(fitted.failure)
-    task, data, stop = prepared.task, prepared.data, prepared.stop
-    stop.gently = False
+    prepared.stop.gently = False
     try:
-        stop.raise_if_set()
-        rows = fitted.transformer.preprocess_test(data.test.texts, prepared.truth["test"], verbose=0)
-        prepared.lay_out(rows, fitted.transformer.maxlen)
-        started = time.perf_counter()
-        logits = fit.predict_logits(fitted.model, rows, "testing")
-        seconds = time.perf_counter() - started
-        unknown = int((~np.isfinite(logits)).any(axis=1).sum())
-        if unknown:
-            raise ResourceError(f"the answers to {unknown:,} test rows are NaN or infinite; try a smaller --lr")
-        probabilities = probabilities_of(logits, task)
-        scores = records.finite(tasks.scores(task, prepared.truth, probabilities, fitted.thresholds, data.labels))
-        wrong = tasks.wrong_rows(task, data.test, prepared.truth["test"], probabilities, fitted.thresholds, data.labels)
-        return Tested(None, probabilities, scores, wrong, seconds)
+        prepared.stop.raise_if_set()
+        return score_test(prepared, fitted)
     except (Stopped, ResourceError) as failure:
         say(f"the test ended early; {kept(prepared, fitted.history.best_epoch)}")
         return Tested(failure)
     finally:
-        stop.gently = True
+        prepared.stop.gently = True
+
+
+def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
+    """Answer the test rows and score the answers. Raises ResourceError if some are NaN or infinite."""
+    from halfbert.training import fit
+
+    task, data = prepared.task, prepared.data
+    rows = fitted.transformer.preprocess_test(data.test.texts, prepared.truth["test"], verbose=0)
+    prepared.lay_out(rows, fitted.transformer.maxlen)
+    started = time.perf_counter()
+    logits = fit.predict_logits(fitted.model, rows, "testing")
+    seconds = time.perf_counter() - started
+    unknown = int((~np.isfinite(logits)).any(axis=1).sum())
+    if unknown:
+        raise ResourceError(f"the answers to {unknown:,} test rows are NaN or infinite; try a smaller --lr")
+    probabilities = probabilities_of(logits, task)
+    scores = records.finite(tasks.scores(task, prepared.truth, probabilities, fitted.thresholds, data.labels))
+    wrong = tasks.wrong_rows(task, data.test, prepared.truth["test"], probabilities, fitted.thresholds, data.labels)
+    return Tested(None, probabilities, scores, wrong, seconds)
 
 
 def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.options import TrainOptions
-from halfbert.output.record import Numbers, RateFinder
+from halfbert.output.record import Distillation, RateFinder
+from halfbert.predictor.manifest import Numbers
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import HalfbertError
 
@@ -92,3 +93,17 @@ class Tested:
     scores: dict[str, Any] | None = None
     wrong_rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a distillation adds to a run's record and manifest; `seconds` is the time of the teacher's predictions.
+
+    The digests are of the texts that the student saw beside those of its own table: texts without labels, and through the
+    teacher those that trained it or chose its epoch.
+    """
+
+    distillation: Distillation
+    seconds: float
+    train_texts: str
+    val_texts: str

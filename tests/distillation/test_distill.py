@@ -19,6 +19,8 @@ from support import (
     write_csv,
 )
 
+from halfbert.data.equality import count_shared
+
 TRAINED_ON = {"files": [{"role": "train", "name": "x.csv", "sha256": "0" * 64, "rows": 9}], "split_seed": 3}
 
 
@@ -95,6 +97,10 @@ def test_a_whole_run_with_its_record(trained_teacher, distil, here):
     assert record["options"]["maxlen"] == told["maxlen"] and record["timing"]["teacher_seconds"] > 0
     manifest = json.loads((student / "halfbert.json").read_text())
     assert manifest["teacher"]["name"] == "bert-things" and manifest["labels"] == list(LABELS)
+    # Whoever learns from this student is not tested on what it has seen, or its teacher before it.
+    seen, of_teacher = manifest["data"], told["data"]
+    assert len(seen["train_texts"]) == 8 * (270 + len(used)) and count_shared(seen["train_texts"], used) == len(used)
+    assert of_teacher["val_texts"] in seen["val_texts"] and count_shared(of_teacher["val_texts"], in_train) == 30
 
     import halfbert
 
