@@ -133,13 +133,3 @@ def wrong_rows(
         }
         for index in wrong[np.argsort(-losses[wrong], kind="stable")]
     ]
-
-
-def draw(run, truth: dict[str, np.ndarray], folder: Path) -> None:
-    """Draw the run's pictures into its results folder."""
-    from halfbert.training import results
-
-    if run.task == "multiclass":
-        results.draw_multiclass(run, truth["test"].argmax(axis=1), run.probabilities, folder)
-    else:
-        results.draw_multilabel(run, truth, run.probabilities, folder)
