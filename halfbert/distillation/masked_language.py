@@ -9,6 +9,7 @@ Shapes: B texts, L tokens of the longest of them, T tokens without padding, V wo
 `tensorflow_setup.prepare`.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import console, tensorflow_setup
+from halfbert.system import tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.training import fit as training
@@ -170,20 +171,24 @@ def perplexity(model: Any, encoded: batching.EncodedTexts, hide: Hide) -> float:
     """e to the mean cross-entropy of the hidden tokens, the same ones each time. Raises InputError if none is hidden."""
     shape = tf.TensorSpec([None, None], tf.int32)
 
-    def validate(ids: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def validate(ids: tf.Tensor, mask: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
+        """(B, 2): of each text the sum over its hidden tokens, and their number."""
         hidden, chosen = hide(ids, tf.stack([number, 0]))
+        chosen = tf.cast(chosen, tf.float32)
         logits = tf.cast(model(hidden, attention_mask=mask, training=False).logits, tf.float32)
-        of_chosen = tf.boolean_mask(tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits), chosen)
-        return tf.reduce_sum(of_chosen), tf.size(of_chosen)
+        of_chosen = tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits) * chosen
+        return tf.stack([tf.reduce_sum(of_chosen, axis=1), tf.reduce_sum(chosen, axis=1)], axis=1)
 
     if not hasattr(model, "halfbert_validate"):  # traced once a model
         signature = [shape, shape, tf.TensorSpec([], tf.int32)]
         model.halfbert_validate = tf.function(validate, input_signature=signature, autograph=False)
-    loss, tokens = 0.0, 0
-    batches = batching.batches_in_order_of_length(encoded.lengths, VALIDATED_TOKENS)
-    for number, rows in enumerate(console.progress(batches, len(batches), "validation")):
-        of_batch = model.halfbert_validate(*map(tf.constant, encoded.padded(rows)), tf.constant(number))
-        loss, tokens = loss + float(of_batch[0]), tokens + int(of_batch[1])
+    numbers = itertools.count()  # of the batches
+
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        return model.halfbert_validate(tf.constant(ids), tf.constant(mask), tf.constant(next(numbers))).numpy()
+
+    sums = batching.predict([encoded], len(encoded.lengths), 2, forward, VALIDATED_TOKENS, "validation")
+    loss, tokens = sums.sum(axis=0, dtype=np.float64)
     if not tokens:
         raise InputError("too few held-out texts: none of their tokens was chosen to be hidden; give more with --val")
     return math.exp(loss / tokens)

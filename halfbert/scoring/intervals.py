@@ -99,15 +99,9 @@ def paired_bootstrap(
     Both are scored on the same drawn rows, so what makes some rows hard for both cancels out (Efron and Tibshirani 1993,
     chapter 13; for classifiers Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation").
 
-    Args:
-        score: `accuracy`, `micro_f1`, `macro_f1`, or any function of the same form.
-        truth: bool, shape (R, L).
-        first, second: for each training seed the answers, bool, shape (R, L); the scores of the seeds are averaged. The
-            interval shows what other test rows could change, not what other seeds could.
-        seed: of the resampling; the same gives the same interval.
-
-    Raises:
-        ValueError: there are no rows or no answers, or shapes do not fit.
+    `first` and `second` hold the answers of each training seed, whose scores are averaged: the interval shows what other test
+    rows could change, not what other seeds could. `seed` is that of the resampling. Raises ValueError if there are no rows or
+    no answers, or shapes do not fit.
     """
     if not len(truth) or not first or not second or any(answers.shape != truth.shape for answers in [*first, *second]):
         raise ValueError(f"expected rows, and answers of the truth's shape {truth.shape} for both")
