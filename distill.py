@@ -6,15 +6,7 @@ python distill.py --teacher predictors/bert-reviews --train reviews.xlsx --unlab
 
 import sys
 
-from halfbert.cli import options
-from halfbert.distillation import course
-from halfbert.system import console
-
-
-def main(argv: list[str], stop: console.StopRequest) -> None:
-    """Teach a student as the arguments say."""
-    course.distill(options.parse_distillation(options.distill_parser(), argv), stop)
-
+from halfbert.cli import command
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, sys.argv[1:]))
+    sys.exit(command.main(["distill", *sys.argv[1:]], prog="distill.py"))

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints
 from halfbert.options import DistillOptions
-from halfbert.predictor.manifest import DataFile, Numbers
+from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
@@ -42,10 +43,10 @@ class Texts:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The folder of a new checkpoint, and the perplexity of teacher, start and student on held-out texts."""
+    """The folder of a new checkpoint, and its record: teacher, loss, data, and the perplexity of held-out texts."""
 
     folder: Path
-    perplexity: Numbers
+    record: dict[str, Any]
 
 
 def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
@@ -90,7 +91,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
         say(f"checkpoint: {options.output}   use it with --model distilbert --checkpoint {options.output}")
         if fitted.failure:
             raise fitted.failure
-        return Pretrained(options.output, fitted.perplexity)
+        return Pretrained(options.output, record)
 
 
 def read_texts(options: DistillOptions) -> Texts:
