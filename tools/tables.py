@@ -11,6 +11,7 @@ from halfbert.comparison import record as comparison_records
 from halfbert.comparison.wording import span, verdict_line
 from halfbert.data.phrases import plural
 from halfbert.output import record as records
+from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
 
 PUBLISHED = PROJECT / "results" / "published"
@@ -64,21 +65,20 @@ def multilabel_table() -> str:
 
 
 def _scores(task: str, scores: dict[str, str]) -> str:
-    lines = [
-        f"| table | rows: train / val / test | model | {' | '.join(scores)} | epoch kept | epochs | fit, minutes | seed |",
-        f"|{'---|' * (len(scores) + 7)}",
-    ]
-    found = published(task)
+    columns = ["table", "rows: train / val / test", "model", *scores, "epoch kept", "epochs", "fit, minutes", "seed"]
+    found, lines = published(task), []
     for name, record in found:
         rows, precision = record.data.rows, record.options["precision"]
-        values = " | ".join(f"{_at(record.test, path):.4f}" for path in scores.values())
         lines.append(
-            f"| [{NAMES[_table(name)]}](results/published/{task}/{name}/report.txt) "
-            f"| {rows.train:,} / {rows.val:,} / {rows.test:,} "
-            f"| {record.model}{'' if precision == 'float32' else f', {precision}'} | {values} | {record.best_epoch} "
-            f"| {len(record.epochs)} | {record.timing.fit_seconds / 60:.1f} | {record.split.seed} |"
+            [
+                f"[{NAMES[_table(name)]}](results/published/{task}/{name}/report.txt)",
+                f"{rows.train:,} / {rows.val:,} / {rows.test:,}",
+                f"{record.model}{'' if precision == 'float32' else f', {precision}'}",
+                *(f"{_at(record.test, path):.4f}" for path in scores.values()),
+                *(record.best_epoch, len(record.epochs), f"{record.timing.fit_seconds / 60:.1f}", record.split.seed),
+            ]
         )
-    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for _, record in found])])
+    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for _, record in found])
 
 
 def _at(scores: dict, path: str) -> float:
@@ -89,11 +89,8 @@ def _at(scores: dict, path: str) -> float:
 
 def speed_table() -> str:
     """The races: steady rate and job of each contestant, and their ratios to the Hugging Face Trainer in the same run."""
-    lines = [
-        "| race | contestant | steady, rows/s | × Trainer | × ktrain | job | seconds | Trainer's / its |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    races = _races()
+    columns = ["race", "contestant", "steady, rows/s", "× Trainer", "× ktrain", "job", "seconds", "Trainer's / its"]
+    races, lines = _races(), []
     for name, race in races.items():
         same = {result["contestant"]: result for result in race["results"]}
         for result in race["results"]:
@@ -101,11 +98,9 @@ def speed_table() -> str:
             ratios = [f"{steady / same[n]['steady_rows_per_second']:.2f}" if n in same else "–" for n in ("trainer", "ktrain")]
             job = result["job_seconds"]
             seconds, ahead = ("–", "–") if job is None else (f"{job:.1f}", f"{same['trainer']['job_seconds'] / job:.2f}")
-            lines.append(
-                f"| {name}, maxlen {race['maxlen']} | {result['name']} | {steady:.1f} | {ratios[0]} "
-                f"| {ratios[1]} | {race['rows']:,} rows | {seconds} | {ahead} |"
-            )
-    return "\n".join([*lines, "", _hardware([race["environment"] for race in races.values()])])
+            who = [f"{name}, maxlen {race['maxlen']}", result["name"]]
+            lines.append([*who, f"{steady:.1f}", *ratios, f"{race['rows']:,} rows", seconds, ahead])
+    return _with_hardware(columns, lines, [race["environment"] for race in races.values()])
 
 
 def ceiling_table() -> str:
@@ -114,57 +109,46 @@ def ceiling_table() -> str:
         (name, result) for name, race in _races().items() for result in race["results"] if "share_by_operation" in result
     ]
     kinds = list(measured[0][1]["share_by_operation"])
-    lines = [
-        f"| race | contestant | its products, GFLOP/s | one large product, GFLOP/s | share | {' | '.join(kinds)} |",
-        f"|{'---|' * (5 + len(kinds))}",
-    ]
+    lines = []
     for name, result in measured:
         rate, most = result["products_gflop_per_second"], result["ceiling_gflop_per_second"]
-        shares = " | ".join(f"{result['share_by_operation'][kind]:.0%}" for kind in kinds)
-        lines.append(f"| {name} | {result['name']} | {rate:.0f} | {most:.0f} | {rate / most:.0%} | {shares} |")
-    return "\n".join(lines)
+        shares = [f"{result['share_by_operation'][kind]:.0%}" for kind in kinds]
+        lines.append([name, result["name"], f"{rate:.0f}", f"{most:.0f}", f"{rate / most:.0%}", *shares])
+    columns = ["race", "contestant", "its products, GFLOP/s", "one large product, GFLOP/s", "share", *kinds]
+    return markdown_table(columns, lines)
 
 
 def predicting_table() -> str:
     """The races' predicting part: texts a second and one text's median of each contestant, against those of the peers."""
-    lines = [
-        "| texts | contestant | texts/s | × ktrain | × pipeline | one text, p50 ms | ktrain's / its | pipeline's / its "
-        "| share of ceiling | decides as Keras |",
-        f"|{'---|' * 10}",
-    ]
+    columns = ["texts", "contestant", "texts/s", "× ktrain", "× pipeline", "one text, p50 ms", "ktrain's / its"]
+    columns += ["pipeline's / its", "share of ceiling", "decides as Keras"]
+    lines = []
     parts = {name: (race["maxlen"], race["predicting"]) for name, race in _races().items() if race.get("predicting")}
     for name, (maxlen, part) in parts.items():
         peers = [next(r for r in part["results"] if r["contestant"] == peer) for peer in ("ktrain", "trainer")]
         for result in part["results"]:
             rate, p50 = result["predict_rows_per_second"], result["single_p50_ms"]
-            rates = " | ".join(f"{rate / peer['predict_rows_per_second']:.2f}" for peer in peers)
-            singles = " | ".join(f"{peer['single_p50_ms'] / p50:.2f}" for peer in peers)
+            rates = [f"{rate / peer['predict_rows_per_second']:.2f}" for peer in peers]
+            singles = [f"{peer['single_p50_ms'] / p50:.2f}" for peer in peers]
             share, equal = (
                 "–" if result[key] is None else f"{result[key]:.{digits}%}"
                 for key, digits in (("share_of_ceiling", 0), ("equal_decisions", 1))
             )
-            lines.append(
-                f"| {part['texts']:,} {name}, maxlen {maxlen} | {result['name']} | {rate:.0f} "
-                f"| {rates} | {p50:.2f} | {singles} | {share} | {equal} |"
-            )
-    return "\n".join([*lines, "", _hardware([part["environment"] for _, part in parts.values()])])
+            who = [f"{part['texts']:,} {name}, maxlen {maxlen}", result["name"]]
+            lines.append([*who, f"{rate:.0f}", *rates, f"{p50:.2f}", *singles, share, equal])
+    return _with_hardware(columns, lines, [part["environment"] for _, part in parts.values()])
 
 
 def benchmark_table() -> str:
     """The published benchmarks: each predictor behind each engine, and the ratios to the first predictor by the same engine."""
     benchmarks = [benchmark_record.read(file) for file in sorted((PUBLISHED / "benchmark").glob("*.json"), reverse=True)]
-    lines = [
-        f"| predictor | engine | one text, p50 ms | texts/s, batches of {CHIEF_BATCH} | first answer, s "
-        "| memory above imports, MB | weights, MB | score | BERT's seconds / its, one text | in batches |",
-        f"|{'---|' * 10}",
-    ]
-    for record in benchmarks:
-        for contestant in record.contestants:
-            lines.append(_contestant_line(record, contestant))
-    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for record in benchmarks])])
+    columns = ["predictor", "engine", "one text, p50 ms", f"texts/s, batches of {CHIEF_BATCH}", "first answer, s"]
+    columns += ["memory above imports, MB", "weights, MB", "score", "BERT's seconds / its, one text", "in batches"]
+    lines = [_contestant_cells(record, contestant) for record in benchmarks for contestant in record.contestants]
+    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for record in benchmarks])
 
 
-def _contestant_line(record: benchmark_record.Record, contestant: Contestant) -> str:
+def _contestant_cells(record: benchmark_record.Record, contestant: Contestant) -> list[str]:
     def figure(scenario: str, batch: int) -> Figure:
         found = cell_figures(record, scenario)
         return next(f for f in found if f.batch == batch and f.who == contestant.who)
@@ -181,7 +165,7 @@ def _contestant_line(record: benchmark_record.Record, contestant: Contestant) ->
     score = score_of(record, contestant)
     first_answer = statistics.median(start.first_answer_seconds for start in contestant.cold)
     memory = statistics.median(start.peak_above_import for start in contestant.cold)
-    cells = [
+    return [
         contestant.predictor,
         contestant.engine,
         f"{1000 * figure('single', 1).seconds_per_call.p50:.2f}",
@@ -193,41 +177,39 @@ def _contestant_line(record: benchmark_record.Record, contestant: Contestant) ->
         ratio(1),
         ratio(CHIEF_BATCH),
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def compare_table() -> str:
     """The published comparisons: each contestant on each table, and what is left of BERT's score and seconds."""
     found = {folder.name: comparison_records.read(folder) for folder in (PUBLISHED / "compare").iterdir()}
-    lines = [
-        "| table: rows trained / tested | contestant | macro F1 (95 % interval) | accuracy; with many labels micro F1 "
-        f"| of BERT's macro F1 | gain by the teacher (95 % interval) | texts/s, batches of {CHIEF_BATCH} | × BERT "
-        "| weights, MB | fit, minutes | epochs | seeds |",
-        f"|{'---|' * 12}",
-    ]
+    columns = ["table: rows trained / tested", "contestant", "macro F1 (95 % interval)"]
+    columns += ["accuracy; with many labels micro F1", "of BERT's macro F1", "gain by the teacher (95 % interval)"]
+    columns += [f"texts/s, batches of {CHIEF_BATCH}", "× BERT", "weights, MB", "fit, minutes", "epochs", "seeds"]
+    lines = []
     for name, record in sorted(found.items(), key=lambda item: list(NAMES).index(item[0])):
         for contestant in record.contestants:
             where = f"results/published/compare/{name}/verdict.md"
-            lines.append(f"| [{NAMES[name]}]({where}): {_compared_line(record, contestant)}")
+            rows, *cells = _compared_cells(record, contestant)
+            lines.append([f"[{NAMES[name]}]({where}): {rows}", *cells])
     for data, source, small, large, score, faster in PUBLISHED_PAIRS:
         cells = [f"{data} ({source})", "DistilBERT, full size", "–", f"{small} of {large} ({score})", f"{small / large:.1%}"]
         speed = "–" if faster is None else f"{faster:.2f}"
-        lines.append(f"| {' | '.join([*cells, '–', '–', speed, '–', '–', '–', '–'])} |")
-    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for record in found.values()])])
+        lines.append([*cells, "–", "–", speed, "–", "–", "–", "–"])
+    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for record in found.values()])
 
 
 def summary_table() -> str:
     """The published comparison on banking77 in four columns."""
     record = comparison_records.read(PUBLISHED / "compare" / "banking77")
-    lines = ["| model | macro F1 (95 % interval) | texts a second | MB |", "|---|---|---|---|"]
+    lines = []
     for contestant in record.contestants:
         score, speed = contestant.scores["macro_f1"], contestant.best_speed
         assert speed
-        lines.append(
-            f"| {CONTESTANTS[contestant.name]} | {score.score:.3f} ({score.low:.3f}–{score.high:.3f}) "
-            f"| {speed.texts_per_second:,.0f} | {speed.weight_bytes / 1e6:.0f} |"
-        )
-    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment)])])
+        scores = f"{score.score:.3f} ({score.low:.3f}–{score.high:.3f})"
+        figures = [f"{speed.texts_per_second:,.0f}", f"{speed.weight_bytes / 1e6:.0f}"]
+        lines.append([CONTESTANTS[contestant.name], scores, *figures])
+    columns = ["model", "macro F1 (95 % interval)", "texts a second", "MB"]
+    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment)])
 
 
 def verdict() -> str:
@@ -235,12 +217,12 @@ def verdict() -> str:
     return f"> {verdict_line(comparison_records.read(PUBLISHED / 'compare' / 'banking77'))}"
 
 
-def _compared_line(record: comparison_records.Record, contestant: comparison_records.Contestant) -> str:
+def _compared_cells(record: comparison_records.Record, contestant: comparison_records.Contestant) -> list[str]:
     bert, name, speed = record.contestants[-1], contestant.name, contestant.best_speed
     chief, second = contestant.scores["macro_f1"], contestant.scores[CHIEF_SCORE[record.task]]
     taught = record.teaching if name == "student" else None
     assert speed and bert.best_speed
-    cells = [
+    return [
         f"{contestant.rows:,} / {record.data.rows.test:,}",
         CONTESTANTS[name],
         f"{chief.score:.4f} ({chief.low:.3f}–{chief.high:.3f})",
@@ -254,17 +236,13 @@ def _compared_line(record: comparison_records.Record, contestant: comparison_rec
         "–" if name == "tfidf" else str(record.options["epochs"]),
         str(len(contestant.fit_seconds)),
     ]
-    return " | ".join(cells) + " |"
 
 
 def distill_table() -> str:
     """The published distillations with texts without labels: teacher, student and control on the same test rows."""
-    lines = [
-        "| table | labelled rows: train / val | texts without labels | seed | epochs | teacher | student | control "
-        "| student less control (95 % interval) | student's fit, minutes |",
-        f"|{'---|' * 10}",
-    ]
-    found = published("distill")
+    columns = ["table", "labelled rows: train / val", "texts without labels", "seed", "epochs", "teacher", "student"]
+    columns += ["control", "student less control (95 % interval)", "student's fit, minutes"]
+    found, lines = published("distill"), []
     for name, record in found:
         told, rows = record.distillation, record.data.rows
         worth = told.worth["accuracy"]
@@ -279,19 +257,19 @@ def distill_table() -> str:
             span(comparison_records.Change(worth.difference, worth.low, worth.high)),
             f"{record.timing.fit_seconds / 60:.1f}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _hardware([dataclasses.asdict(record.environment) for _, record in found])])
+        lines.append(cells)
+    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for _, record in found])
 
 
 def _races() -> dict[str, dict]:
     return json.loads((PUBLISHED / "race.json").read_text())["races"]
 
 
-def _hardware(environments: list[dict]) -> str:
-    """One sentence on the machine, the threads and the versions that all the figures share."""
+def _with_hardware(columns: list[str], rows: list[list], environments: list[dict]) -> str:
+    """A table, and one sentence on the machine, the threads and the versions that all the figures share."""
     described = {
         f"{plural(e['threads'], 'thread')} of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
         f"TensorFlow {e['versions']['tensorflow']}, Python {e['versions']['python']}"
         for e in environments
     }
-    return "Measured on " + "; and on ".join(sorted(described)) + "."
+    return f"{markdown_table(columns, rows)}\n\nMeasured on {'; and on '.join(sorted(described))}."

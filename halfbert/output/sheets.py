@@ -67,8 +67,11 @@ def markdown_table(columns: Sequence[Any], rows: Iterable[Sequence[Any]], *, rig
 
     `right` aligns all columns but the first to the right.
     """
-    lines = [columns, ["---", *["---:" if right else "---"] * (len(columns) - 1)], *rows]
-    return "\n".join("| " + " | ".join(one_line(str(cell)).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    ruler = "|---" + ("|---:" if right else "|---") * (len(columns) - 1) + "|"
+    head, *lines = (
+        "| " + " | ".join(one_line(str(cell)).replace("|", "\\|") for cell in row) + " |" for row in (columns, *rows)
+    )
+    return "\n".join([head, ruler, *lines])
 
 
 def _csv_cell(value: Any) -> Any:

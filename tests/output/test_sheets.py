@@ -104,8 +104,8 @@ def test_nested_rows_have_one_column_a_value(tmp_path):
 
 def test_markdown_has_one_line_a_row():
     table = sheets.markdown_table(["label", "n"], [["a|b\nc", 1], ["\x1b", "*x*"]])
-    assert table == "| label | n |\n| --- | --- |\n| a\\|b c | 1 |\n| \\x1b | *x* |"
-    assert sheets.markdown_table(["a", "b"], [], right=True).splitlines()[1] == "| --- | ---: |"
+    assert table == "| label | n |\n|---|---|\n| a\\|b c | 1 |\n| \\x1b | *x* |"
+    assert sheets.markdown_table(["a", "b"], [], right=True).splitlines()[1] == "|---|---:|"
 
 
 def test_csv_quotes_every_line_break(tmp_path):
