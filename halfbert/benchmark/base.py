@@ -12,13 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from halfbert.models import checkpoints
+from halfbert.models import batching, checkpoints
 from halfbert.system import console, machine, processes, tensorflow_setup
 from halfbert.system.errors import ResourceError
 
 NAMES = {"bert": "bert-base (random weights)", "distilbert": "distilbert-base (random weights)"}
 LABELS = ["first", "second"]
-MAXLEN = 512
 ROOM_BYTES = 1_500_000_000  # weights of both, and the engines' files made from them
 
 
@@ -45,7 +44,7 @@ def make(model: str, folder: Path, **sizes: int) -> None:
     from halfbert.predictor.manifest import CheckpointUsed, Manifest
 
     tokenizer = checkpoints.mini("bert").folder
-    transformer = Transformer(str(tokenizer), maxlen=MAXLEN, class_names=LABELS)
+    transformer = Transformer(str(tokenizer), maxlen=batching.LONGEST, class_names=LABELS)
     kind = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}[model]
     config = kind(**sizes, id2label=dict(enumerate(LABELS)), problem_type="single_label_classification")
     transformer.config, transformer.name, transformer.use_token_type_ids = config, model, model == "bert"
@@ -57,7 +56,7 @@ def make(model: str, folder: Path, **sizes: int) -> None:
         task="multiclass",
         labels=LABELS,
         thresholds=None,
-        maxlen=MAXLEN,
+        maxlen=batching.LONGEST,
         model=model,
         checkpoint=CheckpointUsed("random weights", note="for timing only"),
         versions=machine.versions(),

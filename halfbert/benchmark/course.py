@@ -23,6 +23,7 @@ from halfbert.predictor import engines
 from halfbert.system import machine, storage
 from halfbert.system.console import Stopped, StopRequest, say
 
+REPORT_BYTES = 50_000_000  # of record, tables and plots: samples of many hours
 ALSO_RUNNING = ("onnx", "tokenizers")  # packages beside those of the engines
 
 
@@ -43,6 +44,7 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
         output = options.output.resolve()
         if not options.prepare:
             report.check_output(options.output, options.overwrite)
+            storage.check_free_space(output, REPORT_BYTES)
             stack.enter_context(storage.output_lock(output))
         texts = read_texts(options)
         subjects = [describe(folder) for folder in options.predictors]
@@ -106,7 +108,7 @@ def record_of(
     options = plan.options
     described = machine.describe(",".join(options.devices), max(options.threads), "as each engine's", 0)
     described["versions"] |= _versions()
-    described["hardware"]["gpus"] = _gpus() if "gpu" in options.devices else []
+    described["hardware"]["gpus"] = gpus() if "gpu" in options.devices else []
     load = {"before": load_before, "after": load_average()}
     plan.texts.used.tokens = {s.described.name: _tokens(s) for s in plan.subjects if s.token_lengths}
     record = Record(
@@ -151,7 +153,7 @@ def _versions() -> dict[str, str]:
     return {package: version for package in packages if (version := machine.version_of(package))}
 
 
-def _gpus() -> list[str]:
+def gpus() -> list[str]:
     """The GPUs by name, as their driver's own tool lists them."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):

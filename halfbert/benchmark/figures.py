@@ -63,7 +63,7 @@ def cell_figures(record: Record, scenario: str, lengths: str = "natural", part: 
 
 
 def chief_batch(batches: Collection[int]) -> int | None:
-    """Of the numbers of texts a call, the one that stands for many texts where only one can: CHIEF_BATCH, or the largest."""
+    """Of the numbers of texts a call, the one to quote for many texts: CHIEF_BATCH, or the largest."""
     return CHIEF_BATCH if CHIEF_BATCH in batches else max(batches, default=None)
 
 
@@ -81,7 +81,7 @@ class Point(Who):
 
 def plane_points(record: Record) -> list[Point]:
     """Every measured contestant; only those with a score where any has one."""
-    found = []
+    points = []
     batched = cell_figures(record, "offline")
     batch = chief_batch({figure.batch for figure in batched})
     scored = any(score_of(record, contestant) for contestant in record.contestants)
@@ -93,7 +93,7 @@ def plane_points(record: Record) -> list[Point]:
             if score is None:
                 continue
             name, height = score
-        found.append(
+        points.append(
             Point(
                 **vars(figure.who),
                 batch=figure.batch,
@@ -104,7 +104,7 @@ def plane_points(record: Record) -> list[Point]:
                 height_name=name,
             )
         )
-    return found
+    return points
 
 
 def score_of(record: Record, contestant: Contestant) -> tuple[str, float] | None:

@@ -11,8 +11,10 @@ import numpy as np
 
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import multiclass
+from halfbert.data.phrases import plural
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
+from halfbert.output.words import printable
 from halfbert.predictor import manifest
 from halfbert.system import machine, storage
 from halfbert.system.console import say
@@ -71,10 +73,10 @@ class Plan:
         options = self.options
         timed = sum(case.scenario != "paper" for case in self.cases) * options.seconds
         each = len(self.contestants) * (START_SECONDS + timed) + pairs * (START_SECONDS + options.seconds)
-        return (
-            f"{len(self.contestants)} contestants, {options.repeats} repeats of {options.seconds:g} s for each of "
-            f"{len(self.cases)} cases, and {pairs} pairs: about {max(1, options.repeats * each / 60):,.0f} minutes, or more"
-        )
+        minutes = plural(max(1, round(options.repeats * each / 60)), "minute")
+        counts = {"contestant": len(self.contestants), "case": len(self.cases), "pair": pairs}
+        what = ", ".join(plural(count, noun) for noun, count in counts.items())
+        return f"{what}, {plural(options.repeats, 'repeat')} of {options.seconds:g} s each: about {minutes}, or more"
 
 
 def read_texts(options: BenchmarkOptions) -> Texts:
@@ -96,7 +98,7 @@ def read_texts(options: BenchmarkOptions) -> Texts:
         say(f"  {note}")
     drawn = rows.take(random.Random(0).sample(range(len(rows)), min(options.rows, len(rows))))
     return Texts(
-        used=TextsUsed(name=machine.shareable(options.texts), sha256=table.sha256, rows=len(rows), used=len(drawn)),
+        used=TextsUsed(name=printable(machine.shareable(options.texts)), sha256=table.sha256, rows=len(rows), used=len(drawn)),
         by_lengths={"natural": drawn.texts, "fixed": _joined(drawn.texts, min(options.rows, FIXED_TEXTS))},
         labels=drawn.labels if options.label_column else None,
         whole_table=rows.texts,
@@ -152,7 +154,7 @@ def _score(stated: manifest.Manifest) -> Score | None:
 def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Contestant]:
     """Every predictor with every engine in every setting, each once; nothing is measured yet.
 
-    A device does its work with all processors at hand, so it has one setting.
+    A device does its work with all available processors, so it has one setting.
     """
     return [
         Contestant(
@@ -169,18 +171,18 @@ def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Co
 
 def cases(options: BenchmarkOptions, texts: Texts) -> list[Case]:
     """What is timed of each contestant."""
-    found = []
+    planned = []
     for lengths, part in itertools.product(options.lengths, ("end to end", "model")):
         many = len(texts.by_lengths[lengths])
         if "single" in options.scenarios:
-            found.append(Case(scenario="single", lengths=lengths, part=part, batch=1, texts=many))
+            planned.append(Case(scenario="single", lengths=lengths, part=part, batch=1, texts=many))
         if "offline" in options.scenarios:
             whole = full_batches(many, max(options.batches))  # the same texts for each batch size
-            found += [Case(scenario="offline", lengths=lengths, part=part, batch=b, texts=whole) for b in options.batches]
+            planned += [Case(scenario="offline", lengths=lengths, part=part, batch=b, texts=whole) for b in options.batches]
     if "paper" in options.scenarios:
         many = len(texts.by_lengths["natural"])
-        found.append(Case(scenario="paper", lengths="natural", part="end to end", batch=1, texts=many))
-    return found
+        planned.append(Case(scenario="paper", lengths="natural", part="end to end", batch=1, texts=many))
+    return planned
 
 
 def full_batches(texts: int, batch: int) -> int:

@@ -288,6 +288,7 @@ def read(file: Path) -> Record:
 
 
 def write(record: Record, file: Path) -> None:
-    """Write the record as JSON, in which a number that is not finite is null; the samples of a block stand on one line."""
-    text = json.dumps(json.loads(msgspec.json.encode(record)), indent=1, ensure_ascii=False)
-    storage.write_text(NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n", file)
+    """Write the record as JSON, in which a number that is not finite is null; the samples of a block are on one line."""
+    text = json.dumps(training.finite(msgspec.to_builtins(record)), indent=1, ensure_ascii=False)
+    text = NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n"
+    storage.write_text(text.encode("utf-8", "replace").decode(), file)  # a path of the command may be no UTF-8

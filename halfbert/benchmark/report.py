@@ -35,10 +35,6 @@ WHO = ["predictor", "engine", "setting"]
 Table = tuple[list[str], list[list[Any]]]  # columns and rows
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Markdown
-
-
 def markdown(record: Record, pictures: Sequence[str] = ()) -> str:
     """The whole report: what was measured and how, every table, the published figures, and how to read them."""
     import jinja2
@@ -154,21 +150,21 @@ def _paper(record: Record) -> Table:
 def _pairs(record: Record) -> Table:
     rows = []
     for pair in record.pairs:
-        found = pair.comparison
-        if found is None:
+        compared = pair.comparison
+        if compared is None:
             continue
-        low, high = found.interval
+        low, high = compared.interval
         rows.append(
             [
                 *(f"{side.predictor}, {side.engine}" for side in (pair.a, pair.b)),
                 pair.a.setting,
                 _case(pair.case),
-                *(short(1000 * seconds) for seconds in (found.a_seconds_per_text, found.b_seconds_per_text)),
-                f"{found.ratio:.2f}",
+                *(short(1000 * seconds) for seconds in (compared.a_seconds_per_text, compared.b_seconds_per_text)),
+                f"{compared.ratio:.2f}",
                 f"{low:.2f}–{high:.2f}",
-                f"×/÷ {found.itself_spread:.2f}",
-                _share(found.time_saved) if found.verdict != "inconclusive" else "–",
-                found.verdict,
+                f"×/÷ {compared.itself_spread:.2f}",
+                _share(compared.time_saved) if compared.verdict != "inconclusive" else "–",
+                compared.verdict,
             ]
         )
     heads = ["A", "B", "setting", "case", "A, ms a text", "B, ms a text", "ratio of seconds A/B", "95 % interval"]
@@ -232,10 +228,6 @@ def short(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Files and lines
-
-
 def write_workbook(record: Record, path: Path) -> None:
     """Write the figures, contestants, predictors, cold starts and pairs as sheets."""
     plain = msgspec.to_builtins(record)
@@ -277,11 +269,13 @@ def closing(record: Record, output: Path) -> str:
     batch = chief_batch({figure.batch for figure in offline})
     one = {figure.who: figure.seconds_per_call.p50 for figure in cell_figures(record, "single")}
     many = {figure.who: figure.texts_per_second.median for figure in offline if figure.batch == batch}
-    lines = ["", f"{'':52}{'one text, p50':>15}{f'batch {batch}' if batch else 'many texts':>16}"]
-    for who in (contestant.who for contestant in record.ran):
+    ran = [contestant.who for contestant in record.ran]
+    width = max(len(str(who)) for who in ran) if ran else 0
+    lines = ["", f"{'':{width}}{'one text, p50':>15}{f'batch {batch}' if batch else 'many texts':>16}"]
+    for who in ran:
         p50, rate = one.get(who), many.get(who)
         cells = "–" if p50 is None else f"{short(1000 * p50)} ms", "–" if rate is None else f"{short(rate)} texts/s"
-        lines.append(f"{who!s:52}{cells[0]:>15}{cells[1]:>16}")
+        lines.append(f"{who!s:{width}}{cells[0]:>15}{cells[1]:>16}")
     if record.quick:
         lines.append("a quick look: too little to quote figures from")
     return "\n".join([*lines, f"record: {record_file(output)}   tables and plots: {output}"])

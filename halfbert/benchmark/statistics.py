@@ -26,10 +26,6 @@ LEAST_BLOCKS = 2  # of a verdict: the bootstrap interval of a single block has n
 BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Taking samples
-
-
 def measure(call: Callable, inputs: Sequence, seconds: float, clock: Callable[[], float] = time.perf_counter) -> list[float]:
     """Seconds of each call, over whole passes of the inputs until at least `seconds` have gone by.
 
@@ -121,10 +117,6 @@ def undisturbed(
     return best, [attempt for attempt in attempts if attempt is not best]
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Describing samples
-
-
 @dataclass(kw_only=True)
 class Spread:
     """Number, median, median absolute deviation, least and greatest of some samples, in their unit."""
@@ -166,10 +158,6 @@ def latency(samples: Sequence[float]) -> Latency:
 def has_percentile(samples: int, percent: int) -> bool:
     """Whether SAMPLES_BEYOND samples or more lie beyond a percentile: p99 takes 1,000 samples, p95 200, p90 100 and p50 20."""
     return samples * (100 - percent) >= 100 * SAMPLES_BEYOND
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# Comparing two
 
 
 @dataclass(kw_only=True)

@@ -6,23 +6,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from halfbert.benchmark import record as records
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import chief_batch
 from halfbert.benchmark.plan import FIXED_TOKENS, Plan, full_batches, gflop
 from halfbert.benchmark.process import Worker
-from halfbert.benchmark.record import (
-    Block,
-    Case,
-    Comparison,
-    Contestant,
-    MeasuredCase,
-    Pair,
-    PairBlock,
-    Start,
-    Timed,
-    TimedPair,
-    Work,
-)
+from halfbert.benchmark.record import Case, Contestant, MeasuredCase, Pair, Work
 from halfbert.benchmark.trial import leave_out, started
 from halfbert.system.console import StopRequest, progress, say
 from halfbert.system.errors import HalfbertError
@@ -41,10 +30,6 @@ def _turns(turns: Sequence[Turn], label: str, stop: StopRequest) -> Iterator[Tur
         if stop.signal_number is not None:
             return
         yield turn
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# One contestant alone
 
 
 def measure_alone(plan: Plan, stop: StopRequest) -> None:
@@ -90,24 +75,20 @@ def _one_repeat(contestant: Contestant, repeat: int, plan: Plan) -> None:
             case.blocks.append(_block(worker, case, repeat, plan))
         if "cold" in plan.options.scenarios:
             seconds = {"first_answer_seconds": worker.first_answer_seconds, **worker.ready["seconds"]}
-            contestant.cold.append(Start(repeat=repeat, **seconds, **worker.ask({"do": "memory"})))
+            contestant.cold.append(records.Start(repeat=repeat, **seconds, **worker.ask({"do": "memory"})))
 
 
-def _block(worker: Worker, case: MeasuredCase, repeat: int, plan: Plan) -> Block:
+def _block(worker: Worker, case: MeasuredCase, repeat: int, plan: Plan) -> records.Block:
     work = _work(case)
     warm_up = worker.ask({"do": "warm", "work": work})["seconds"]
     command = {"do": "block", "work": work, "seconds": 0.0 if case.scenario == "paper" else plan.options.seconds}
-    best, others = statistics.undisturbed(lambda: Timed(**worker.ask(command)), most_attempts(plan))
-    return Block(**vars(best), repeat=repeat, warm_up_seconds=warm_up, set_aside=others)
+    best, others = statistics.undisturbed(lambda: records.Timed(**worker.ask(command)), most_attempts(plan))
+    return records.Block(**vars(best), repeat=repeat, warm_up_seconds=warm_up, set_aside=others)
 
 
 def _work(work: Work) -> dict[str, object]:
-    """What a worker is told of a case."""
+    """The fields of a case that a worker needs."""
     return {name: getattr(work, name) for name in Work.__dataclass_fields__}
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# Two against each other
 
 
 def pairs(plan: Plan) -> list[Pair]:
@@ -151,22 +132,22 @@ def measure_pairs(plan: Plan, stop: StopRequest) -> list[Pair]:
     return measured
 
 
-def _four_blocks(first: Worker, second: Worker, case: Work, repeat: int, plan: Plan) -> PairBlock:
+def _four_blocks(first: Worker, second: Worker, case: Work, repeat: int, plan: Plan) -> records.PairBlock:
     work = _work(case)
     for worker in (first, second):
         worker.ask({"do": "warm", "work": work})
 
-    def block() -> TimedPair:
+    def block() -> records.TimedPair:
         command = {"do": "block", "work": work, "seconds": plan.options.seconds / 4}
-        a1, b1, b2, a2 = parts = [Timed(**worker.ask(command)) for worker in (first, second, second, first)]
+        a1, b1, b2, a2 = parts = [records.Timed(**worker.ask(command)) for worker in (first, second, second, first)]
         cpu, wall = sum(part.cpu_seconds for part in parts), sum(part.wall_seconds for part in parts)
-        return TimedPair(a=[a1.seconds, a2.seconds], b=[b1.seconds, b2.seconds], cpu_seconds=cpu, wall_seconds=wall)
+        return records.TimedPair(a=[a1.seconds, a2.seconds], b=[b1.seconds, b2.seconds], cpu_seconds=cpu, wall_seconds=wall)
 
     best, others = statistics.undisturbed(block, most_attempts(plan))
-    return PairBlock(**vars(best), repeat=repeat, set_aside=others)
+    return records.PairBlock(**vars(best), repeat=repeat, set_aside=others)
 
 
-def _comparison(pair: Pair, measured: Sequence[Pair]) -> Comparison | None:
+def _comparison(pair: Pair, measured: Sequence[Pair]) -> records.Comparison | None:
     """What a pair's blocks say, given those of its A against itself; None for that one, and where blocks are missing."""
     itself = next(other for other in measured if other.a == other.b == pair.a and other.case == pair.case)
     if pair is itself or not pair.blocks or not itself.blocks:
@@ -174,7 +155,7 @@ def _comparison(pair: Pair, measured: Sequence[Pair]) -> Comparison | None:
     sides = ([block.a for block in pair.blocks], [block.b for block in pair.blocks])
     a, b = (float(np.median([np.mean([np.mean(part) for part in block]) for block in side])) for side in sides)
     batch, ratio = pair.case.batch, statistics.compare(_ratios(pair), _ratios(itself))
-    return Comparison(a_seconds_per_text=a / batch, b_seconds_per_text=b / batch, **vars(ratio))
+    return records.Comparison(a_seconds_per_text=a / batch, b_seconds_per_text=b / batch, **vars(ratio))
 
 
 def _ratios(pair: Pair) -> list[float]:

@@ -12,11 +12,10 @@ from halfbert.benchmark.report import agreement_line
 from halfbert.data.cells import as_known
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Agreement
+from halfbert.predictor.proving import REFERENCE
 from halfbert.system import machine
 from halfbert.system.console import progress, say
 from halfbert.system.errors import HalfbertError
-
-REFERENCE = "keras"  # the engine that the others' answers are compared with
 
 
 @contextlib.contextmanager

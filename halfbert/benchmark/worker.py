@@ -198,11 +198,11 @@ class Served:
 
     def _shapes(self, work: Work) -> list[set[tuple]]:
         """For each call of a pass the shapes of its batches, and that of all its texts together."""
-        found = []
+        shapes_of_calls = []
         for batches in self._batches(work):
             shapes = {ids.shape for ids, _ in batches}
-            found.append(shapes | {("together", work.batch, max(longest for _, longest in shapes))})
-        return found
+            shapes_of_calls.append(shapes | {("together", work.batch, max(longest for _, longest in shapes))})
+        return shapes_of_calls
 
     def _call(self, work: Work) -> tuple[Callable, list]:
         """What is called, and with what in turn."""

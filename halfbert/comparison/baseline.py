@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +27,7 @@ from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, storage
-from halfbert.training import tasks
-from halfbert.training.steps import reading
-
-if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import Pipeline
+from halfbert.training import steps, tasks
 
 RECIPE_VERSION = (
     1  # raise it when the features, the classifier, its choice or its test change: finished fits are not reused then
@@ -64,26 +58,18 @@ def job(options: TrainOptions) -> dict[str, Any]:
     return {"task": options.task, "options": {name: getattr(options, name) for name in READ if hasattr(options, name)}}
 
 
-def read_data(options: TrainOptions) -> Data:
-    """The table, by the reader of the task."""
-    reader, columns = tasks.reader(options.task, options)
-    if isinstance(options, MultilabelOptions):
-        columns["drop_constant_labels"] = options.drop_constant_labels
-    return reader(**reading(options), **columns)
-
-
 # ---------------------------------------------------------------------------------------------------------------------------
 # Fitting
 
 
-def vectorizer() -> "TfidfVectorizer":
+def vectorizer() -> Any:
     """Words and pairs of neighbouring words, weighted by TF-IDF with a logarithmic term frequency."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
 
 
-def classifier(task: str, c: float, balanced: bool = False) -> "ClassifierMixin":
+def classifier(task: str, c: float, balanced: bool = False) -> Any:
     """Logistic regression; for multi-label tables one per label, against the rest."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
@@ -97,7 +83,7 @@ def targets(task: str, truth: np.ndarray) -> np.ndarray:
     return truth if task == "multilabel" else truth.argmax(axis=1)
 
 
-def fit(data: Data, task: str, balanced: bool = False) -> tuple["Pipeline", list[dict[str, Any]]]:
+def fit(data: Data, task: str, balanced: bool = False) -> tuple[Any, list[dict[str, Any]]]:
     """Fit on the training rows with each C, and choose the best on the validation rows.
 
     Returns the fitted pipeline, and the validation scores with each C, the chosen one's first.
@@ -111,13 +97,9 @@ def fit(data: Data, task: str, balanced: bool = False) -> tuple["Pipeline", list
     for c in INVERSE_PENALTIES:
         model = classifier(task, c, balanced).fit(train, targets(task, train_truth))
         tried.append(({"c": c, **tasks.validation(task, val_truth, model.predict_proba(val))}, model))
-    tried.sort(key=lambda pair: _cost(pair[0][tasks.CHOSEN_BY[task]], pair[0]["val_loss"]))
+    # As a training run chooses its epoch: the lower loss decides between equal scores, or where there is none.
+    tried.sort(key=lambda pair: (-(pair[0][tasks.CHOSEN_BY[task]] or 0.0), pair[0]["val_loss"]))
     return make_pipeline(words, tried[0][1]), [scores for scores, _ in tried]
-
-
-def _cost(score: float | None, loss: float) -> float:
-    """What is smallest for the best; a score that cannot be measured leaves it to the loss."""
-    return loss if score is None else -score
 
 
 def fit_and_test(options: TrainOptions, results: str) -> None:
@@ -125,7 +107,7 @@ def fit_and_test(options: TrainOptions, results: str) -> None:
     import joblib
 
     started, task = time.perf_counter(), options.task
-    data = read_data(options)
+    data = steps.read(options.task, options)
     read = time.perf_counter()
     threshold: str | None = getattr(options, "threshold", None)
     balanced = bool(getattr(options, "class_weights", None) or getattr(options, "balance", False))
@@ -207,7 +189,7 @@ def suspect(options: TrainOptions, c: float, file: str) -> None:
     Northcutt et al. 2021, "Confident Learning" (arXiv:1911.00068). Each row of all parts is judged by a model that was fitted
     without it and without texts equal to it.
     """
-    data, task = read_data(options), options.task
+    data, task = steps.read(options.task, options), options.task
     texts = [text for _, rows in data.parts() for text in rows.texts]
     truth = np.concatenate([tasks.truth(task, rows, data.labels) for _, rows in data.parts()])
     probabilities = out_of_fold(texts, truth, task, c)

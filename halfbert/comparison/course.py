@@ -14,7 +14,6 @@ from halfbert.comparison import record as records
 from halfbert.comparison.jobs import Finished
 from halfbert.comparison.parts import CONTROL, STUDENT, Experiment, Notes
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
-from halfbert.comparison.report import PrivateRows
 from halfbert.options import CompareOptions
 from halfbert.output import record as training_records
 from halfbert.system import machine, processes, storage
@@ -129,8 +128,8 @@ def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
 
 def judge(
     experiment: Experiment, fits: Fits, speeds: dict[str, list[Speed]], suspects: Suspects | None
-) -> tuple[Record, PrivateRows]:
-    """The record, and the rows with texts, which stand in csv files only."""
+) -> tuple[Record, dict[str, list[dict[str, Any]]]]:
+    """The record, and by the names of their csv files the rows with texts, which stand nowhere else."""
     options, truth, data = experiment.options, experiment.truth, experiment.data
     names, reference = experiment.contestants, experiment.contestants[-1]
     answers = {name: [experiment.answers(each) for each in fits.full[name]] for name in names}
@@ -159,7 +158,7 @@ def judge(
         ),
         disagreements=len(different),
     )
-    return record, PrivateRows(different, found)
+    return record, {"disagreements": different, "label_errors": found}
 
 
 def shareable(options: CompareOptions) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from halfbert.output import record as records
@@ -117,9 +118,6 @@ def sha256(value: object) -> str:
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in a file. Raises ArtefactError where there is none, or it is damaged."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
-    if not isinstance(found, dict):
-        raise ArtefactError(f"{file}: not a JSON object")
-    return found

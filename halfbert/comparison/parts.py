@@ -15,12 +15,10 @@ from halfbert.models import checkpoints
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.options import CompareOptions, DistillOptions, TrainOptions, as_arguments, changed
 from halfbert.options.comparison import PASSED_ON, TEACHER_SETTLES
-from halfbert.output import text as report
 from halfbert.system import machine, storage
 from halfbert.system.console import say
 from halfbert.system.errors import ArtefactError
-from halfbert.system.machine import PROJECT
-from halfbert.training import tasks
+from halfbert.training import steps, tasks
 
 STUDENT, CONTROL = "student", "distilbert"
 SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
@@ -93,7 +91,7 @@ class Experiment:
             **self.depends_on({"training": training.RECIPE_VERSION}, asked, TRAINING_PACKAGES),
             "checkpoint": identity(self.checkpoints[contestant]),
         }
-        return Part(name, [str(PROJECT / f"train_{self.options.task}.py"), *as_arguments(asked, leave_out=PLACES)], depends_on)
+        return Part(name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(asked, leave_out=PLACES)], depends_on)
 
     def _baseline(self, name: str, asked: TrainOptions) -> Part:
         depends_on = self.depends_on({"tfidf": baseline.RECIPE_VERSION}, asked, baseline.PACKAGES, baseline.READ)
@@ -111,7 +109,7 @@ class Experiment:
             "checkpoint": identity(self.checkpoints[CONTROL]),
             "teacher": taught_by.part.identity,
         }
-        return Part(name, [str(PROJECT / "distill.py"), *as_arguments(asked, leave_out=PLACES)], depends_on)
+        return Part(name, ["-m", "halfbert", "distill", *as_arguments(asked, leave_out=PLACES)], depends_on)
 
     def depends_on(
         self, recipe: dict[str, int], asked: TrainOptions, packages: tuple[str, ...], only: tuple[str, ...] = ()
@@ -131,10 +129,7 @@ class Experiment:
 def read(options: CompareOptions, notes: Notes) -> Experiment:
     """Read the table once, so that its mistakes are reported before anything is fitted, and find the checkpoints."""
     asked = training_options(options, "bert")
-    data = baseline.read_data(asked)
-    say(report.data_line(data))
-    for note in data.notes:
-        say(f"  {note}")
+    data = steps.read(options.task, asked)
     # The student begins as DistilBERT does, whether that is a contestant or not.
     models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
     found = {model: checkpoints.find(model, weights(options, model)) for model in models if model in checkpoints.MODELS}

@@ -1,10 +1,9 @@
 """comparison.json, what a comparison found: one writer and one reader."""
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,7 +13,6 @@ from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 
 RECORD = "comparison.json"
-SCHEMA_VERSION = 1
 SCORES = {  # the first one decides the verdict
     "multiclass": {"macro_f1": "macro F1", "accuracy": "accuracy"},
     "multilabel": {"macro_f1": "macro F1", "micro_f1": "micro F1", "accuracy": "exact match"},
@@ -168,7 +166,7 @@ class Data(DataSummary):
 class Record:
     """One comparison; contestants are listed from the smallest on, and `comparisons` are those to the largest."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     task: str
     options: dict[str, Any]
     data: Data
@@ -207,11 +205,8 @@ def read(folder: Path) -> Record:
     """The record of a comparison's results folder. Raises ArtefactError where there is none, or it is damaged."""
     file = folder / RECORD
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found, dict) or found.get("schema_version") != SCHEMA_VERSION:
-            raise ValueError(f"schema_version is not {SCHEMA_VERSION}")
-        return msgspec.convert(found, Record)
-    except (OSError, ValueError) as error:  # msgspec's errors are ValueErrors
+        return msgspec.json.decode(file.read_bytes(), type=Record)
+    except (OSError, msgspec.MsgspecError) as error:
         raise ArtefactError(f"{file}: no record of a comparison ({error})") from error
 
 

@@ -1,6 +1,6 @@
 """How fast the contestants answer: the benchmark's quick look at the predictors of the first seed, and TF-IDF likewise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
-from halfbert.benchmark.course import time_engines
+from halfbert.benchmark.course import gpus, time_engines
 from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures
 from halfbert.benchmark.record import Record
 from halfbert.comparison import baseline
@@ -105,13 +105,15 @@ def networks_identity(timed: BenchmarkOptions, predictor: Predictor, parts: list
         "recipe": {"speed": RECIPE_VERSION, **{engine: engines.find(engine).recipe(predictor) for engine in timed.engines}},
         "parts": parts,
         "options": {name: getattr(timed, name) for name in ("scenarios", "devices", "threads", "batches", "repeats")},
-        **surroundings(PACKAGES),
+        **surroundings(PACKAGES, timed.devices),
     }
 
 
-def surroundings(packages: tuple[str, ...]) -> dict[str, Any]:
+def surroundings(packages: tuple[str, ...], devices: Sequence[str] = ()) -> dict[str, Any]:
     """The part of machine and software in a speed."""
-    return {"hardware": machine.hardware(), "versions": {package: machine.version_of(package) for package in packages}}
+    # machine.hardware knows of GPUs only while TensorFlow is loaded.
+    hardware = {**machine.hardware(), "gpus": gpus() if "gpu" in devices else []}
+    return {"hardware": hardware, "versions": {package: machine.version_of(package) for package in packages}}
 
 
 def rows(record: Record, predictor: str) -> list[Speed]:

@@ -70,12 +70,15 @@ def _environment(escape: bool) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.do"],
     )
     environment.globals |= {"interval": interval, "span": span, "markdown_table": markdown_table}
     environment.filters |= {
         "name": NAMES.__getitem__,
         "sentence": lambda words: words[0].upper() + words[1:],
         "signed": signed,
+        "significant": significant,
+        "million": lambda number: None if number is None else number / 1e6,
         "share": share,
         "times": lambda part, whole: f"{significant(ratio(part, whole), 2)}×",
         "count": "{:,}".format,

@@ -51,7 +51,8 @@ def read_table(
     if dataframes.is_frame(source):
         return dataframes.read_frame(source, columns, role)
     if not isinstance(source, str | Path):
-        raise InputError(f"{role}: give the name of a file or a pandas DataFrame, not a {type(source).__name__}")
+        kind = f"{type(source).__module__}.{type(source).__name__}".removeprefix("builtins.")
+        raise InputError(f"{role}: give the name of a file or a pandas DataFrame, not a {kind}")
     if str(source).startswith(HUB_PREFIX):
         return read_hub(str(source), columns, role)
     path = Path(source)

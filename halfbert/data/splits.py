@@ -20,13 +20,7 @@ Draw = Callable[[Sequence[Sequence[Any]], int, int, bool], list[int]]
 
 
 def divide(
-    parts: Parts,
-    label_count: int,
-    draw: Draw,
-    rows: int | None,
-    test_rows: int | None,
-    seed: int,
-    findings: Findings,
+    parts: Parts, label_count: int, draw: Draw, rows: int | None, test_rows: int | None, seed: int, findings: Findings
 ) -> None:
     """Split what was not given as a file, test or val, off the training rows; then sample what is to be sampled."""
     share = 1 / HELD_OUT
@@ -102,13 +96,7 @@ def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:
 
 
 def _sample(
-    parts: Parts,
-    label_count: int,
-    draw: Draw,
-    rows: int | None,
-    test_rows: int | None,
-    seed: int,
-    findings: Findings,
+    parts: Parts, label_count: int, draw: Draw, rows: int | None, test_rows: int | None, seed: int, findings: Findings
 ) -> None:
     """Shrink training to `rows`, validation in proportion but not to too few, and the test part to `test_rows`."""
     if test_rows is not None and test_rows < 1:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from halfbert.data import equality
-from halfbert.models import checkpoints
+from halfbert.models import checkpoints, distilbert_form
 from halfbert.models import weights as encoder
 from halfbert.options import DistillOptions
 from halfbert.predictor import manifest
@@ -73,7 +73,7 @@ def student(teacher: Teacher, options: DistillOptions, scratch: Path) -> checkpo
     options.layers = layers_to_keep(weights.layers, options.layers, options.keep)
     name = f"{teacher.name}-layers-{'-'.join(map(str, options.layers))}"
     encoder.export_safetensors(weights, scratch / teacher.name)
-    checkpoints.distilbert_form(scratch / teacher.name, scratch / name, options.layers)
+    distilbert_form.write(scratch / teacher.name, scratch / name, options.layers)
     form = checkpoints.find("distilbert", str(scratch / name))
     described = f"{teacher.name} ({teacher.checkpoint}), DistilBERT form of layers {', '.join(map(str, options.layers))}"
     return checkpoints.Checkpoint(described, form.folder, form.model, form.weights_sha256)

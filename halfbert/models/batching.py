@@ -109,9 +109,8 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator
     run = batch_size * min(BATCHES_SORTED_TOGETHER, math.ceil(steps / FEWEST_RUNS))
     runs = [order[start : start + run] for start in range(0, len(order), run)]
     order = np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in runs])
-    batches = np.full(steps * batch_size, -1, np.int32)
-    batches[: len(order)] = order
-    batches = batches.reshape(steps, batch_size)
+    batches = np.full((steps, batch_size), -1, np.int32)
+    batches.flat[: len(order)] = order
     return batches[rng.permutation(steps)]
 
 

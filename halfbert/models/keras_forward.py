@@ -1,7 +1,7 @@
 """The same network, written for training on a CPU.
 
 `forward` is a forward pass of our own over the variables of a transformers model: equal answers and equal gradients
-(tests/test_training_graph.py), less work around the matrix products. What it leaves out, in order of what it saves:
+(tests/models/test_keras_forward.py), less work around the matrix products. What it leaves out, in order of what it saves:
 
 - in the last layer everything but the keys and values of tokens whose hidden state no head reads: only the first token's
   state goes into the classifier, so queries, attention output and feed-forward are computed for it alone;
@@ -14,26 +14,29 @@
 Shapes: B texts, L tokens of the longest of them, T = B * L, h hidden units, H heads of d = h / H units, f feed-forward units.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+Pair = tuple[tf.Variable, tf.Variable]  # kernel and bias of a dense layer, gamma and beta of a normalisation
 MASKED = -1e9  # added to the score of a padding token
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """The variables of one encoder layer: (kernel, bias) pairs of dense layers, (gamma, beta) pairs of normalisations."""
+    """The variables of one encoder layer."""
 
-    query: tuple
-    key: tuple
-    value: tuple
-    attention_output: tuple
-    attention_norm: tuple
-    intermediate: tuple
-    output: tuple
-    output_norm: tuple
+    query: Pair
+    key: Pair
+    value: Pair
+    attention_output: Pair
+    attention_norm: Pair
+    intermediate: Pair
+    output: Pair
+    output_norm: Pair
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,11 @@ class _Network:
     words: tf.Variable
     positions: tf.Variable
     token_types: tf.Variable | None
-    embedding_norm: tuple
-    layers: list
-    pooler: tuple  # BERT's pooler, DistilBERT's pre-classifier
-    pooler_activation: object
-    classifier: tuple
+    embedding_norm: Pair
+    layers: list[_Layer]
+    pooler: Pair  # BERT's pooler, DistilBERT's pre-classifier
+    pooler_activation: Callable
+    classifier: Pair
     heads: int
     epsilon: float
     dropout: float
@@ -56,7 +59,7 @@ class _Network:
     classifier_dropout: float
 
 
-def forward(model):
+def forward(model: Any) -> Callable:
     """The forward pass of this module over the variables of a TFBert- or TFDistilBertForSequenceClassification.
 
     Returns a function of (features, training) to (B, labels) float32 logits, for use inside a tf.function. The features are
@@ -67,24 +70,23 @@ def forward(model):
     return lambda features, training: both(features, training)[1]
 
 
-def states_and_logits(model):
+def states_and_logits(model: Any) -> Callable:
     """As `forward`, but the function returned gives (B, h) first-token states and (B, labels) logits, both float32."""
 
-    @tf.autograph.experimental.do_not_convert  # nothing here branches on a tensor; converting it only costs time
-    def call(features: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
+    def call(features: dict[str, tf.Tensor], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         network = describe(model)
         states = first_token_states(network, features["input_ids"], features["attention_mask"], training)
         return states, head(network, states, training)
 
-    return call
+    return tf.autograph.experimental.do_not_convert(call)  # nothing here branches on a tensor; converting only costs time
 
 
-def describe(model) -> _Network:
+def describe(model: Any) -> _Network:
     """The variables of a TFBert- or TFDistilBertForSequenceClassification, as the functions here take them."""
     return {"bert": _bert, "distilbert": _distilbert}[model.config.model_type](model)
 
 
-def supports(model) -> bool:
+def supports(model: Any) -> bool:
     """Whether `forward` knows this model's details: exact GELU and absolute positions, as in the published checkpoints."""
     config = model.config
     activation = config.hidden_act if config.model_type == "bert" else config.activation
@@ -112,31 +114,42 @@ def first_token_states(network: _Network, input_ids: tf.Tensor, attention_mask: 
     return _layer(x, network.layers[-1], network, mask_scores, rows, tokens, training, first_token_only=True)
 
 
-def _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only):
+def _layer(
+    x: tf.Tensor,
+    layer: _Layer,
+    network: _Network,
+    mask_scores: tf.Tensor,
+    rows: tf.Tensor,
+    tokens: tf.Tensor,
+    training: bool,
+    first_token_only: bool,
+) -> tf.Tensor:
     """One encoder layer: (T, h) to (T, h), or to (B, h), the states of each text's first token."""
-    asked = tf.gather(x, tf.range(rows) * tokens) if first_token_only else x
+    used = tf.gather(x, tf.range(rows) * tokens) if first_token_only else x
     # Attention stays in the compute type: its arrays of (B, H, L, L) are the largest.
     if first_token_only:
-        query = _dense(asked, layer.query, _compute_type())[:, None]  # (B, 1, h)
+        query = _dense(used, layer.query, _compute_type())[:, None]  # (B, 1, h)
         key, value = tf.split(_dense(x, _side_by_side(layer.key, layer.value), _compute_type()), 2, axis=1)
     else:
         together = _side_by_side(layer.query, layer.key, layer.value)
         query, key, value = tf.split(_dense(x, together, _compute_type()), 3, axis=1)
 
-    def by_head(states):  # (T, h) to (B, H, L, d)
+    def by_head(states: tf.Tensor) -> tf.Tensor:  # (T, h) to (B, H, L, d)
         return tf.transpose(tf.reshape(states, [rows, -1, network.heads, x.shape[-1] // network.heads]), [0, 2, 1, 3])
 
     context = _attention(by_head(query), by_head(key), by_head(value), mask_scores, network.attention_dropout, training)
     context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [-1, x.shape[-1]])
     attended = _dropout(_dense(context, layer.attention_output), network.attention_output_dropout, training)
-    asked = _normalise(asked + attended, layer.attention_norm, network.epsilon)
+    used = _normalise(used + attended, layer.attention_norm, network.epsilon)
     kernel, bias = layer.intermediate
-    hidden = _gelu(_product(asked, kernel), tf.convert_to_tensor(bias))  # (T, f)
-    answered = _dropout(_dense(hidden, layer.output), network.dropout, training)
-    return _normalise(asked + answered, layer.output_norm, network.epsilon)
+    hidden = _gelu(_product(used, kernel), tf.convert_to_tensor(bias))  # (T, f)
+    output = _dropout(_dense(hidden, layer.output), network.dropout, training)
+    return _normalise(used + output, layer.output_norm, network.epsilon)
 
 
-def _attention(query, key, value, mask_scores, rate, training):
+def _attention(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, mask_scores: tf.Tensor, rate: float, training: bool
+) -> tf.Tensor:
     """Scaled dot-product attention, (B, H, L', d) from (B, H, L', d), (B, H, L, d), (B, H, L, d) and scores (B, L)."""
     scale = query.shape[-1] ** -0.5
     keep = None
@@ -145,8 +158,7 @@ def _attention(query, key, value, mask_scores, rate, training):
         keep, rate = _kept(shape, rate)
         value = value / (1.0 - rate)  # dropout's scaling, done on the smaller array
 
-    @tf.custom_gradient
-    def attend(query, key, value):
+    def attend(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> Any:
         # [query, 1] · [key, mask score] is the masked score.
         query = query * scale
         ones = tf.ones_like(query[..., :1])
@@ -157,7 +169,7 @@ def _attention(query, key, value, mask_scores, rate, training):
         kept = probabilities if keep is None else tf.where(keep, probabilities, tf.zeros([], probabilities.dtype))
         context = tf.matmul(kept, value)
 
-        def gradient(d_context):
+        def gradient(d_context: tf.Tensor) -> Any:
             d_value = tf.matmul(kept, d_context, transpose_a=True)
             d_probabilities = tf.matmul(d_context, value, transpose_b=True)
             if keep is not None:
@@ -168,15 +180,15 @@ def _attention(query, key, value, mask_scores, rate, training):
 
         return context, gradient
 
-    return attend(query, key, value)
+    return tf.custom_gradient(attend)(query, key, value)
 
 
-def _dense(x, parameters, result_type=tf.float32):
+def _dense(x: tf.Tensor, parameters: Pair, result_type: tf.DType = tf.float32) -> tf.Tensor:
     kernel, bias = parameters
     return _product(x, kernel, result_type) + tf.cast(bias, result_type)
 
 
-def _product(x, kernel, result_type=tf.float32):
+def _product(x: tf.Tensor, kernel: tf.Variable, result_type: tf.DType = tf.float32) -> tf.Tensor:
     """Matrix product in the policy's compute type."""
     return tf.cast(tf.matmul(tf.cast(x, _compute_type()), tf.cast(kernel, _compute_type())), result_type)
 
@@ -185,13 +197,12 @@ def _compute_type() -> tf.DType:
     return tf.as_dtype(tf.keras.mixed_precision.global_policy().compute_dtype)
 
 
-def _side_by_side(*parameters):
+def _side_by_side(*parameters: Pair) -> Pair:
     kernels, biases = zip(*parameters, strict=True)
     return tf.concat(kernels, axis=1), tf.concat(biases, axis=0)
 
 
-@tf.custom_gradient
-def _gelu(x, bias):
+def _gelu_and_gradient(x: tf.Tensor, bias: tf.Tensor) -> Any:
     """Exact GELU of x + bias (Hendrycks and Gimpel 2016), and its derivative, in as few passes as plain operations allow."""
     x = x + bias
     u = x * np.float32(1 / np.sqrt(2))
@@ -199,23 +210,25 @@ def _gelu(x, bias):
     # u exp(-u²) / sqrt(pi), which is x times the normal density, with the constant inside the exponent.
     derivative = cumulative + u * tf.exp(np.float32(-0.5 * np.log(np.pi)) - tf.square(u))
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> Any:
         d_x = upstream * derivative
         return d_x, tf.reduce_sum(d_x, 0)
 
     return x * cumulative, gradient
 
 
-def _normalise(x, parameters, epsilon):
+_gelu = tf.custom_gradient(_gelu_and_gradient)
+
+
+def _normalise(x: tf.Tensor, parameters: Pair, epsilon: float) -> tf.Tensor:
     """Layer normalisation over the last axis (Ba et al. 2016), with the closed form of its gradient."""
 
-    @tf.custom_gradient
-    def normalise(x, gamma, beta):
+    def normalise(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
         centred = x - tf.reduce_mean(x, -1, keepdims=True)
         inverse = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), -1, keepdims=True) + epsilon)
         unit = centred * inverse
 
-        def gradient(upstream):
+        def gradient(upstream: tf.Tensor) -> Any:
             d_gamma, d_beta = tf.reduce_sum(upstream * unit, 0), tf.reduce_sum(upstream, 0)
             d_unit = upstream * gamma
             means = tf.reduce_mean(d_unit, -1, keepdims=True), tf.reduce_mean(d_unit * unit, -1, keepdims=True)
@@ -224,23 +237,22 @@ def _normalise(x, parameters, epsilon):
         return unit * gamma + beta, gradient
 
     gamma, beta = parameters
-    return normalise(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
+    return tf.custom_gradient(normalise)(x, tf.convert_to_tensor(gamma), tf.convert_to_tensor(beta))
 
 
-def _dropout(x, rate, training):
+def _dropout(x: tf.Tensor, rate: float, training: bool) -> tf.Tensor:
     if not training or not rate:
         return x
     keep, rate = _kept(tf.shape(x), rate)
     factor = tf.cast(keep, x.dtype) * (1.0 / (1.0 - rate))
 
-    @tf.custom_gradient
-    def drop(x):
+    def drop(x: tf.Tensor) -> Any:
         return x * factor, lambda upstream: upstream * factor
 
-    return drop(x)
+    return tf.custom_gradient(drop)(x)
 
 
-def _kept(shape, rate):
+def _kept(shape: tf.Tensor, rate: float) -> tuple[tf.Tensor, float]:
     """Which elements dropout keeps, and the exact rate: a byte an element, so a rate is a multiple of 1/256."""
     threshold = min(255, max(1, round(rate * 256)))
     size = tf.reduce_prod(shape)
@@ -250,18 +262,17 @@ def _kept(shape, rate):
     return tf.reshape(bytes_ >= tf.constant(threshold, tf.uint8), shape), threshold / 256
 
 
-def _parameters(layer):
+def _parameters(layer: Any) -> Pair:
     return (layer.kernel, layer.bias) if hasattr(layer, "kernel") else (layer.gamma, layer.beta)
 
 
-def _bert(model) -> _Network:
+def _bert(model: Any) -> _Network:
     config, encoder = model.config, model.bert
     layers = []
     for layer in encoder.encoder.layer:
-        attention = layer.attention.self_attention
-        parts = (attention.query, attention.key, attention.value, layer.attention.dense_output.dense)
-        parts += (layer.attention.dense_output.LayerNorm, layer.intermediate.dense)
-        parts += (layer.bert_output.dense, layer.bert_output.LayerNorm)
+        attention, attended = layer.attention.self_attention, layer.attention.dense_output
+        parts = [attention.query, attention.key, attention.value, attended.dense, attended.LayerNorm]
+        parts += [layer.intermediate.dense, layer.bert_output.dense, layer.bert_output.LayerNorm]
         layers.append(_Layer(*map(_parameters, parts)))
     classifier_dropout = config.classifier_dropout
     return _Network(
@@ -282,13 +293,13 @@ def _bert(model) -> _Network:
     )
 
 
-def _distilbert(model) -> _Network:
+def _distilbert(model: Any) -> _Network:
     config, encoder = model.config, model.distilbert
     layers = []
     for layer in encoder.transformer.layer:
         attention = layer.attention
-        parts = (attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin, layer.sa_layer_norm)
-        parts += (layer.ffn.lin1, layer.ffn.lin2, layer.output_layer_norm)
+        parts = [attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin, layer.sa_layer_norm]
+        parts += [layer.ffn.lin1, layer.ffn.lin2, layer.output_layer_norm]
         layers.append(_Layer(*map(_parameters, parts)))
     return _Network(
         words=encoder.embeddings.weight,

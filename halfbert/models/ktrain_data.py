@@ -11,7 +11,10 @@ Import after `tensorflow_setup.prepare`.
 """
 
 import copy
+import importlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,12 +22,13 @@ import tensorflow as tf
 from halfbert.models import batching
 from halfbert.system.tensorflow_setup import import_ktrain
 
-ktrain = import_ktrain()
-text = ktrain.text
-ktrain_dataset = __import__("ktrain.text.dataset", fromlist=["TransformerDataset"])
+ktrain: Any = import_ktrain()
+text: Any = ktrain.text
+_Dataset: Any = importlib.import_module("ktrain.text.dataset").TransformerDataset
+_Transformer: Any = text.Transformer
 
 
-class TransformerDataset(ktrain_dataset.TransformerDataset):
+class TransformerDataset(_Dataset):
     """Encoded texts and their labels, as ktrain's learner and predictor take them.
 
     It keeps the name of ktrain's class, because ktrain chooses the learner by that name.
@@ -65,13 +69,13 @@ class TransformerDataset(ktrain_dataset.TransformerDataset):
         options.autotune.enabled = False
         return (batches.repeat() if train else batches).prefetch(2).with_options(options)
 
-    def _batch(self, rows: tf.Tensor):
+    def _batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         rows = tf.boolean_mask(rows, rows >= 0)
         longest = tf.reduce_max(tf.gather(self.encoded.lengths, rows))
         multiple = self.pad_to_multiple_of
         return self._features(rows, (longest + multiple - 1) // multiple * multiple), tf.gather(self._labels, rows)
 
-    def _batch_of_fixed_shape(self, rows: tf.Tensor):
+    def _batch_of_fixed_shape(self, rows: tf.Tensor) -> tuple[Any, ...]:
         there = tf.maximum(rows, 0)
         features = self._features(there, tf.constant(self.fixed_length, tf.int64))
         shape = [self.batch_size, self.fixed_length]
@@ -103,13 +107,13 @@ class TransformerDataset(ktrain_dataset.TransformerDataset):
         return rows.reshape(len(self), self.batch_size)
 
 
-class Transformer(text.Transformer):
+class Transformer(_Transformer):
     """ktrain's `text.Transformer` for a checkpoint folder of BERT or DistilBERT architecture.
 
     Parameters
     ----------
     model_name: folder with config.json, weights and tokenizer.
-    maxlen: tokens at which a text is cut; None takes the 99th percentile of the training texts, at most 512.
+    maxlen: tokens at which a text is truncated; None takes the 99th percentile of the training texts, at most 512.
     class_names: labels in the order of their numbers.
     multilabel: whether a text may have any number of the labels. It is stated here, never guessed from the rows.
     """
@@ -117,6 +121,7 @@ class Transformer(text.Transformer):
     def __init__(self, model_name: str, maxlen: int | None, class_names: list[str], multilabel: bool = False):
         # ktrain's own __init__ would load the full weights to learn whether the model takes token types.
         text.preprocessor.TextPreprocessor.__init__(self, maxlen, class_names, lang="en", multilabel=multilabel)
+        self.maxlen: int | None
         self.model_name = str(model_name)
         self.config = text.preprocessor.AutoConfig.from_pretrained(model_name)
         self.name = self.config.model_type
@@ -133,19 +138,19 @@ class Transformer(text.Transformer):
             # ktrain takes the 0 and 1 of a single label for numbers of classes, and there is no class 1.
             self.ytransform = text.preprocessor.U.YTransform()
 
-    def _transform_y(self, y_data, train=False, verbose=1) -> np.ndarray:
+    def _transform_y(self, y_data: np.ndarray, train: bool = False, verbose: int = 1) -> np.ndarray:
         """Labels as 0/1 columns stay as they are; numbers become one-hot rows."""
         return y_data if self.multilabel else super()._transform_y(y_data, train, verbose)
 
-    def hf_convert_examples(self, texts, y=None, tokenizer=None, **_) -> TransformerDataset:
+    def hf_convert_examples(self, texts: Sequence[str], y: Any = None, tokenizer: Any = None, **_: Any) -> TransformerDataset:
         """ktrain's seam between texts and data set: here, one tokenising call and no padding."""
         encoded, self.maxlen = batching.encode(tokenizer, list(texts), self.maxlen)
         return TransformerDataset(encoded, np.asarray(y), self.use_token_type_ids)
 
-    def set_multilabel(self, data, mode, verbose=1) -> None:
+    def set_multilabel(self, data: Any, mode: str, verbose: int = 1) -> None:
         """ktrain would look at the first rows and guess; the task was stated when this object was made."""
 
-    def for_predictor(self) -> text.Transformer:
+    def for_predictor(self) -> Any:
         """The same preprocessing as an object of ktrain's own class, to be pickled into a predictor folder."""
         plain = copy.copy(self)
         plain.__class__ = text.Transformer

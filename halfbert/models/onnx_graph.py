@@ -1,25 +1,27 @@
 """An encoder as an ONNX graph, written straight from its weights with ONNX Runtime's own operators.
 
-Nine nodes a float32 layer, in place of the hundreds that an export makes. As in `training_graph`, the last layer is computed
+Nine nodes a float32 layer, instead of the hundreds of an export. As in `keras_forward`, the last layer is computed
 for the first token of each text alone, since no head reads another: only its keys and values are those of all tokens.
 
 int8: kernels are rounded to 8 bits per output channel, and the input of every product to 8 bits per token (Yao et al. 2022,
 ZeroQuant, arXiv:2206.01861). ONNX Runtime's `quantize_dynamic` takes one scale for a whole batch instead: a single outlying
 unit of a few tokens, as every BERT has them (Kovaleva et al. 2021, arXiv:2105.06990), then takes the precision of all others,
-and a text's answer hangs on its company. On banking77 and news a scale per token left about half the error of the logits or
+and texts change each other's answers. On banking77 and news a scale per token left about half the error of the logits or
 less, for an eighth more time in batches and a quarter more for one text; and a text's answer is the same in any batch.
 Three things more, which together halve what is left of that error, for 2 to 5 % more time:
 
 - the outlying units are the same few for every token, so they are made smaller before rounding, and their rows of the kernel
-  larger (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438); how large each unit is shows on tokens drawn at random;
+  larger (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438); how large each unit is shows on random tokens;
 - GELU's answers reach from -0.17 upwards, so few of the 256 steps are spent on what is below 0;
 - what the last layer computes for first tokens alone stays float32: few rows, and one unit of theirs towers over the others.
 
 Shapes: B texts, L tokens of the longest of them, h hidden units, f feed-forward units.
 """
 
+from typing import Any
+
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from halfbert.models.weights import Encoder
 from halfbert.system.errors import InputError
@@ -48,17 +50,27 @@ class _Graph:
 
     def __init__(self, bits: int | None = None, unit_sizes: dict[str, np.ndarray] | None = None):
         self.bits, self.unit_sizes = bits, unit_sizes or {}
-        self.nodes, self.constants, self.fed = [], {}, {}
+        self.nodes: list[NodeProto] = []
+        self.constants: dict[str, TensorProto] = {}
+        self.fed: dict[str, str] = {}
 
-    def constant(self, name: str, value: np.ndarray) -> str:
+    def constant(self, name: str, value: np.ndarray | np.generic) -> str:
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
-    def node(self, kind: str, *inputs: str, outputs: int = 1, domain: str = "", **attributes) -> str | list[str]:
+    def node(self, kind: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
+        """Add an operation; returns the name of its output."""
+        return self.nodes_of(kind, 1, *inputs, domain=domain, **attributes)[0]
+
+    def split(self, x: str, parts: int) -> list[str]:
+        """Add a split of the last axis; returns the names of the parts."""
+        return self.nodes_of("Split", parts, x, axis=-1, num_outputs=parts)
+
+    def nodes_of(self, kind: str, outputs: int, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
         names = [f"{kind}_{len(self.nodes)}_{number}" for number in range(outputs)]
         self.nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
-        return names[0] if outputs == 1 else names
+        return names
 
 
 def write(encoder: Encoder, kernel_bits: int | None = None, head: bool = True) -> bytes:
@@ -68,11 +80,13 @@ def write(encoder: Encoder, kernel_bits: int | None = None, head: bool = True) -
     (x86 without VNNI), where 8 would overflow. The head stays float32; without `head` the output is what it reads, states
     (B, h): the last of each text's first token.
 
-    Raises InputError where the activation is not known here.
+    Raises InputError if the activation is not supported.
     """
     if encoder.activation not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
-        raise InputError(f"{encoder.folder}: activation {encoder.activation!r}; ONNX graphs know {known}; take engine keras")
+        raise InputError(
+            f"{encoder.folder}: activation {encoder.activation!r}; ONNX graphs support {known}; choose engine keras"
+        )
     graph = _Graph(kernel_bits, _unit_sizes(encoder) if kernel_bits else None)
     x = _first_token_states(graph, encoder)
     output, units = "states", len(encoder.part("pooler")[1])
@@ -86,7 +100,7 @@ def write(encoder: Encoder, kernel_bits: int | None = None, head: bool = True) -
 
 
 def _unit_sizes(encoder: Encoder) -> dict[str, np.ndarray]:
-    """By product of SMOOTHED, (in,) float32: how large each unit of its input becomes on tokens drawn at random."""
+    """By product of SMOOTHED, (in,) float32: how large each unit of its input becomes on random tokens."""
     import onnxruntime
 
     graph = _Graph()
@@ -136,8 +150,8 @@ def _first_token_states(graph: _Graph, encoder: Encoder) -> str:
 def _embedded(graph: _Graph, encoder: Encoder) -> str:
     words = graph.node("Gather", graph.constant("words", encoder.weights["words"]), "input_ids")
     tokens = graph.node("Shape", "input_ids", start=1, end=2)
-    positions = graph.constant("positions", encoder.embedded_positions)
-    positions = graph.node("Slice", positions, graph.constant("axis_0", np.array([0])), tokens)
+    table = graph.constant("positions", encoder.embedded_positions)
+    positions = graph.node("Slice", table, graph.constant("axis_0", np.array([0])), tokens)
     x = graph.node("Add", words, positions)
     return graph.node("LayerNormalization", x, *_part(graph, encoder, "embedding_norm"), epsilon=encoder.epsilon)
 
@@ -146,31 +160,32 @@ def _layer(graph: _Graph, encoder: Encoder, name: str, x: str, first_token_only:
     """One encoder layer: (B, L, h) to (B, L, h), or to (B, 1, h), the states of each text's first token."""
     (query, query_bias), (key, key_bias), (value, value_bias) = (encoder.part(f"{name}.{p}") for p in ("query", "key", "value"))
     bias = graph.constant(f"{name}.attention_bias", np.concatenate([query_bias, key_bias, value_bias]))
-    asked, rounded = x, not first_token_only
+    answered, rounded = x, not first_token_only
     if first_token_only:
-        asked = graph.node("Gather", x, graph.constant("axis_0", np.array([0])), axis=1)  # (B, 1, h)
+        answered = graph.node("Gather", x, graph.constant("axis_0", np.array([0])), axis=1)  # (B, 1, h)
         together = _product(graph, f"{name}.key_value", x, np.concatenate([key, value], axis=1))
-        of_query = _product(graph, f"{name}.query", asked, query, rounded)
-        parts = [of_query, *graph.node("Split", together, outputs=2, axis=-1, num_outputs=2)]
+        of_query = _product(graph, f"{name}.query", answered, query, rounded)
+        parts = [of_query, *graph.split(together, 2)]
     else:
         together = _product(graph, f"{name}.query_key_value", x, np.concatenate([query, key, value], axis=1))
-        parts = graph.node("Split", together, outputs=3, axis=-1, num_outputs=3)
+        parts = graph.split(together, 3)
     context = graph.node("MultiHeadAttention", *parts, bias, "attention_mask", domain=CONTRIB, num_heads=encoder.heads)
-    x = _added(graph, encoder, f"{name}.attention_output", f"{name}.attention_norm", context, asked, rounded)
-    kernel, bias = encoder.part(f"{name}.intermediate")
+    x = _added(graph, encoder, f"{name}.attention_output", f"{name}.attention_norm", context, answered, rounded)
+    kernel, inner_bias = encoder.part(f"{name}.intermediate")
     inner = _product(graph, f"{name}.intermediate", x, kernel, rounded)  # (B, L, f)
-    bias = graph.constant(f"{name}.intermediate.bias", bias)
+    bias = graph.constant(f"{name}.intermediate.bias", inner_bias)
     inner = graph.node(ACTIVATIONS[encoder.activation], inner, bias, domain=CONTRIB)
     return _added(graph, encoder, f"{name}.output", f"{name}.output_norm", inner, x, rounded, activated=True)
 
 
-def _added(graph, encoder, dense: str, norm: str, x: str, to: str, rounded: bool, activated: bool = False) -> str:
+def _added(
+    graph: _Graph, encoder: Encoder, dense: str, norm: str, x: str, to: str, rounded: bool, activated: bool = False
+) -> str:
     """A dense part's answer to x, added to `to` and normalised."""
     kernel, bias = encoder.part(dense)
     answer = _product(graph, dense, x, kernel, rounded, activated)
-    bias = graph.constant(f"{dense}.bias", bias)
-    norm = _part(graph, encoder, norm)
-    return graph.node("SkipLayerNormalization", answer, to, *norm, bias, domain=CONTRIB, epsilon=encoder.epsilon)
+    inputs = answer, to, *_part(graph, encoder, norm), graph.constant(f"{dense}.bias", bias)
+    return graph.node("SkipLayerNormalization", *inputs, domain=CONTRIB, epsilon=encoder.epsilon)
 
 
 def _product(graph: _Graph, name: str, x: str, kernel: np.ndarray, rounded: bool = True, activated: bool = False) -> str:
@@ -189,10 +204,11 @@ def _product(graph: _Graph, name: str, x: str, kernel: np.ndarray, rounded: bool
     step, middle = graph.constant(f"step_{zero}", np.float32(1 / (255 - zero))), graph.constant(f"zero_{zero}", np.uint8(zero))
     rounded_states = graph.node("QuantizeLinear", unit, step, middle)
     rounded_kernel, steps = rounded_by_column(kernel, graph.bits)
-    rounded_kernel = graph.constant(f"{name}.kernel", rounded_kernel)
-    zeros = graph.constant(f"zeros_{len(steps)}", np.zeros(len(steps), np.int8))
-    steps = graph.constant(f"{name}.steps", steps)
-    product = (rounded_states, rounded_kernel, step, steps, middle, zeros)
+    product = (
+        *(rounded_states, graph.constant(f"{name}.kernel", rounded_kernel)),
+        *(step, graph.constant(f"{name}.steps", steps)),
+        *(middle, graph.constant(f"zeros_{len(steps)}", np.zeros(len(steps), np.int8))),
+    )
     return graph.node("Mul", graph.node("MatMulIntegerToFloat", *product, domain=CONTRIB), largest)
 
 

@@ -18,17 +18,19 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from halfbert.models import checkpoints
+from halfbert.models.config import MODELS, TOKENIZER_FILES
+from halfbert.models.distilbert_form import LAYER_NAMES
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 
 WEIGHTS = "tf_model.h5"
 DISTILBERT_EPSILON = 1e-12  # fixed in transformers' DistilBERT, and BERT's default
 
-# Canonical name of a layer's part, and its name in transformers' BERT; DistilBERT's follows from it.
+# Canonical name of a layer's part, and its name in transformers' BERT, from which DistilBERT's follows.
 _LAYER_PARTS = {
     "query": "attention.self.query",
     "key": "attention.self.key",
@@ -90,8 +92,8 @@ class Encoder:
 def read(folder: Path) -> Encoder:
     """Read a predictor's `tf_model.h5`, as transformers' TensorFlow classes save BERT and DistilBERT classifiers.
 
-    Raises ArtefactError where config or weights are missing, damaged, of another form than the config says, not finite, or
-    lead outside the file.
+    Raises ArtefactError if config or weights are missing, damaged, of other shapes than the config's, not finite, or lead
+    outside the file.
     """
     config = read_config(folder)
     kind, sizes = config["model_type"], _sizes(folder, config)
@@ -102,25 +104,25 @@ def read(folder: Path) -> Encoder:
         layers=sizes["layers"],
         heads=sizes["heads"],
         epsilon=config.get("layer_norm_eps", DISTILBERT_EPSILON) if kind == "bert" else DISTILBERT_EPSILON,
-        activation=config.get("hidden_act" if kind == "bert" else "activation"),
+        activation=str(config.get("hidden_act" if kind == "bert" else "activation")),
         folder=folder,
         config=config,
     )
 
 
-def read_config(folder: Path) -> dict:
-    """A predictor's `config.json`; raises ArtefactError where it is none of BERT or DistilBERT with its labels."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """A predictor's `config.json`. Raises ArtefactError if it is not that of a BERT or DistilBERT with labels."""
     file = folder / "config.json"
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
-    if not isinstance(config, dict) or config.get("model_type") not in checkpoints.MODELS:
+    if not isinstance(config, dict) or config.get("model_type") not in MODELS:
         raise ArtefactError(f"{file}: not the configuration of a BERT or DistilBERT")
     if not isinstance(config.get("id2label"), dict):
         raise ArtefactError(f"{file}: names no labels (id2label)")
     if config.get("position_embedding_type", "absolute") != "absolute":
-        raise ArtefactError(f"{file}: positions are {config['position_embedding_type']}; only absolute ones are known here")
+        raise ArtefactError(f"{file}: positions are {config['position_embedding_type']}; only absolute ones are supported")
     return config
 
 
@@ -136,30 +138,32 @@ def export_safetensors(encoder: Encoder, folder: Path) -> None:
     with storage.atomic_folder(folder) as staging:
         save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
         storage.write_json(encoder.config, staging / "config.json")
-        for name in checkpoints.TOKENIZER_FILES:
+        for name in TOKENIZER_FILES:
             if (encoder.folder / name).is_file():
                 shutil.copyfile(encoder.folder / name, staging / name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
-# What has to be there
+# What config.json requires
 
 
 def _sizes(folder: Path, config: dict) -> dict[str, int]:
     names = {**_SIZES[config["model_type"]], "vocabulary": "vocab_size", "positions": "max_position_embeddings"}
-    sizes = {size: config.get(name) for size, name in names.items()}
+    sizes: dict[str, int] = {size: config.get(name, 0) for size, name in names.items()}
     for size, name in names.items():
         if type(sizes[size]) is not int or sizes[size] < 1:
-            raise ArtefactError(f"{folder / 'config.json'}: {name} is {sizes[size]!r}; expected a whole number from 1")
+            raise ArtefactError(f"{folder / 'config.json'}: {name} is {config.get(name)!r}; expected a whole number from 1")
     if sizes["hidden"] % sizes["heads"]:
-        raise ArtefactError(f"{folder / 'config.json'}: {sizes['hidden']} units do not part into {sizes['heads']} heads")
+        raise ArtefactError(f"{folder / 'config.json'}: {sizes['hidden']} units cannot be divided among {sizes['heads']} heads")
     return sizes
 
 
 def _shapes(config: dict, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor by canonical name."""
     hidden, inner = sizes["hidden"], sizes["feed_forward"]
-    shapes = {name: (sizes[size], hidden) for name, size in (("words", "vocabulary"), ("positions", "positions"))}
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (sizes[size], hidden) for name, size in (("words", "vocabulary"), ("positions", "positions"))
+    }
     if "token_types" in sizes:
         shapes["token_types"] = (sizes["token_types"], hidden)
     kernels = {part: (hidden, hidden) for part in ("query", "key", "value", "attention_output")}
@@ -189,7 +193,7 @@ def _module(kind: str, name: str) -> tuple[str, str]:
     module = _LAYER_PARTS[part]
     if kind == "bert":
         return f"bert.encoder.layer.{number}.{module}", leaf
-    return f"distilbert.transformer.layer.{number}.{checkpoints.DISTILBERT_LAYER_NAMES[module]}", leaf
+    return f"distilbert.transformer.layer.{number}.{LAYER_NAMES[module]}", leaf
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -201,45 +205,45 @@ def _read_weights(file: Path, kind: str, shapes: dict[str, tuple[int, ...]], lay
 
     try:
         if sum(4 * math.prod(shape) for shape in shapes.values()) > file.stat().st_size:
-            raise ArtefactError(f"{file}: smaller than the weights that config.json tells of")
+            raise ArtefactError(f"{file}: smaller than the weights of its config.json")
         with h5py.File(file) as tensors:
             found = len(_follow(tensors, [kind, None, kind, "encoder" if kind == "bert" else "transformer"], file))
             if found != layers:
-                raise ArtefactError(f"{file}: {found} layers; config.json tells of {layers}")
+                raise ArtefactError(f"{file}: {found} layers; config.json has {layers}")
             return {name: _tensor(_follow(tensors, _steps(kind, name), file), name, shape) for name, shape in shapes.items()}
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
 
 
 def _steps(kind: str, name: str) -> list[str | None]:
-    """The way to a tensor in Keras' file: layer, model (None: Keras numbers its name), and the variable's own name."""
+    """The path of a tensor in Keras' file: layer, model (None: Keras numbers its name), and the variable's own name."""
     module, leaf = _module(kind, name)
     parts = module.replace(".", "/").replace("/layer/", "/layer_._").split("/")
     return [parts[0], None, *parts, f"{_TABLES.get(leaf) or _LEAVES[leaf][0]}:0"]
 
 
-def _follow(group, steps: Sequence[str | None], file: Path):
-    """What stands at the end of the way, taken over hard links only: others can lead to other files."""
+def _follow(group: Any, steps: Sequence[str | None], file: Path) -> Any:
+    """The object at the end of a path of hard links only: other links can lead to other files."""
     import h5py
 
-    way = ""
+    path = ""
     for step in steps:
         names = list(group) if isinstance(group, h5py.Group) else []
         name = names[0] if step is None and len(names) == 1 else step
-        way = f"{way}/{name or '*'}"
+        path = f"{path}/{name or '*'}"
         if name not in names:
-            raise ArtefactError(f"{file}: {way} is missing; not the weights of config.json")
+            raise ArtefactError(f"{file}: {path} is missing; not the weights of config.json")
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ArtefactError(f"{file}: {way} is a link, which weights have no need of; not read")
+            raise ArtefactError(f"{file}: {path} is a link, which weights do not need; not read")
         group = group[name]
     return group
 
 
-def _tensor(dataset, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def _tensor(dataset: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     file = dataset.file.filename
     if getattr(dataset, "shape", None) != shape or dataset.dtype != np.float32:
         found = f"{getattr(dataset, 'shape', 'a group')} {getattr(dataset, 'dtype', '')}".strip()
-        raise ArtefactError(f"{file}: {name} is {found}; config.json and labels ask for {shape} float32")
+        raise ArtefactError(f"{file}: {name} is {found}; config.json and labels require {shape} float32")
     # Other storage can stand for more than the file holds, or lie in another file.
     if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() != dataset.nbytes:
         raise ArtefactError(f"{file}: {name} is not stored as plain values of this file; not read")

@@ -36,10 +36,10 @@ def families_for(texts: Iterable[str]) -> list[str]:
 
 def _report(missing: set[str]) -> None:
     _reported.update(missing)
-    some = " ".join(sorted(missing)[:10])
+    some = sorted(letter for letter in missing if unicodedata.category(letter)[0] != "M") or sorted(missing)
     console.say(
-        f"note: no installed font has {some}{' …' if len(missing) > 10 else ''}: pictures show boxes instead; install one that "
-        "has (on Debian and Ubuntu: fonts-noto-core, fonts-noto-cjk, fonts-symbola)"
+        f"note: no installed font has {' '.join(some[:10])}{' …' if len(some) > 10 else ''}: pictures show boxes instead; "
+        "install one that has (on Debian and Ubuntu: fonts-noto-core, fonts-noto-cjk, fonts-symbola)"
     )
 
 

@@ -61,8 +61,10 @@ def load(
         engines.find(engine, besides=("auto",))
     source = _Source(Path(folder), engine, device, threads, allow_disagreement)
     here = _load(source)
-    again = {"folder": source.folder.absolute(), "engine": here.engine, "weights_sha256": here.predictor.weights_sha256}
-    return Classifier(dataclasses.replace(source, **again), here)
+    again = dataclasses.replace(
+        source, folder=source.folder.absolute(), engine=here.engine, weights_sha256=here.predictor.weights_sha256
+    )
+    return Classifier(again, here)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ Import after `tensorflow_setup.prepare`.
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from halfbert.models.ktrain_data import Transformer, ktrain
 from halfbert.predictor.manifest import MANIFEST, Manifest, write
@@ -18,8 +19,8 @@ BYTES_PER_PARAMETER = 4
 OTHER_BYTES = 4_000_000  # tokenizer, pickle, what HDF5 adds
 
 
-def reserve_space(model, folder: Path) -> None:
-    """Raise OSError or ResourceError where the disk cannot take the model's predictor; call it right before saving one.
+def reserve_space(model: Any, folder: Path) -> None:
+    """Raise OSError or ResourceError if the disk cannot hold the model's predictor; call it right before saving one.
 
     HDF5, which Keras writes weights with, takes the whole process down when the disk fills up under it.
     """
@@ -37,7 +38,7 @@ def finish(folder: Path, manifest: Manifest, card: str) -> None:
     write(replace(manifest, files=files), folder)
 
 
-def keep_epoch(model, transformer: Transformer, folder: Path, epoch: int) -> None:
+def keep_epoch(model: Any, transformer: Transformer, folder: Path, epoch: int) -> None:
     """Write the predictor of one epoch as `epochs/<number>` of a predictor folder that is being made."""
     target = folder / "epochs" / f"{epoch:02d}"
     target.mkdir(parents=True)

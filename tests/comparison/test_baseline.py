@@ -9,6 +9,7 @@ from halfbert.comparison.jobs import read_json
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import record as records
 from halfbert.system import processes
+from halfbert.training import steps
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def fitted(tmp_path):
 
     def fit(options):
         baseline.fit_and_test(options, str(tmp_path / "results"))
-        return baseline.read_data(options), records.read(tmp_path / "results"), records.read_answers(tmp_path / "results")
+        return steps.read(options.task, options), records.read(tmp_path / "results"), records.read_answers(tmp_path / "results")
 
     return fit
 

@@ -298,6 +298,7 @@ def test_frames_for_every_part_and_faults_of_a_frame():
     refused(train[["text"]], "the DataFrame given as train: has no column 'label'")
     refused(pandas.concat({"a": train}, axis=1), "2 levels of column names")
     refused([["text", "label"]], "give the name of a file or a pandas DataFrame, not a list")
+    refused(decimal.Decimal(1), "not a decimal.Decimal")
     assert read(val.set_axis([0, 1], axis=1), text_column="0", label_column="1").labels == ["neg", "pos"]
 
 

@@ -302,14 +302,6 @@ def test_the_split_of_a_seed_never_changes(table):
     assert (data.val.numbers, data.test.numbers) == ([5, 29, 31, 40], [9, 25, 27, 28])
 
 
-def test_a_given_file_is_used_whole_and_the_other_is_split_off(table):
-    train, other = table(answered(1000)), table(answered(50, word="other"), name="other.csv")
-    with_test, with_val = read(train, test=other), read(train, val=other)
-    assert sizes(with_test) == [900, 100, 50] and sizes(with_val) == [900, 50, 100]
-    assert with_val.val.texts == [row[0] for row in answered(50, word="other")]
-    assert [entry["role"] for entry in with_val.files] == ["train", "val"]
-
-
 def test_rows_samples_train_shrinks_val_and_leaves_test(table):
     path = table(imbalanced(3000))
     whole, sampled = read(path), read(path, rows=1200)

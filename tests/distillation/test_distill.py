@@ -143,11 +143,11 @@ def test_the_control_is_the_same_student_without_the_teacher(trained_teacher, di
     folder, table = trained_teacher
     how = ("--train", table, "--epochs", "2", "--lr", "0.003", "--rows", "60")
     record, _, _ = distil(folder, *how, "--keep", "2")
-    from halfbert.models import checkpoints
+    from halfbert.models import distilbert_form
     from halfbert.models import weights as encoder
 
     encoder.export_safetensors(encoder.read(folder), tmp_path / "bert")
-    checkpoints.distilbert_form(tmp_path / "bert", tmp_path / "form", [0, 1])
+    distilbert_form.write(tmp_path / "bert", tmp_path / "form", [0, 1])
     maxlen = ("--maxlen", str(record["options"]["maxlen"]))
     train_here("--model", "distilbert", "--checkpoint", tmp_path / "form", *how, *maxlen, "--output", "plain")
     plain = record_of(here / "results" / "multiclass" / "plain")

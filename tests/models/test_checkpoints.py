@@ -1,10 +1,9 @@
-"""Where pretrained weights come from: folders, the cache, a hub on this machine, the mini pair; and the DistilBERT form."""
+"""Where pretrained weights come from: folders, the cache, a hub on this machine, the mini pair."""
 
 import contextlib
 import hashlib
 import http.server
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import LAYERS, ROOT, WIDTH, run_script, script_environment, write_checkpoint
+from support import ROOT, run_script, script_environment
 
 from halfbert.models import checkpoints
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -489,156 +488,3 @@ def test_the_script_ends_within_seconds_of_a_dead_hub(tmp_path, table):
         assert way_out in done.stderr
     assert time.monotonic() - began < 60  # most of it TensorFlow's start
     assert not (tmp_path / "out").exists() and not (tmp_path / "results").exists()
-
-
-# The DistilBERT form.
-
-
-TEXTS = ["the old cat", "a dog is here and my mouse was there very big !", "bread", "wrench file axe " * 12]
-
-
-@pytest.fixture(scope="module")
-def transformers():
-    from halfbert.system import tensorflow_setup
-
-    tensorflow_setup.prepare(device="cpu")
-    import transformers
-
-    return transformers
-
-
-def hidden_states(transformers, folder: Path) -> np.ndarray:
-    """(layers + 1, texts, tokens, width) of several texts of different lengths, with zeros where there is padding."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    encoded = tokenizer(TEXTS, padding=True, return_tensors="np")
-    model = transformers.TFAutoModel.from_pretrained(folder)
-    features = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
-    states = np.stack(model(**features, output_hidden_states=True, training=False).hidden_states)
-    return states * encoded["attention_mask"][None, :, :, None]
-
-
-@pytest.mark.slow
-def test_with_all_layers_the_hidden_states_are_those_of_bert(transformers, tiny_bert, tmp_path):
-    checkpoints.distilbert_form(tiny_bert, tmp_path / "form", range(LAYERS))
-    expected, states = hidden_states(transformers, tiny_bert), hidden_states(transformers, tmp_path / "form")
-    assert states.shape == expected.shape == (LAYERS + 1, len(TEXTS), states.shape[2], WIDTH)
-    assert np.abs(expected).max() > 1
-    np.testing.assert_allclose(states, expected, atol=2e-5)
-    model = transformers.TFAutoModel.from_pretrained(tmp_path / "form")
-    assert type(model).__name__ == "TFDistilBertModel"
-    assert len(model.distilbert.transformer.layer) == LAYERS
-
-
-@pytest.mark.slow
-def test_a_choice_of_layers_computes_with_just_those(transformers, tmp_path):
-    """A BERT that has only the chosen layers, in that order, is the measure."""
-    from safetensors.numpy import load_file, save_file
-
-    whole = write_checkpoint(tmp_path / "whole", "bert", seed=3, layers=4)
-    weights = load_file(whole / "model.safetensors")
-    for layers in [(3,), (0, 2), (2, 0, 3)]:
-        name = "-".join(map(str, layers))
-        chosen = Path(shutil.copytree(whole, tmp_path / f"bert-{name}"))
-        kept = {key: value for key, value in weights.items() if not key.startswith("encoder.layer.")}
-        for to_layer, from_layer in enumerate(layers):
-            for key, value in weights.items():
-                if key.startswith(f"encoder.layer.{from_layer}."):
-                    kept[key.replace(f"layer.{from_layer}.", f"layer.{to_layer}.", 1)] = value
-        save_file(kept, chosen / "model.safetensors", metadata={"format": "pt"})
-        change_config(chosen, num_hidden_layers=len(layers))
-        checkpoints.distilbert_form(whole, tmp_path / name, layers)
-        np.testing.assert_allclose(hidden_states(transformers, tmp_path / name), hidden_states(transformers, chosen), atol=2e-5)
-
-
-def form_of(folder: Path, target: Path, layers=(0, 1)) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    checkpoints.distilbert_form(folder, target, layers)
-    return load_file(target / "model.safetensors")
-
-
-def test_the_form_is_a_checkpoint(tiny_bert, tmp_path):
-    form_of(tiny_bert, tmp_path / "form", (1,))
-    found = checkpoints.find("distilbert", str(tmp_path / "form"))
-    assert found.config["n_layers"] == 1 and found.config["dim"] == WIDTH
-    assert (tmp_path / "form" / "vocab.txt").read_bytes() == (tiny_bert / "vocab.txt").read_bytes()
-    tokenizer = json.loads((tmp_path / "form" / "tokenizer_config.json").read_text())
-    assert tokenizer == {"tokenizer_class": "DistilBertTokenizer", "do_lower_case": True}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["form"]
-
-
-@pytest.mark.parametrize("style", ["prefixed", "old names", "half precision"])
-def test_other_ways_to_write_a_bert(tiny_bert, own, tmp_path, style):
-    from safetensors.numpy import load_file, save_file
-
-    expected = form_of(tiny_bert, tmp_path / "expected")
-    weights = load_file(own / "model.safetensors")
-    if style == "prefixed":
-        weights = {f"bert.{name}": value for name, value in weights.items()} | {"cls.bias": np.zeros(3, np.float32)}
-    elif style == "old names":
-        renamed = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
-        for new, old in renamed.items():
-            weights = {name.replace(new, old): value for name, value in weights.items()}
-    else:
-        weights = {name: value.astype(np.float16) for name, value in weights.items()}
-    save_file(weights, own / "model.safetensors", metadata={"format": "pt"})
-    form = form_of(own, tmp_path / "form")
-    assert form.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(form[name], value, atol=0 if style != "half precision" else 2e-3)
-
-
-def test_what_no_form_is_made_of(tiny_bert, tiny_distilbert, own, tmp_path):
-    target = tmp_path / "form"
-    with pytest.raises(InputError, match="this one is distilbert"):
-        checkpoints.distilbert_form(tiny_distilbert, target, [0])
-    for layers in ([], [LAYERS], [0, -1], [0, 7]):
-        with pytest.raises(InputError, match=r"asked for; it has 0 to 1"):
-            checkpoints.distilbert_form(tiny_bert, target, layers)
-    change_config(own, position_embedding_type="relative_key")
-    with pytest.raises(InputError, match="relative_key"):
-        checkpoints.distilbert_form(own, target, [0])
-    change_config(own, position_embedding_type="absolute")
-    (own / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="model.safetensors, which is not there"):
-        checkpoints.distilbert_form(own, target, [0])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
-
-
-def test_a_config_that_leaves_out_the_defaults(tiny_bert, own, tmp_path):
-    config = json.loads((own / "config.json").read_text())
-    left_out = ("hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings")
-    (own / "config.json").write_text(json.dumps({name: value for name, value in config.items() if name not in left_out}))
-    form_of(tiny_bert, tmp_path / "expected")
-    form_of(own, tmp_path / "form")
-    assert (tmp_path / "form" / "config.json").read_bytes() == (tmp_path / "expected" / "config.json").read_bytes()
-
-
-def test_weights_that_lack_something(own, tmp_path):
-    from safetensors.numpy import load_file, save_file
-
-    weights = load_file(own / "model.safetensors")
-    for missing in ("embeddings.token_type_embeddings.weight", "encoder.layer.1.output.dense.bias"):
-        rest = {name: value for name, value in weights.items() if name != missing}
-        save_file(rest, own / "model.safetensors")
-        with pytest.raises(ArtefactError, match=r"model\.safetensors"):
-            checkpoints.distilbert_form(own, tmp_path / "form", (0, 1))
-    (own / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(ArtefactError, match=r"model\.safetensors"):
-        checkpoints.distilbert_form(own, tmp_path / "form", (0, 1))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
-
-
-def test_a_form_that_another_process_made_meanwhile(tiny_bert, tmp_path, monkeypatch):
-    rename = os.rename
-
-    def late(source, target):
-        if not Path(target).exists():
-            shutil.copytree(source, target)
-            (Path(target) / "made by the other").touch()
-        rename(source, target)
-
-    monkeypatch.setattr(os, "rename", late)
-    checkpoints.distilbert_form(tiny_bert, tmp_path / "form", (0,))
-    assert (tmp_path / "form" / "made by the other").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["form"]

@@ -183,7 +183,7 @@ def test_a_config_of_absurd_size_reads_nothing(folder, monkeypatch):
 
 def test_layers_that_the_config_does_not_know(folder, kind):
     change_config(folder, **{"num_hidden_layers" if kind == "bert" else "n_layers": 1})
-    refused(folder, "2 layers; config.json tells of 1")
+    refused(folder, "2 layers; config.json has 1")
 
 
 def test_a_head_for_other_labels(folder):
@@ -197,9 +197,9 @@ def test_sizes_that_are_none(folder, kind, value):
     refused(folder, "config.json", repr(value))
 
 
-def test_heads_that_do_not_part_the_units(folder, kind):
+def test_heads_that_do_not_divide_the_units(folder, kind):
     change_config(folder, **{"num_attention_heads" if kind == "bert" else "n_heads": 5})
-    refused(folder, "do not part into 5 heads")
+    refused(folder, "cannot be divided among 5 heads")
 
 
 def test_another_architecture(folder):

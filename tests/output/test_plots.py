@@ -72,12 +72,6 @@ def test_no_finite_value_at_all_still_makes_a_picture(tmp_path):
     size_of(tmp_path / "picture.png")
 
 
-@pytest.mark.parametrize(("epochs", "best"), [([], 1), (EPOCHS, 4)])
-def test_a_best_epoch_that_is_not_there_is_refused(epochs, best, tmp_path):
-    with pytest.raises(ValueError, match=f"epoch {best} is not among the {len(epochs)} epochs"):
-        plots.learning_curves(epochs, best, tmp_path / "picture.png")
-
-
 def test_learning_rate_shows_both_schedules(tmp_path, figures):
     DRAW["learning_rate"](tmp_path / "picture.png")
     rates, momenta = figures[0].axes
@@ -91,12 +85,6 @@ def test_a_single_step_is_visible(tmp_path, figures):
     plots.learning_rate([5e-5], [0.9], tmp_path / "picture.png")
     assert all(axes.get_lines()[0].get_marker() == "o" for axes in figures[0].axes)
     assert title_of(figures[0]) == "Learning-rate schedule: 1 step, highest rate 5e-5"
-
-
-@pytest.mark.parametrize(("rates", "momenta"), [([], []), ([1e-5], [])])
-def test_schedules_of_unequal_length_are_refused(rates, momenta, tmp_path):
-    with pytest.raises(ValueError, match=f"found {len(rates)} and {len(momenta)}"):
-        plots.learning_rate(rates, momenta, tmp_path / "picture.png")
 
 
 def test_confusion_shades_shares_and_writes_counts(tmp_path, figures):
@@ -164,12 +152,6 @@ def test_labels_are_text_and_never_formulas(tmp_path, figures):
     size_of(tmp_path / "picture.png")
 
 
-@pytest.mark.parametrize("matrix", [[[1, 2]], [[1, 2], [3, 4], [5, 6]], [[0, 0], [0, 0]]])
-def test_a_matrix_that_does_not_fit_is_refused(matrix, tmp_path):
-    with pytest.raises(ValueError, match="expected counts above 0 of 2 by 2 labels"):
-        plots.confusion(matrix, ["a", "b"], tmp_path / "picture.png")
-
-
 def test_reliability_draws_the_bins_that_have_rows(tmp_path, figures):
     DRAW["reliability"](tmp_path / "picture.png")
     upper, lower = figures[0].axes
@@ -181,11 +163,6 @@ def test_reliability_draws_the_bins_that_have_rows(tmp_path, figures):
     assert title_of(figures[0]) == (
         "Reliability: accuracy 66.7%, mean confidence 73.3%\nexpected calibration error 0.200 over 3 rows"
     )
-
-
-def test_reliability_of_nothing_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no bin has rows"):
-        plots.reliability([], 0.0, tmp_path / "picture.png")
 
 
 def bars_by_colour(figure) -> dict[str, float]:
@@ -234,11 +211,6 @@ def test_percentages_do_not_round_to_none_or_all(share, shown, tmp_path, figures
     assert f"truncates {shown} of" in title_of(figures[0])
 
 
-def test_lengths_of_nothing_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="no texts"):
-        plots.text_lengths(np.array([]), 8, 0.0, tmp_path / "picture.png")
-
-
 def test_learning_rate_finder_marks_the_suggestion(tmp_path, figures):
     DRAW["learning_rate_finder"](tmp_path / "picture.png")
     axes = figures[0].axes[0]
@@ -261,7 +233,23 @@ def test_an_explosion_does_not_flatten_the_rest(tmp_path, figures):
     assert np.isinf(losses[48])  # the caller's array is as it was
 
 
-@pytest.mark.parametrize("losses", [LOSSES[:-1], [float("nan")] * 50])
-def test_losses_that_cannot_be_drawn_are_refused(losses, tmp_path):
-    with pytest.raises(ValueError, match="expected as many rates as losses, some finite"):
-        plots.learning_rate_finder(RATES, losses, None, tmp_path / "picture.png")
+@pytest.mark.parametrize(
+    ("draw", "numbers", "message"),
+    [
+        (plots.learning_curves, ([], 1), "epoch 1 is not among the 0 epochs"),
+        (plots.learning_curves, (EPOCHS, 4), "epoch 4 is not among the 3 epochs"),
+        (plots.learning_rate, ([], []), "found 0 and 0"),
+        (plots.learning_rate, ([1e-5], []), "found 1 and 0"),
+        (plots.confusion, ([[1, 2]], ["a", "b"]), "expected counts above 0 of 2 by 2 labels"),
+        (plots.confusion, ([[1, 2], [3, 4], [5, 6]], ["a", "b"]), "expected counts above 0 of 2 by 2 labels"),
+        (plots.confusion, ([[0, 0], [0, 0]], ["a", "b"]), "expected counts above 0 of 2 by 2 labels"),
+        (plots.reliability, ([], 0.0), "no bin has rows"),
+        (plots.text_lengths, (np.array([]), 8, 0.0), "no texts"),
+        (plots.learning_rate_finder, (RATES, LOSSES[:-1], None), "expected as many rates as losses, some finite"),
+        (plots.learning_rate_finder, (RATES, [float("nan")] * 50, None), "expected as many rates as losses, some finite"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(draw, numbers, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        draw(*numbers, tmp_path / "picture.png")
+    assert list(tmp_path.iterdir()) == []
