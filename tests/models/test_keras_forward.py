@@ -32,11 +32,17 @@ def load(checkpoint: Path, labels: int = LABEL_COUNT, **changes):
     config = AutoConfig.from_pretrained(checkpoint, num_labels=labels, **changes)
     model = TFAutoModelForSequenceClassification.from_pretrained(checkpoint, config=config)
     # Heads begin near zero; larger weights make differences visible.
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for variable in model.trainable_variables:
         if "classifier" in variable.name or "pooler" in variable.name:
-            variable.assign(generator.normal(0, 0.3, variable.shape))
+            variable.assign(rng.normal(0, 0.3, variable.shape))
     return model
+
+
+def forward(model):
+    from halfbert.models import keras_forward
+
+    return keras_forward.forward(model)
 
 
 def kind(checkpoint: Path) -> str:
@@ -75,9 +81,7 @@ def stock(model):
 
 
 def assert_equal_to_stock(model, features: dict, training: bool) -> None:
-    from halfbert.models import keras_forward as training_graph
-
-    logits, gradients = answers_and_gradients(model, training_graph.forward(model), features, training)
+    logits, gradients = answers_and_gradients(model, forward(model), features, training)
     expected_logits, expected_gradients = answers_and_gradients(model, stock(model), features, training)
     assert logits.dtype == np.float32
     np.testing.assert_allclose(logits, expected_logits, atol=2e-5)
@@ -114,9 +118,7 @@ def test_so_they_do_in_training_without_dropout(model_without_dropout, lengths):
 
 
 def test_padding_changes_no_answer(model):
-    from halfbert.models import keras_forward as training_graph
-
-    call = training_graph.forward(model)
+    call = forward(model)
     features = batch_of([4, 30, 9])
     together = call(features, training=False).numpy()
     for row, length in enumerate([4, 30, 9]):
@@ -127,9 +129,7 @@ def test_padding_changes_no_answer(model):
 def test_one_graph_serves_all_shapes(model):
     import tensorflow as tf
 
-    from halfbert.models import keras_forward as training_graph
-
-    call = training_graph.forward(model)
+    call = forward(model)
     shapes = {name: tf.TensorSpec([None, None], tf.int32) for name in ("input_ids", "attention_mask")}
     graph = tf.function(lambda features: call(features, training=False), input_signature=[shapes])
     for lengths in BATCHES.values():
@@ -138,9 +138,7 @@ def test_one_graph_serves_all_shapes(model):
 
 
 def test_it_reads_the_weights_of_the_moment(model):
-    from halfbert.models import keras_forward as training_graph
-
-    call, features = training_graph.forward(model), batch_of([5, 3])
+    call, features = forward(model), batch_of([5, 3])
     before = model.get_weights()
     try:
         model.set_weights([weights * 0.5 for weights in before])
@@ -151,13 +149,12 @@ def test_it_reads_the_weights_of_the_moment(model):
 
 
 def test_it_supports_published_checkpoints_and_declines_others(tiny_bert, tiny_distilbert):
-    from halfbert.models import keras_forward as training_graph
+    from halfbert.models.keras_forward import supports
 
-    assert training_graph.supports(load(tiny_bert))
-    assert training_graph.supports(load(tiny_distilbert))
-    assert not training_graph.supports(load(tiny_bert, hidden_act="gelu_new"))
-    assert not training_graph.supports(load(tiny_bert, position_embedding_type="relative_key"))
-    assert not training_graph.supports(load(tiny_distilbert, activation="relu"))
+    assert supports(load(tiny_bert)) and supports(load(tiny_distilbert))
+    for changes in ({"hidden_act": "gelu_new"}, {"position_embedding_type": "relative_key"}):
+        assert not supports(load(tiny_bert, **changes))
+    assert not supports(load(tiny_distilbert, activation="relu"))
 
 
 # -- dropout
@@ -169,16 +166,14 @@ def with_one_dropout(checkpoint: Path, name: str, rate: float, labels: int = LAB
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["hidden", "attention", "classifier"])
 def test_dropout_spreads_the_answers_as_the_stock_model_s_does(tiny_checkpoint, which):
-    """The same text thousands of times in a batch: each copy draws noise of its own, and the stock model tells how much."""
+    """The same text thousands of times in a batch: each copy draws its own noise, and the stock model shows how much."""
     import tensorflow as tf
-
-    from halfbert.models import keras_forward as training_graph
 
     model = with_one_dropout(tiny_checkpoint, DROPOUTS[kind(tiny_checkpoint)][which], 0.3)
     copies = 16_000
     features = {name: tf.repeat(values, copies, axis=0) for name, values in batch_of([6]).items()}
     drawn = []
-    for seed, call in enumerate((training_graph.forward(model), stock(model))):
+    for seed, call in enumerate((forward(model), stock(model))):
         tf.keras.utils.set_random_seed(seed)
         drawn.append(call(features, training=True).numpy())
     ours, theirs = drawn
@@ -199,11 +194,9 @@ def dropped(request, tensorflow_ready, tiny_checkpoint):
     return model, request.param, features, model(features, training=False).logits.numpy()
 
 
-def test_dropout_drops_the_asked_share_and_scales_the_rest(dropped):
-    from halfbert.models import keras_forward as training_graph
-
+def test_dropout_drops_the_given_share_and_scales_the_rest(dropped):
     model, rate, features, state = dropped
-    answers = training_graph.forward(model)(features, training=True).numpy()
+    answers = forward(model)(features, training=True).numpy()
     alive = np.abs(state) > 1e-3  # DistilBERT's head has a ReLU, so there are zeros without dropout
     kept = np.abs(answers) > 1e-4
     # The rate is rounded to 1/256: 0.1 becomes 26/256.
@@ -217,10 +210,8 @@ def test_dropout_drops_the_asked_share_and_scales_the_rest(dropped):
 def test_dropout_is_different_in_each_row_and_each_step(dropped):
     import tensorflow as tf
 
-    from halfbert.models import keras_forward as training_graph
-
     model, rate, features, state = dropped
-    call = training_graph.forward(model)
+    call = forward(model)
     step = tf.function(lambda: call(features, training=True))  # traced once: the noise must still be new
     alive = np.abs(state) > 1e-3
     first, second = (np.abs(step().numpy()) > 1e-4 for _ in range(2))
@@ -233,10 +224,8 @@ def test_dropout_is_different_in_each_row_and_each_step(dropped):
 def test_seeds_repeat_dropout(dropped):
     import tensorflow as tf
 
-    from halfbert.models import keras_forward as training_graph
-
     model, _, features, _ = dropped
-    call = training_graph.forward(model)
+    call = forward(model)
     drawn = []
     for seed in (1, 1, 2):
         tf.keras.utils.set_random_seed(seed)
@@ -247,9 +236,7 @@ def test_seeds_repeat_dropout(dropped):
 
 
 def test_no_dropout_outside_training(model):
-    from halfbert.models import keras_forward as training_graph
-
-    call, features = training_graph.forward(model), batch_of([9, 5])
+    call, features = forward(model), batch_of([9, 5])
     assert np.array_equal(call(features, training=False).numpy(), call(features, training=False).numpy())
     assert not np.array_equal(call(features, training=True).numpy(), call(features, training=True).numpy())
 
@@ -278,7 +265,7 @@ def test_training_changes_no_name_of_a_saved_weight(tiny_checkpoint, tmp_path):
     assert names(tmp_path / "after") == names(tmp_path / "before")
 
     reloaded = type(model).from_pretrained(tmp_path / "after")
-    expected = training.training_graph.forward(model)(features, training=False).numpy()
+    expected = forward(model)(features, training=False).numpy()
     np.testing.assert_allclose(reloaded(features, training=False).logits.numpy(), expected, atol=1e-5)
     untrained = load(tiny_checkpoint)(features, training=False).logits.numpy()
     assert not np.allclose(expected, untrained, atol=1e-5), "the training step had no effect"
@@ -291,13 +278,12 @@ sys.path[:0] = {paths}
 from halfbert.system import tensorflow_setup
 tensorflow_setup.prepare("cpu", precision="mixed_bfloat16")
 import numpy as np
-import test_training_graph as tests
-from halfbert.training import fit as training; from halfbert.models import keras_forward as training_graph
+import test_keras_forward as tests
 for checkpoint in {checkpoints}:
     checkpoint = Path(checkpoint)
     model = tests.load(checkpoint, **dict.fromkeys(tests.DROPOUTS[tests.kind(checkpoint)], 0.0))
     features = tests.batch_of(tests.BATCHES["several lengths"])
-    logits, gradients = tests.answers_and_gradients(model, training_graph.forward(model), features, True)
+    logits, gradients = tests.answers_and_gradients(model, tests.forward(model), features, True)
     np.savez({out!r} + "/" + checkpoint.name, logits=logits, variables=[v.dtype.name for v in model.trainable_variables],
              **{{name.replace("/", "|"): gradient for name, gradient in gradients.items()}})
 """
@@ -306,10 +292,8 @@ for checkpoint in {checkpoints}:
 @pytest.mark.slow
 def test_mixed_bfloat16_is_close_to_float32(tiny_bert, tiny_distilbert, tmp_path):
     """In a process of its own, because the precision is a setting of the whole process."""
-    from halfbert.models import keras_forward as training_graph
-
     checkpoints = [tiny_bert, tiny_distilbert]
-    paths = [str(ROOT), str(ROOT / "tests")]
+    paths = [str(ROOT / part) for part in (".", "tests", "tests/models")]
     code = MIXED.format(paths=paths, checkpoints=[str(checkpoint) for checkpoint in checkpoints], out=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code], env=script_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=300
@@ -319,7 +303,7 @@ def test_mixed_bfloat16_is_close_to_float32(tiny_bert, tiny_distilbert, tmp_path
         mixed = np.load(tmp_path / f"{checkpoint.name}.npz")
         model = load(checkpoint, **dict.fromkeys(DROPOUTS[kind(checkpoint)], 0.0))
         features = batch_of(BATCHES["several lengths"])
-        logits, gradients = answers_and_gradients(model, training_graph.forward(model), features, True)
+        logits, gradients = answers_and_gradients(model, forward(model), features, True)
         assert mixed["logits"].dtype == np.float32
         assert set(mixed["variables"]) == {"float32"}
         difference = np.abs(mixed["logits"] - logits).max()

@@ -13,7 +13,7 @@ import halfbert
 from halfbert.models import onnx_graph, weights
 from halfbert.predictor import engines, gate, manifest, proving
 from halfbert.predictor.engines import onnx, onnx_int8
-from halfbert.system.errors import ArtefactError, InputError
+from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def load(predictor, device, threads):
 
 
 ENGINE = engines.Engine(
-    ("numpy",), "pip install numpy", {"cpu": 9}, load, lambda predictor: "one more", least_equal=1.0, proven=True
+    ("numpy",), "pip install numpy", {"cpu": 9, "gpu": 1}, load, lambda predictor: "one more", least_equal=1.0, proven=True
 )
 """
 
@@ -212,6 +212,7 @@ def test_one_module_adds_an_engine(folder, tmp_path, monkeypatch):
     proving.prove(folder, TEXTS, reference=load(folder, "onnx").predict_proba(TEXTS))
     loaded = load(folder, "auto", allow_disagreement=False)
     assert loaded.engine == "one-more"
+    assert halfbert.load(folder, "auto", "gpu").engine == "one-more", "keras, which is faster there, finds no GPU"
     assert loaded.predict(TEXTS) == load(folder, "onnx").predict(TEXTS)
 
 
@@ -421,6 +422,17 @@ def test_without_texts_the_embedded_ones_are_taken_and_named(tensorflow_ready, f
     assert found["onnx"].texts == "messages_test.xlsx (embedded)" and found["onnx"].rows == 5
     with pytest.raises(InputError, match="no text"):
         proving.prove(folder, [])
+
+
+def test_without_tensorflow_the_reference_is_a_proven_float32_engine(folder, monkeypatch):
+    missing = engines.missing
+    monkeypatch.setattr(engines, "missing", lambda name: ["tensorflow"] if name == "keras" else missing(name))
+    with pytest.raises(ResourceError, match="no engine to compare with: keras needs tensorflow"):
+        proving.prove(folder, TEXTS, engine_names=["onnx-int8"])
+    figures(folder, "onnx")
+    found = proving.prove(folder, TEXTS, engine_names=["onnx-int8"])["onnx-int8"]
+    assert (found.reference, found.rows) == ("onnx", len(TEXTS))
+    assert "keras" not in gate.automatic(manifest.check(folder), "cpu")
 
 
 def test_a_reference_at_hand_is_taken(folder):
