@@ -119,34 +119,31 @@ def test_a_part_is_what_it_depends_on(identities, tiny_bert, tiny_distilbert, tm
     assert changed(first, identities(contestants=f"tfidf,distilbert={tiny_distilbert},bert={other}")) == {"bert", "speed"}
 
 
+VERSION_OF = machine.version_of
+
+
+def another(package):
+    """`machine.version_of` with another version of a package installed."""
+    return lambda name: "99" if name == package else VERSION_OF(name)
+
+
 @pytest.mark.parametrize(
-    ("module", "name", "value", "expected"),
+    ("name", "value", "expected"),
     [
-        ("halfbert.training", "RECIPE_VERSION", 99, {"distilbert", "bert", "speed"}),
-        ("halfbert.comparison.baseline", "RECIPE_VERSION", 99, {"tfidf"}),
-        ("halfbert.comparison.speed", "RECIPE_VERSION", 99, {"speed"}),
-        ("halfbert.predictor.engines.onnx", "VERSION", 99, {"speed"}),
-        ("halfbert.system.machine", "hardware", lambda: {"cpu": "another", "vector_extensions": []}, {"speed"}),
+        ("halfbert.training.RECIPE_VERSION", 99, {"distilbert", "bert", "speed"}),
+        ("halfbert.comparison.baseline.RECIPE_VERSION", 99, {"tfidf"}),
+        ("halfbert.comparison.speed.RECIPE_VERSION", 99, {"speed"}),
+        ("halfbert.predictor.engines.onnx.VERSION", 99, {"speed"}),
+        ("halfbert.system.machine.hardware", lambda: {"cpu": "another", "vector_extensions": []}, {"speed"}),
+        ("halfbert.system.machine.version_of", another("onnxruntime"), {"speed"}),
+        ("halfbert.system.machine.version_of", another("scikit-learn"), {"tfidf"}),
+        ("halfbert.system.machine.version_of", another("tensorflow"), {"distilbert", "bert", "speed"}),
+        ("halfbert.system.machine.version_of", another("matplotlib"), set()),
     ],
 )
-def test_what_a_recipe_or_a_machine_changes(identities, monkeypatch, module, name, value, expected):
+def test_what_recipes_versions_and_machine_change(identities, monkeypatch, name, value, expected):
     first = identities()
-    monkeypatch.setattr(f"{module}.{name}", value)
-    assert changed(first, identities()) == expected
-
-
-@pytest.mark.parametrize(
-    ("package", "expected"),
-    [
-        ("onnxruntime", {"speed"}),
-        ("scikit-learn", {"tfidf"}),
-        ("tensorflow", {"distilbert", "bert", "speed"}),
-        ("matplotlib", set()),
-    ],
-)
-def test_what_another_version_of_a_package_changes(identities, monkeypatch, package, expected):
-    first, version_of = identities(), machine.version_of
-    monkeypatch.setattr(machine, "version_of", lambda name: "99" if name == package else version_of(name))
+    monkeypatch.setattr(name, value)
     assert changed(first, identities()) == expected
 
 
