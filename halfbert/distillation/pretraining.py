@@ -14,7 +14,8 @@ import numpy as np
 from halfbert.data.equality import normalise
 from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
-from halfbert.models import checkpoints
+from halfbert.models import checkpoints, distilbert_form
+from halfbert.models.config import read_config
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage, tensorflow_setup
@@ -127,7 +128,7 @@ def find_teacher(name: str) -> checkpoints.Checkpoint:
         raise ResourceError(
             f"--teacher {name}: neither in the cache nor available from the hub; give the checkpoint's folder"
         ) from error
-    weights = checkpoints.bert_weights(bert.folder)
+    weights = distilbert_form.bert_weights(bert.folder)
     missing = [part for part in HEAD.values() if part not in weights]
     if missing:
         raise InputError(
@@ -141,11 +142,11 @@ def write_student(bert: checkpoints.Checkpoint, layers: list[int], folder: Path)
     """Write the teacher's DistilBERT form of these layers, its masked-language head included, as checkpoint `folder`."""
     from safetensors.numpy import load_file, save_file
 
-    checkpoints.distilbert_form(bert.folder, folder, layers)
-    weights = checkpoints.bert_weights(bert.folder)
+    distilbert_form.write(bert.folder, folder, layers)
+    weights = distilbert_form.bert_weights(bert.folder)
     head = {name: np.ascontiguousarray(weights[part]) for name, part in HEAD.items()}
     save_file({**load_file(folder / "model.safetensors"), **head}, folder / "model.safetensors", metadata={"format": "pt"})
-    config = checkpoints.read_config(folder)
+    config = read_config(folder)
     storage.write_json({**config, "architectures": ["DistilBertForMaskedLM"]}, folder / "config.json")
     return folder
 
