@@ -110,7 +110,7 @@ def test_seeds_repeat_and_differ():
 
 
 @pytest.mark.parametrize("maxlen", [2, 3, 7, 20, 512])
-def test_texts_are_cut_as_the_tokenizer_itself_cuts_them(tokenizer, maxlen):
+def test_texts_are_truncated_as_the_tokenizer_does(tokenizer, maxlen):
     generator = np.random.default_rng(maxlen)
     alphabet = list(string.ascii_letters + "  ,.!'" + EMOJI)
     texts = ["".join(generator.choice(alphabet, size)) for size in generator.integers(0, 60, 200)] + UNUSUAL_TEXTS
@@ -135,30 +135,19 @@ def test_an_empty_text_is_two_special_tokens(tokenizer):
     assert tokenizer.convert_ids_to_tokens(rows_of(encoded)[0]) == ["[CLS]", "[SEP]"]
 
 
-def test_an_empty_list_has_no_rows(tokenizer):
-    encoded, maxlen = batching.encode(tokenizer, [], None)
-    assert (len(encoded.lengths), len(encoded.ids), maxlen) == (0, 0, 512)
-    assert encoded.truncated_share == 0.0
-
-
-def test_automatic_maxlen_is_the_99th_percentile(tokenizer):
-    # 990 texts of 3 + 2 tokens and 10 of 50 + 2: the 0.99 quantile lies at 5.47, between the two.
-    encoded, maxlen = batching.encode(tokenizer, ["a b c"] * 990 + ["a " * 50] * 10, None)
-    assert maxlen == 6
-    assert encoded.truncated_share == pytest.approx(0.01)
-    assert set(encoded.lengths.tolist()) == {5, 6}
-
-
-def test_automatic_maxlen_cuts_nothing_where_all_are_alike(tokenizer):
-    encoded, maxlen = batching.encode(tokenizer, ["a b c"] * 20, None)
-    assert (maxlen, encoded.truncated_share) == (5, 0.0)
-
-
-def test_automatic_maxlen_is_at_most_512(tokenizer):
-    encoded, maxlen = batching.encode(tokenizer, ["a " * 600, "b " * 700, "c"], None)
-    assert maxlen == 512
-    assert encoded.lengths.tolist() == [512, 512, 3]
-    assert encoded.full_lengths.tolist() == [602, 702, 3]
+@pytest.mark.parametrize(
+    ("texts", "maxlen", "lengths", "share"),
+    [
+        ([], 512, set(), 0.0),
+        (["a b c"] * 990 + ["a " * 50] * 10, 6, {5, 6}, 0.01),  # the 0.99 quantile of 5 and 52 tokens lies at 5.47
+        (["a b c"] * 20, 5, {5}, 0.0),
+        (["a " * 600, "b " * 700, "c"], 512, {512, 3}, 2 / 3),
+    ],
+)
+def test_automatic_maxlen_is_the_99th_percentile_and_at_most_512(tokenizer, texts, maxlen, lengths, share):
+    encoded, used = batching.encode(tokenizer, texts, None)
+    assert (used, set(encoded.lengths.tolist())) == (maxlen, lengths)
+    assert encoded.truncated_share == pytest.approx(share)
 
 
 def test_truncated_share_counts_the_texts_that_lost_tokens(tokenizer):
@@ -169,7 +158,7 @@ def test_truncated_share_counts_the_texts_that_lost_tokens(tokenizer):
 # -- padding, and batches for predicting
 
 
-def test_padded_gives_ids_and_mask_of_the_rows_asked_for(tokenizer):
+def test_padded_gives_ids_and_mask_of_the_given_rows(tokenizer):
     encoded, _ = batching.encode(tokenizer, ["a b c", "", "d", "e f g h i j"], 16)
     rows = np.array([2, 0, 1, 2])
     ids, mask = encoded.padded(rows)
@@ -206,3 +195,26 @@ def test_predicting_uses_few_batches():
 
 def test_predicting_no_rows_needs_no_batch():
     assert batching.batches_in_order_of_length(np.array([], np.int64), 4096) == []
+
+
+def test_predictions_come_in_the_order_of_the_texts_whatever_the_parts(tokenizer, monkeypatch):
+    """What stands in place of a network answers each text's number of tokens and its first letter."""
+    texts, shown = ["a b c", "d", "e f g h", "", "c c", "b"], []
+    monkeypatch.setattr(batching.console, "progress", lambda items, total, label: shown.append((total, label)) or items)
+    parts = [batching.encode(tokenizer, texts[:4], 16)[0], batching.encode(tokenizer, texts[4:], 16)[0]]
+    expected = [[len(tokenizer(text)["input_ids"]), tokenizer(text)["input_ids"][1]] for text in texts]
+
+    def forward(ids, mask):
+        assert ids.size <= 10 or len(ids) == 1
+        return np.stack([mask.sum(axis=1), ids[:, 1]], axis=1)
+
+    for label in (None, "counting"):
+        assert batching.predict(iter(parts), len(texts), 2, forward, 10, label).tolist() == expected
+    assert shown == [(6, "counting")]
+
+
+def test_taking_rows(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["a b c", "", "d", "e f g h i j"], 5)
+    taken = encoded.take(np.array([3, 0, 3, 1]))
+    assert rows_of(taken) == [rows_of(encoded)[row] for row in (3, 0, 3, 1)]
+    assert taken.full_lengths.tolist() == [8, 5, 8, 2] and rows_of(encoded.take(np.array([], int))) == []
