@@ -1,16 +1,19 @@
 """The tables of README.md and docs/, made from the records in results/published/; links are relative to the checkout."""
 
-import dataclasses
 import json
+import operator
 import statistics
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, TypeVar
 
 from halfbert.benchmark import record as benchmark_record
 from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, score_of
-from halfbert.benchmark.record import Contestant, Figure
-from halfbert.comparison import record as comparison_records
+from halfbert.benchmark.record import Contestant
+from halfbert.comparison import record as comparison_record
 from halfbert.comparison.wording import span, verdict_line
 from halfbert.data.phrases import plural
-from halfbert.output import record as records
+from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
 
@@ -35,15 +38,26 @@ NAMES = {
 }
 
 
-def published(task: str) -> list[tuple[str, records.Record]]:
-    """The committed records of a task's runs, by table and rows, each after its folder's name."""
-    found = [(path.parent.name, records.read(path.parent)) for path in (PUBLISHED / task).glob("*/record.json")]
-    order = list(NAMES)
-    return sorted(found, key=lambda run: (order.index(_table(run[0])), run[1].data.rows.train, run[0]))
+T = TypeVar("T")
 
 
-def _table(name: str) -> str:
-    return name.split("-")[0]
+def known(value: T | None) -> T:
+    """A value that every published record has, though a record may lack it."""
+    if value is None:
+        raise ValueError("a published record lacks what its table shows")
+    return value
+
+
+def or_dash(value: T | None, show: Callable[[T], str]) -> str:
+    """A value as it is shown, or a dash where there is none."""
+    return "–" if value is None else show(value)
+
+
+def published(task: str) -> list[tuple[str, training_record.Record]]:
+    """The committed records of a task's runs, by table and rows, each after a link to its report that names the table."""
+    found = [(path.parent.name, training_record.read(path.parent)) for path in (PUBLISHED / task).glob("*/record.json")]
+    found.sort(key=lambda run: (list(NAMES).index(run[0].split("-")[0]), run[1].data.rows.train, run[0]))
+    return [(f"[{NAMES[name.split('-')[0]]}](results/published/{task}/{name}/report.txt)", record) for name, record in found]
 
 
 def quality_table() -> str:
@@ -66,25 +80,18 @@ def multilabel_table() -> str:
 
 def _scores(task: str, scores: dict[str, str]) -> str:
     columns = ["table", "rows: train / val / test", "model", *scores, "epoch kept", "epochs", "fit, minutes", "seed"]
-    found, lines = published(task), []
-    for name, record in found:
+    runs, lines = published(task), []
+    for link, record in runs:
         rows, precision = record.data.rows, record.options["precision"]
-        lines.append(
-            [
-                f"[{NAMES[_table(name)]}](results/published/{task}/{name}/report.txt)",
-                f"{rows.train:,} / {rows.val:,} / {rows.test:,}",
-                f"{record.model}{'' if precision == 'float32' else f', {precision}'}",
-                *(f"{_at(record.test, path):.4f}" for path in scores.values()),
-                *(record.best_epoch, len(record.epochs), f"{record.timing.fit_seconds / 60:.1f}", record.split.seed),
-            ]
-        )
-    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for _, record in found])
-
-
-def _at(scores: dict, path: str) -> float:
-    for key in path.split("/"):
-        scores = scores[key]
-    return scores
+        found: list[Any] = [reduce(operator.getitem, path.split("/"), known(record.test)) for path in scores.values()]
+        cells = [link, f"{rows.train:,} / {rows.val:,} / {rows.test:,}"]
+        cells += [
+            record.model if precision == "float32" else f"{record.model}, {precision}",
+            *(f"{score:.4f}" for score in found),
+        ]
+        minutes, seed = f"{known(record.timing.fit_seconds) / 60:.1f}", known(record.split).seed
+        lines.append([*cells, record.best_epoch, len(record.epochs), minutes, seed])
+    return _with_hardware(columns, lines, [vars(record.environment) for _, record in runs])
 
 
 def speed_table() -> str:
@@ -123,7 +130,7 @@ def predicting_table() -> str:
     columns = ["texts", "contestant", "texts/s", "× ktrain", "× pipeline", "one text, p50 ms", "ktrain's / its"]
     columns += ["pipeline's / its", "share of ceiling", "decides as Keras"]
     lines = []
-    parts = {name: (race["maxlen"], race["predicting"]) for name, race in _races().items() if race.get("predicting")}
+    parts = {name: (race["maxlen"], race["predicting"]) for name, race in _races().items()}
     for name, (maxlen, part) in parts.items():
         peers = [next(r for r in part["results"] if r["contestant"] == peer) for peer in ("ktrain", "trainer")]
         for result in part["results"]:
@@ -145,13 +152,14 @@ def benchmark_table() -> str:
     columns = ["predictor", "engine", "one text, p50 ms", f"texts/s, batches of {CHIEF_BATCH}", "first answer, s"]
     columns += ["memory above imports, MB", "weights, MB", "score", "BERT's seconds / its, one text", "in batches"]
     lines = [_contestant_cells(record, contestant) for record in benchmarks for contestant in record.contestants]
-    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for record in benchmarks])
+    return _with_hardware(columns, lines, [vars(record.environment) for record in benchmarks])
 
 
 def _contestant_cells(record: benchmark_record.Record, contestant: Contestant) -> list[str]:
-    def figure(scenario: str, batch: int) -> Figure:
-        found = cell_figures(record, scenario)
-        return next(f for f in found if f.batch == batch and f.who == contestant.who)
+    single, offline = (
+        next(f for f in cell_figures(record, scenario) if f.batch == batch and f.who == contestant.who)
+        for scenario, batch in (("single", 1), ("offline", CHIEF_BATCH))
+    )
 
     def ratio(batch: int) -> str:
         for pair in record.pairs:
@@ -162,18 +170,16 @@ def _contestant_cells(record: benchmark_record.Record, contestant: Contestant) -
                 return f"{found.ratio:.2f} ({low:.2f}–{high:.2f}{sure})"
         return "–"
 
-    score = score_of(record, contestant)
-    first_answer = statistics.median(start.first_answer_seconds for start in contestant.cold)
-    memory = statistics.median(start.peak_above_import for start in contestant.cold)
+    memory = statistics.median(known(start.peak_above_import) for start in contestant.cold)
     return [
         contestant.predictor,
         contestant.engine,
-        f"{1000 * figure('single', 1).seconds_per_call.p50:.2f}",
-        f"{figure('offline', CHIEF_BATCH).texts_per_second.median:,.0f}",
-        f"{first_answer:.2f}",
+        f"{1000 * known(single.seconds_per_call.p50):.2f}",
+        f"{offline.texts_per_second.median:,.0f}",
+        f"{statistics.median(start.first_answer_seconds for start in contestant.cold):.2f}",
         f"{memory / 1e6:.0f}",
-        f"{contestant.weight_bytes / 1e6:.0f}",
-        "–" if score is None else f"{score[1]:.4f}",
+        f"{known(contestant.weight_bytes) / 1e6:.0f}",
+        or_dash(score_of(record, contestant), lambda score: f"{score[1]:.4f}"),
         ratio(1),
         ratio(CHIEF_BATCH),
     ]
@@ -181,56 +187,49 @@ def _contestant_cells(record: benchmark_record.Record, contestant: Contestant) -
 
 def compare_table() -> str:
     """The published comparisons: each contestant on each table, and what is left of BERT's score and seconds."""
-    found = {folder.name: comparison_records.read(folder) for folder in (PUBLISHED / "compare").iterdir()}
+    records = {name: comparison_record.read(folder) for name in NAMES if (folder := PUBLISHED / "compare" / name).is_dir()}
     columns = ["table: rows trained / tested", "contestant", "macro F1 (95 % interval)"]
     columns += ["accuracy; with many labels micro F1", "of BERT's macro F1", "gain by the teacher (95 % interval)"]
     columns += [f"texts/s, batches of {CHIEF_BATCH}", "× BERT", "weights, MB", "fit, minutes", "epochs", "seeds"]
-    lines = []
-    for name, record in sorted(found.items(), key=lambda item: list(NAMES).index(item[0])):
-        for contestant in record.contestants:
-            where = f"results/published/compare/{name}/verdict.md"
-            rows, *cells = _compared_cells(record, contestant)
-            lines.append([f"[{NAMES[name]}]({where}): {rows}", *cells])
+    lines = [_compared_cells(name, record, contestant) for name, record in records.items() for contestant in record.contestants]
     for data, source, small, large, score, faster in PUBLISHED_PAIRS:
         cells = [f"{data} ({source})", "DistilBERT, full size", "–", f"{small} of {large} ({score})", f"{small / large:.1%}"]
-        speed = "–" if faster is None else f"{faster:.2f}"
-        lines.append([*cells, "–", "–", speed, "–", "–", "–", "–"])
-    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for record in found.values()])
+        lines.append([*cells, "–", "–", or_dash(faster, "{:.2f}".format), "–", "–", "–", "–"])
+    return _with_hardware(columns, lines, [vars(record.environment) for record in records.values()])
 
 
 def summary_table() -> str:
     """The published comparison on banking77 in four columns."""
-    record = comparison_records.read(PUBLISHED / "compare" / "banking77")
+    record = comparison_record.read(PUBLISHED / "compare" / "banking77")
     lines = []
     for contestant in record.contestants:
-        score, speed = contestant.scores["macro_f1"], contestant.best_speed
-        assert speed
+        score, speed = contestant.scores["macro_f1"], known(contestant.best_speed)
         scores = f"{score.score:.3f} ({score.low:.3f}–{score.high:.3f})"
         figures = [f"{speed.texts_per_second:,.0f}", f"{speed.weight_bytes / 1e6:.0f}"]
         lines.append([CONTESTANTS[contestant.name], scores, *figures])
     columns = ["model", "macro F1 (95 % interval)", "texts a second", "MB"]
-    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment)])
+    return _with_hardware(columns, lines, [vars(record.environment)])
 
 
 def verdict() -> str:
     """The verdict of a published comparison, as it is given."""
-    return f"> {verdict_line(comparison_records.read(PUBLISHED / 'compare' / 'banking77'))}"
+    return f"> {verdict_line(comparison_record.read(PUBLISHED / 'compare' / 'banking77'))}"
 
 
-def _compared_cells(record: comparison_records.Record, contestant: comparison_records.Contestant) -> list[str]:
-    bert, name, speed = record.contestants[-1], contestant.name, contestant.best_speed
+def _compared_cells(table: str, record: comparison_record.Record, contestant: comparison_record.Contestant) -> list[str]:
+    bert, name, speed = record.contestants[-1], contestant.name, known(contestant.best_speed)
     chief, second = contestant.scores["macro_f1"], contestant.scores[CHIEF_SCORE[record.task]]
     taught = record.teaching if name == "student" else None
-    assert speed and bert.best_speed
+    rows = f"{contestant.rows:,} / {record.data.rows.test:,}"
     return [
-        f"{contestant.rows:,} / {record.data.rows.test:,}",
+        f"[{NAMES[table]}](results/published/compare/{table}/verdict.md): {rows}",
         CONTESTANTS[name],
         f"{chief.score:.4f} ({chief.low:.3f}–{chief.high:.3f})",
         f"{second.score:.4f}",
         f"{chief.score / bert.scores['macro_f1'].score:.1%}",
-        span(taught.difference) if taught else "–",
+        or_dash(taught, lambda teaching: span(teaching.difference)),
         f"{speed.texts_per_second:,.0f}",
-        f"{speed.texts_per_second / bert.best_speed.texts_per_second:.2f}",
+        f"{speed.texts_per_second / known(bert.best_speed).texts_per_second:.2f}",
         f"{speed.weight_bytes / 1e6:.0f}",
         f"{contestant.mean_fit_seconds / 60:.1f}",
         "–" if name == "tfidf" else str(record.options["epochs"]),
@@ -242,26 +241,18 @@ def distill_table() -> str:
     """The published distillations with texts without labels: teacher, student and control on the same test rows."""
     columns = ["table", "labelled rows: train / val", "texts without labels", "seed", "epochs", "teacher", "student"]
     columns += ["control", "student less control (95 % interval)", "student's fit, minutes"]
-    found, lines = published("distill"), []
-    for name, record in found:
-        told, rows = record.distillation, record.data.rows
-        worth = told.worth["accuracy"]
-        accuracies = (told.teacher.test["accuracy"], worth.first, worth.second)
-        cells = [
-            f"[{NAMES[_table(name)]}](results/published/distill/{name}/report.txt)",
-            f"{rows.train:,} / {rows.val:,}",
-            f"{told.unlabelled.used:,}",
-            str(record.options["seed"]),
-            str(len(record.epochs)),
-            *(f"{accuracy:.4f}" for accuracy in accuracies),
-            span(comparison_records.Change(worth.difference, worth.low, worth.high)),
-            f"{record.timing.fit_seconds / 60:.1f}",
-        ]
-        lines.append(cells)
-    return _with_hardware(columns, lines, [dataclasses.asdict(record.environment) for _, record in found])
+    runs, lines = published("distill"), []
+    for link, record in runs:
+        taught, rows = known(record.distillation), record.data.rows
+        worth = known(taught.worth)["accuracy"]
+        accuracies = (known(known(taught.teacher.test)["accuracy"]), worth.first, worth.second)
+        cells = [link, f"{rows.train:,} / {rows.val:,}", f"{known(taught.unlabelled).used:,}", record.options["seed"]]
+        cells += [len(record.epochs), *(f"{accuracy:.4f}" for accuracy in accuracies), span(worth)]
+        lines.append([*cells, f"{known(record.timing.fit_seconds) / 60:.1f}"])
+    return _with_hardware(columns, lines, [vars(record.environment) for _, record in runs])
 
 
-def _races() -> dict[str, dict]:
+def _races() -> dict[str, dict[str, Any]]:
     return json.loads((PUBLISHED / "race.json").read_text())["races"]
 
 
