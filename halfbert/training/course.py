@@ -43,7 +43,7 @@ class Lesson:
     """
 
     rows: Callable[[Any, Any], Any]
-    objective: Callable
+    objective: Callable[..., Any]
 
 
 def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> Trained:
@@ -83,7 +83,7 @@ def fit(
     task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
     started = time.perf_counter()
     tf.keras.utils.set_random_seed(options.seed)
-    transformer = Transformer(prepared.checkpoint.folder, options.maxlen, data.labels, multilabel=task == "multilabel")
+    transformer = Transformer(str(prepared.checkpoint.folder), options.maxlen, data.labels, multilabel=task == "multilabel")
     labelled = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
     val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
     train = lesson.rows(transformer, labelled) if lesson else labelled
@@ -109,19 +109,9 @@ def fit(
         diverged = error
     failure = _failure(prepared, best.best_epoch, diverged, control_of is not None)
     model.set_weights(best.best_weights)
-    return Fitted(
-        model=model,
-        transformer=transformer,
-        train=train,
-        history=best.history,
-        val_logits=best.best_logits,
-        thresholds=tasks.thresholds(task, truth["val"], best.best_logits, getattr(options, "threshold", "")),
-        rate=rate,
-        finder=finder,
-        preprocess_seconds=preprocess_seconds,
-        fit_seconds=time.perf_counter() - started,
-        failure=failure,
-    )
+    seconds = preprocess_seconds, time.perf_counter() - started
+    thresholds = tasks.thresholds(task, truth["val"], best.best_logits, getattr(options, "threshold", ""))
+    return Fitted(model, transformer, train, best.history, best.best_logits, thresholds, rate, finder, *seconds, failure)
 
 
 def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None) -> Any:
@@ -132,7 +122,7 @@ def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Less
     with tensorflow_setup.strategy(prepared.device).scope():
         model = transformer.get_classifier()
     loss = tasks.loss(prepared.task, options, prepared.truth["train"])
-    fit.compile_model(model, prepared.device, options.weight_decay, loss, lesson and lesson.objective)
+    fit.compile_model(model, prepared.device, options.weight_decay, loss, lesson.objective if lesson else None)
     if prepared.head == "probed":
         head.fit_head(model, labelled, prepared.device, multilabel, options.seed)
     return model

@@ -8,16 +8,18 @@ import math
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from halfbert.models import batching
-from halfbert.models import keras_forward as training_graph
+from halfbert.models import batching, keras_forward
 from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.record import RateFinder
 from halfbert.output.words import readable
+from halfbert.predictor.manifest import Numbers
 from halfbert.system import console
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History
@@ -33,11 +35,11 @@ class Diverged(Exception):
 
 
 # From a model, features, targets, (rows,) weights of the rows or None to the parts of a batch's loss; "loss" is minimised.
-Objective = Callable[[object, dict, tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
+Objective = Callable[[Any, dict[str, tf.Tensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
 
 
 def compile_model(
-    model,
+    model: Any,
     device: str,
     weight_decay: float = 0.0,
     loss: tf.keras.losses.Loss | None = None,
@@ -47,16 +49,16 @@ def compile_model(
     """Compile a transformers model for ktrain's learner; `loss` is the softmax cross-entropy unless given.
 
     The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
-    Keras; on a CPU the forward pass inside it is that of `training_graph`. What it minimises is `loss`, or the `objective`.
+    Keras; on a CPU the forward pass inside it is that of `keras_forward`. What it minimises is `loss`, or the `objective`.
     """
-    if device == "cpu" and training_graph.supports(model):
-        model.halfbert_forward = training_graph.forward(model)
+    if device == "cpu" and keras_forward.supports(model):
+        model.halfbert_forward = keras_forward.forward(model)
     else:
         model.halfbert_forward = lambda features, training: tf.cast(model(features, training=training).logits, tf.float32)
     model.halfbert_objective = objective or _compiled_loss
 
-    @tf.autograph.experimental.do_not_convert
-    def train_step(data):
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def train_step(data: Any) -> dict[str, tf.Tensor]:
         features, targets, weights = tf.keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             parts = model.halfbert_objective(model, features, targets, weights)
@@ -75,14 +77,14 @@ def compile_model(
         _create_variables(model)
 
 
-def _compiled_loss(model, features: dict, labels: tf.Tensor, weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
+def _compiled_loss(model: Any, features: dict, labels: tf.Tensor, weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
     return {"loss": model.compiled_loss(labels, model.halfbert_forward(features, training=True), weights)}
 
 
-def states_and_logits(model, device: str) -> Callable:
+def states_and_logits(model: Any, device: str) -> Callable:
     """From (features, training) to (rows, hidden) first-token states, which the head reads, and (rows, labels) logits."""
-    if device == "cpu" and training_graph.supports(model):
-        return training_graph.states_and_logits(model)
+    if device == "cpu" and keras_forward.supports(model):
+        return keras_forward.states_and_logits(model)
 
     def stock(features: dict, training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         answers = model(features, training=training, output_hidden_states=True)
@@ -102,7 +104,7 @@ class SigmoidCrossentropy(tf.keras.losses.Loss):
         super().__init__(name="sigmoid_crossentropy")
         self.positive_weights = 1.0 if positive_weights is None else positive_weights.astype(np.float32)
 
-    def call(self, truth, logits):
+    def call(self, truth: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """(rows,) losses of (rows, labels) 0/1 truth and logits."""
         # Not tf.nn.weighted_cross_entropy_with_logits, whose gradient is wrong where a logit is exactly 0.
         losses = tf.nn.sigmoid_cross_entropy_with_logits(truth, logits)
@@ -115,7 +117,7 @@ def balancing_weights(truth: np.ndarray) -> np.ndarray:
     return (len(truth) - having) / having
 
 
-def _create_variables(model) -> None:
+def _create_variables(model: Any) -> None:
     """Create the variables of loss and optimizer now: a step that creates some is traced twice, which takes seconds."""
     if tf.distribute.has_strategy():
         return  # they cannot be touched outside a step there
@@ -126,27 +128,26 @@ def _create_variables(model) -> None:
     optimizer._create_all_weights(model.trainable_variables)
 
 
-def get_learner(model, train_data: TransformerDataset, batch_size: int):
+def get_learner(model: Any, train_data: TransformerDataset, batch_size: int) -> Any:
     """ktrain's `get_learner`, without the copy of all weights that it leaves in the temporary folder."""
     with _scratch():
         return ktrain.get_learner(model, train_data=train_data, batch_size=batch_size)
 
 
-class _scratch:  # noqa: N801  (a context manager that reads like one)
-    """While it is entered, temporary files go to a folder that is removed afterwards: ktrain never removes its own."""
+@contextmanager
+def _scratch() -> Iterator[None]:
+    """Have temporary files in a folder that is removed afterwards: ktrain never removes its own."""
+    before = tempfile.tempdir
+    # On Windows ktrain's open handles keep a file or two; they are then left to the system.
+    with tempfile.TemporaryDirectory(prefix="halfbert-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
 
-    def __enter__(self):
-        self.before = tempfile.tempdir
-        # On Windows ktrain's open handles keep a file or two; they are then left to the system.
-        self.folder = tempfile.TemporaryDirectory(prefix="halfbert-", ignore_cleanup_errors=True)
-        tempfile.tempdir = self.folder.name
 
-    def __exit__(self, *_):
-        tempfile.tempdir = self.before
-        self.folder.cleanup()
-
-
-def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
+def predict_logits(model: Any, data: TransformerDataset, label: str) -> np.ndarray:
     """(rows, labels) float32 answers in the order of `data`: batches by length, a progress bar where it takes long."""
     if data.fixed_length is not None:
         return model.predict(data.to_tfdataset(train=False), verbose=0).logits[: data.nsamples()].astype(np.float32)
@@ -163,7 +164,7 @@ def predict_logits(model, data: TransformerDataset, label: str) -> np.ndarray:
 
 
 def first_token_states(
-    model, data: TransformerDataset, rows: np.ndarray, device: str, label: str = "probing the encoder"
+    model: Any, data: TransformerDataset, rows: np.ndarray, device: str, label: str = "probing the encoder"
 ) -> np.ndarray:
     """(rows, hidden) float32: the encoder's last state of the first token of the given rows' texts, which the head reads."""
     name = f"halfbert_states_step_{device}"
@@ -178,26 +179,26 @@ def first_token_states(
     return batching.predict([data.encoded.take(rows)], len(rows), units, forward, tokens, label)
 
 
-def _states_step(model, device: str) -> Callable:
+def _states_step(model: Any, device: str) -> Callable:
     """From (B, L) int32 ids and mask to (B, hidden) first-token states, as one graph for all shapes."""
     encoder = model.bert if model.config.model_type == "bert" else model.distilbert
     shape = tf.TensorSpec([None, None], tf.int32)
 
     @functools.partial(tf.function, input_signature=[shape, shape])
-    @tf.autograph.experimental.do_not_convert
-    def states(input_ids, attention_mask):
-        if device == "cpu" and training_graph.supports(model):
-            return training_graph.first_token_states(training_graph.describe(model), input_ids, attention_mask, False)
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    def states(input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
+        if device == "cpu" and keras_forward.supports(model):
+            return keras_forward.first_token_states(keras_forward.describe(model), input_ids, attention_mask, False)
         return tf.cast(encoder(input_ids, attention_mask=attention_mask, training=False)[0][:, 0], tf.float32)
 
     return states
 
 
-def _hidden_size(config) -> int:
+def _hidden_size(config: Any) -> int:
     return config.hidden_size if config.model_type == "bert" else config.dim
 
 
-def _predict_step(model) -> Callable:
+def _predict_step(model: Any) -> Callable:
     """The model's forward pass as one graph for all shapes; traced once a model."""
     if not hasattr(model, "halfbert_predict_step"):
         shapes = {name: tf.TensorSpec([None, None], tf.int32) for name in _feature_names(model)}
@@ -206,7 +207,7 @@ def _predict_step(model) -> Callable:
     return model.halfbert_predict_step
 
 
-def _feature_names(model) -> list[str]:
+def _feature_names(model: Any) -> list[str]:
     token_types = ["token_type_ids"] if model.config.model_type == "bert" else []
     return ["input_ids", "attention_mask", *token_types]
 
@@ -227,7 +228,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
     def __init__(
         self,
         validation: TransformerDataset,
-        score: Callable[[np.ndarray], dict],
+        score: Callable[[Any], Numbers],
         chosen_by: str | None,
         epochs: int,
         stop: console.StopRequest,
@@ -237,26 +238,26 @@ class BestEpoch(tf.keras.callbacks.Callback):
         super().__init__()
         self.validation, self.score, self.chosen_by, self.epochs = validation, score, chosen_by, epochs
         self.stop, self.early_stopping, self.keep = stop, early_stopping, keep
-        self.rows: list[dict] = []
+        self.rows: list[Numbers] = []
         self.best_epoch: int | None = None
         self.best_weights: list[np.ndarray] | None = None
-        self.best_logits: np.ndarray | None = None  # (validation rows, labels)
+        self.best_logits: Any = None  # (validation rows, labels)
         self.step_ends: list[list[float]] = []  # perf_counter after each batch, by epoch
         self.learning_rates: list[float] = []  # of each step
         self.momenta: list[float] = []
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.perf_counter()
-        self.losses = []
+        self.losses: list[dict[str, float]] = []
         self.step_ends.append([])
         steps = self.params["steps"]
         self.progress = console.progress(range(steps), steps, f"epoch {epoch + 1}/{self.epochs}")
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.learning_rates.append(float(self.model.optimizer.lr.numpy()))
         self.momenta.append(float(self.model.optimizer.beta_1.numpy()))
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step_ends[-1].append(time.perf_counter())
         loss = float(logs["loss"])  # of this batch alone
         if not math.isfinite(loss):
@@ -266,7 +267,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if self.stop.signal_number is not None:
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         next(self.progress, None)
         if len(self.losses) < self.params["steps"]:
             return  # an epoch that was cut short by a signal is none
@@ -275,9 +276,9 @@ class BestEpoch(tf.keras.callbacks.Callback):
         logits = self.validate()
         scores = self.score(logits)
         means = {f"train_{name}": float(np.mean([losses[name] for losses in self.losses])) for name in self.losses[0]}
-        row = {"epoch": epoch + 1, **means, **scores}
-        if not math.isfinite(scores["val_loss"]):
-            raise Diverged(f"the validation loss became {scores['val_loss']} after epoch {epoch + 1}")
+        row: Numbers = {"epoch": epoch + 1, **means, **scores}
+        if not math.isfinite(loss := scores["val_loss"] or 0.0):
+            raise Diverged(f"the validation loss became {loss} after epoch {epoch + 1}")
         if not self.rows and self.chosen_by and scores[self.chosen_by] is None:
             console.say(
                 f"{readable(self.chosen_by[4:])} is not measurable on these validation rows: every label stands on all of them "
@@ -289,29 +290,28 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if self.keep:
             self.keep(epoch + 1)
         row["seconds"] = time.perf_counter() - self.started
-        self._say(row)
-        if self.early_stopping and epoch + 1 - self.best_epoch >= PATIENCE:
+        self._report(row)
+        if self.early_stopping and epoch + 1 - (self.best_epoch or 0) >= PATIENCE:
             self.model.stop_training = True
 
     @property
     def history(self) -> History:
-        """What the complete epochs left."""
+        """What the complete epochs left; there must be one."""
+        assert self.best_epoch is not None
         return History(self.rows, self.best_epoch, self.learning_rates, self.momenta, self.step_ends)
 
     def validate(self) -> np.ndarray:
         """The answers to the validation texts, as `score` takes them."""
         return predict_logits(self.model, self.validation, "validation")
 
-    def _is_best(self, row: dict) -> bool:
-        if self.best_epoch is None:
-            return True
-        return self._rank(row) > self._rank(self.rows[self.best_epoch - 1])
+    def _is_best(self, row: Numbers) -> bool:
+        return self.best_epoch is None or self._rank(row) > self._rank(self.rows[self.best_epoch - 1])
 
-    def _rank(self, row: dict) -> tuple[float, float]:
+    def _rank(self, row: Numbers) -> tuple[float, float]:
         score = row[self.chosen_by] if self.chosen_by else None
-        return (0.0 if score is None else score, -row["val_loss"])
+        return (0.0 if score is None else score, -(row["val_loss"] or 0.0))
 
-    def _say(self, row: dict) -> None:
+    def _report(self, row: Numbers) -> None:
         scores = ", ".join(f"{readable(key[4:])} {_shown(row[key])}" for key in row if key.startswith("val_"))
         mark = "  (best so far)" if row["epoch"] == self.best_epoch else ""
         console.say(
@@ -324,7 +324,7 @@ def _shown(score: float | None) -> str:
     return "–" if score is None else f"{score:.3f}"
 
 
-def find_learning_rate(learner, model, device: str, weight_decay: float) -> RateFinder:
+def find_learning_rate(learner: Any, model: Any, device: str, weight_decay: float) -> RateFinder:
     """Run ktrain's learning-rate finder; the model's weights are put back.
 
     The suggestion is ktrain's, the middle of the longest stretch in which the loss falls; None where it hardly falls at all.
@@ -339,10 +339,11 @@ def find_learning_rate(learner, model, device: str, weight_decay: float) -> Rate
     model.set_weights(before)
     # Compiled anew: the finder's moments would be a false start.
     compile_model(model, device, weight_decay, model.loss, model.halfbert_objective)
-    rates, losses = ([float(value) for value in values] for values in (learner.lr_finder.lrs, learner.lr_finder.losses))
-    losses = [loss if math.isfinite(loss) else None for loss in losses]
-    fell = losses[0] is not None and min(loss for loss in losses if loss is not None) < LEAST_FALL * losses[0]
-    return RateFinder(rates, losses, float(learner.lr_estimate()[2]) if fell else None)
+    rates, losses = [float(rate) for rate in learner.lr_finder.lrs], np.array(learner.lr_finder.losses, float)
+    finite = np.isfinite(losses)
+    fell = finite[0] and losses[finite].min() < LEAST_FALL * losses[0]
+    suggestion = float(learner.lr_estimate()[2]) if fell else None
+    return RateFinder(rates, [float(loss) if known else None for loss, known in zip(losses, finite, strict=True)], suggestion)
 
 
 def _finder_epochs(data: TransformerDataset) -> int:

@@ -1,4 +1,4 @@
-"""Begin with a head that already answers: a linear probe on the pretrained encoder, fitted before the fit.
+"""Begin with a head that already answers: a linear probe on the pretrained encoder, fitted before the fine-tuning.
 
 A head of random weights sends random gradients into the encoder while the learning rate is rising, which distorts what the
 encoder was pretrained to tell apart; a head fitted on the frozen encoder first does not (Kumar et al. 2022, arXiv:2202.10054,
@@ -7,9 +7,11 @@ encoder was pretrained to tell apart; a head fitted on the frozen encoder first 
 Import after `tensorflow_setup.prepare`.
 """
 
+from typing import Any
+
 import numpy as np
 
-from halfbert.training import fit as training
+from halfbert.training import fit
 
 MOST_ROWS = 10_000  # drawn at random from more: enough for a linear model, and the pass stays short
 REGULARISATION = 0.03  # scikit-learn's C, on features of unit spread
@@ -22,7 +24,7 @@ SMALLEST_SPREAD = 1e-6  # of a feature that never changes
 SPREAD, SHIFT = 0.3, 1.0
 
 
-def fit_head(model, data, device: str, multilabel: bool = False, seed: int = 0) -> None:
+def fit_head(model: Any, data: Any, device: str, multilabel: bool = False, seed: int = 0) -> None:
     """Set the head of a compiled sequence-classification model to a shrunk logistic regression on its frozen encoder.
 
     BERT keeps its pretrained pooler. DistilBERT's pre-classifier, which no checkpoint brings along, is set as well.
@@ -35,7 +37,7 @@ def fit_head(model, data, device: str, multilabel: bool = False, seed: int = 0) 
     rows = np.arange(data.nsamples())
     if len(rows) > MOST_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
-    features = _features(model, training.first_token_states(model, data, rows, device))
+    features = _features(model, fit.first_token_states(model, data, rows, device))
     mean = features.mean(axis=0)
     spread = features.std(axis=0) if model.config.model_type == "bert" else np.full_like(mean, features.std())
     spread = np.maximum(spread, SMALLEST_SPREAD)
@@ -45,7 +47,7 @@ def fit_head(model, data, device: str, multilabel: bool = False, seed: int = 0) 
     model.classifier.bias.assign(SHRINKAGE * bias - mean @ kernel)
 
 
-def _features(model, states: np.ndarray) -> np.ndarray:
+def _features(model: Any, states: np.ndarray) -> np.ndarray:
     """(rows, units) float32: what the classifier sees of (rows, hidden) first-token states."""
     if model.config.model_type == "bert":
         dense = model.bert.pooler.dense

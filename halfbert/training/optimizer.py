@@ -1,5 +1,7 @@
 """Adam with decoupled weight decay, for word embeddings of which a batch touches few rows."""
 
+from typing import Any
+
 import tensorflow as tf
 
 WORD_EMBEDDINGS = "word_embeddings"  # in the name of the variable, in transformers' BERT and DistilBERT
@@ -19,28 +21,30 @@ class Adam(tf.keras.optimizers.legacy.Adam):
     `few_words` False is for models that answer with words, where every step touches all of them: the first change is left out.
     """
 
-    def __init__(self, learning_rate: float = 1e-4, weight_decay: float = 0.0, few_words: bool = True, **options):
+    def __init__(self, learning_rate: float = 1e-4, weight_decay: float = 0.0, few_words: bool = True, **options: Any):
         super().__init__(learning_rate, **options)
         self.weight_decay, self.few_words = weight_decay, few_words
 
-    def _create_slots(self, var_list):
+    def _create_slots(self, var_list: list[tf.Variable]) -> None:
         super()._create_slots([var for var in var_list if not self._goes_by_word(var)])
         for var in var_list:
             if self._goes_by_word(var):
                 self.add_slot(var, "v")
                 self.add_slot(var, "last_step", shape=[var.shape[0], 1])
 
-    def _goes_by_word(self, var) -> bool:
+    def _goes_by_word(self, var: tf.Variable) -> bool:
         return self.few_words and WORD_EMBEDDINGS in var.name
 
-    def _resource_apply_dense(self, grad, var, apply_state=None):
+    def _resource_apply_dense(self, grad: tf.Tensor, var: tf.Variable, apply_state: Any = None) -> tf.Operation:
         if not self.weight_decay or len(var.shape) < 2:
             return super()._resource_apply_dense(grad, var, apply_state)
         rate = self._coefficients(var, apply_state)["lr_t"] * self.weight_decay
         with tf.control_dependencies([var.assign_sub(rate * var, use_locking=self._use_locking)]):
             return super()._resource_apply_dense(grad, var, apply_state)
 
-    def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
+    def _resource_apply_sparse(
+        self, grad: tf.Tensor, var: tf.Variable, indices: tf.Tensor, apply_state: Any = None
+    ) -> tf.Operation:
         """Update the rows `indices`, which are unique: Keras has added up the gradients of a word that stands there twice."""
         if not self._goes_by_word(var):  # positions and token types: few rows, all of them in use
             return self._resource_apply_dense(tf.math.unsorted_segment_sum(grad, indices, var.shape[0]), var, apply_state)
@@ -60,7 +64,7 @@ class Adam(tf.keras.optimizers.legacy.Adam):
             var.scatter_sub(tf.IndexedSlices(change, indices)),
         )
 
-    def _coefficients(self, var, apply_state) -> dict:
+    def _coefficients(self, var: tf.Variable, apply_state: Any) -> dict[str, tf.Tensor]:
         key = (var.device, var.dtype.base_dtype)
         return (apply_state or {}).get(key) or self._fallback_apply_state(*key)
 

@@ -1,6 +1,7 @@
 """Record, manifest, tables and pictures of a training run, made from its values."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         checkpoint=CheckpointUsed(machine.shareable(checkpoint.name), checkpoint.weights_sha256, checkpoint.note),
         options=_options(prepared, fitted),
         data=records.describe_data(prepared.data),
-        split=Split(options.split_seed, *("file" if file else drawn for file in (options.val, options.test))),
+        split=Split(options.split_seed or 0, *("file" if file else drawn for file in (options.val, options.test))),
         epochs=fitted.history.epochs,
         best_epoch=fitted.history.best_epoch,
         stopped=None if tested.failure is None else str(tested.failure),
@@ -39,7 +40,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
     )
 
 
-def _options(prepared: Prepared, fitted: Fitted) -> dict:
+def _options(prepared: Prepared, fitted: Fitted) -> dict[str, Any]:
     """Every option as it was in force, chosen defaults filled in."""
     chosen = {name: str(value) if isinstance(value, Path) else value for name, value in vars(prepared.options).items()}
     chosen = {name: machine.shareable(value) if isinstance(value, str) else value for name, value in chosen.items()}
@@ -88,9 +89,9 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
         versions=machine.versions(),
         data=TrainingData(files, prepared.options.split_seed, *texts),
         best_epoch=record.best_epoch,
-        test=record.test and text.card_scores(record.test),
+        test={**text.card_scores(record.test)} if record.test else None,
         stopped=record.stopped,
-        teacher=record.distillation and record.distillation.teacher,
+        teacher=record.distillation.teacher if record.distillation else None,
     )
 
 

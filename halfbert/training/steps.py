@@ -74,7 +74,7 @@ def prepare(
 ) -> Prepared:
     """Load TensorFlow with the settings of the run, find the checkpoint (by `find`, or as the options say), check space."""
     device = tensorflow_setup.prepare(options.device, options.threads, options.seed, options.deterministic, options.precision)
-    checkpoint = find() if find else checkpoints.find(options.model, options.checkpoint)
+    checkpoint = find() if find else checkpoints.find(str(options.model), options.checkpoint)
     if checkpoint.note:
         say(checkpoint.note)
     recipe = checkpoint.recipe

@@ -63,7 +63,7 @@ def validation(task: str, truth: np.ndarray, probabilities: np.ndarray) -> dict[
     from halfbert.scoring import multilabel as multilabel_metrics
 
     if task == "multiclass":
-        return metrics.validation(truth.argmax(axis=1), probabilities)
+        return {**metrics.validation(truth.argmax(axis=1), probabilities)}
     return multilabel_metrics.validation(truth, probabilities)
 
 

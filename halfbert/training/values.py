@@ -89,7 +89,7 @@ class Tested:
     """Scores of the test rows; none of it where the fit or the test ended early, by `failure`."""
 
     failure: Failure | None = None
-    probabilities: np.ndarray | None = None  # (test rows, labels)
+    probabilities: Any = None  # (test rows, labels)
     scores: dict[str, Any] | None = None
     wrong_rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
