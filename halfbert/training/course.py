@@ -87,8 +87,9 @@ def fit(
     labelled = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
     val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
     train = lesson.rows(transformer, labelled) if lesson else labelled
-    prepared.lay_out_training(train, transformer.maxlen)
-    prepared.lay_out(val, transformer.maxlen)
+    maxlen = transformer.maxlen or 0  # chosen by now
+    prepared.lay_out_training(train, maxlen)
+    prepared.lay_out(val, maxlen)
     preprocess_seconds = time.perf_counter() - started
 
     model = _new_model(prepared, transformer, labelled, lesson)
@@ -100,7 +101,7 @@ def fit(
     best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep)
     weights = tasks.class_weights(task, options, truth["train"])
     if not control_of:
-        _announce(prepared, train, transformer.maxlen, model.count_params(), rate)
+        _announce(prepared, train, maxlen, model.count_params(), rate)
         prepared.stop.gently = True  # a signal waits for the end of a batch
     diverged = None
     try:
