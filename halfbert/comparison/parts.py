@@ -13,6 +13,7 @@ from halfbert.data.tables import Data
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
 from halfbert.models.checkpoints import Checkpoint
+from halfbert.models.config import MODELS, TOKENIZER_FILES
 from halfbert.options import CompareOptions, DistillOptions, TrainOptions, as_arguments, changed
 from halfbert.options.comparison import PASSED_ON, TEACHER_SETTLES
 from halfbert.system import machine, storage
@@ -132,7 +133,7 @@ def read(options: CompareOptions, notes: Notes) -> Experiment:
     data = steps.read(options.task, asked)
     # The student begins as DistilBERT does, whether that is a contestant or not.
     models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
-    found = {model: checkpoints.find(model, weights(options, model)) for model in models if model in checkpoints.MODELS}
+    found = {model: checkpoints.find(model, weights(options, model)) for model in models if model in MODELS}
     for checkpoint in found.values():
         if checkpoint.note:
             notes.add(checkpoint.note)
@@ -156,7 +157,7 @@ def weights(options: CompareOptions, model: str) -> str | None:
 
 def identity(checkpoint: Checkpoint) -> dict[str, Any]:
     """What decides what a checkpoint is: weights, configuration, tokenizer, and the defaults of training it."""
-    files = [checkpoint.folder / name for name in ("config.json", *checkpoints.TOKENIZER_FILES)]
+    files = [checkpoint.folder / name for name in ("config.json", *TOKENIZER_FILES)]
     return {
         "weights": checkpoint.weights_sha256,
         "files": {file.name: storage.sha256(file) for file in files if file.is_file()},
