@@ -157,3 +157,6 @@ def test_twice_in_one_process(tmp_path, monkeypatch, tiny_distilbert, tiny_bert)
     tags = pd.DataFrame([(text, *(tag in found for tag in TAGS)) for text, found in tagged_rows(120)], columns=["text", *TAGS])
     marked = halfbert.train_multilabel(tags, model="bert", checkpoint=tiny_bert, epochs=1, label_columns=TAGS[:2])
     assert marked.record.data.labels == list(TAGS[:2]) and "micro_f1=" in repr(marked)
+    student = halfbert.distill(again.folder, train=frame, checkpoint=tiny_distilbert, epochs=1, no_control=True)
+    assert student.record.distillation.teacher.name == "distilbert-table"
+    assert student.predictor.predict("a cat") in set(frame["label"])

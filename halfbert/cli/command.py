@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -89,13 +88,7 @@ def run(argv: list[str], stop: console.StopRequest, prog: str | None = None) -> 
             console.say(f"halfbert {version()}")
         case [name, *rest] if name in VERBS:
             options = VERBS[name].parse(rest, prog or f"halfbert {name}")
-            try:
-                job = VERBS[name].function()
-            except (ImportError, AttributeError):  # not in the package yet
-                sys.path.insert(0, str(PROJECT))
-                importlib.import_module(name.replace("-", "_")).main(rest, stop)
-            else:
-                job(options, stop)
+            VERBS[name].function()(options, stop)
         case [name, *_]:
             raise InputError(f"halfbert: no verb {name!r}; there are {', '.join(VERBS)} (help: halfbert --help)")
 

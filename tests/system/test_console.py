@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import ROOT, example_rows, script_environment, write_csv
 
-from halfbert.cli import command
 from halfbert.system import console
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
@@ -93,26 +92,6 @@ def test_a_full_disk_for_real(capsys):
 
     assert console.run(main, []) == 4
     assert capsys.readouterr().err.startswith("error: the disk is full")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fragment"),
-    [
-        ([], "--model"),
-        (["--model", "gpt"], "--model: 'gpt' is not one of bert, distilbert"),
-        ([*REQUIRED, "--epochs", "none"], "'none' is not an integer of at least 1"),
-        ([*REQUIRED, "--colour"], "--colour"),
-        ([*REQUIRED, "--test", "a.csv"], "--train"),
-        ([*REQUIRED, "--train", "nowhere.csv"], "nowhere.csv"),
-    ],
-)
-def test_mistakes_of_the_user_in_the_script(capsys, tmp_path, monkeypatch, arguments, fragment):
-    monkeypatch.chdir(tmp_path)
-    assert command.main(["train-multiclass", *arguments]) == 2
-    written = capsys.readouterr()
-    assert written.out == "" and written.err.count("\n") == 1
-    assert written.err.startswith("error: ") and fragment in written.err
-    assert list(tmp_path.iterdir()) == []  # nothing was written
 
 
 def test_debug_in_the_script(tmp_path):
