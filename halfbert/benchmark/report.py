@@ -5,18 +5,18 @@ Wherever two times are compared, the seconds, their ratio and the share of time 
 """
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import cell_figures, chief_batch, measured, score_of
-from halfbert.benchmark.record import Block, Contestant, Figure, PairBlock, Published, Record, Start, Who, Work
+from halfbert.benchmark.record import Block, Figure, PairBlock, Published, Record
 from halfbert.output import sheets
 from halfbert.output.sheets import markdown_table
+from halfbert.output.words import significant
 from halfbert.predictor.engines import INSTALL_TRAIN
 from halfbert.predictor.manifest import Agreement
 from halfbert.system import storage
@@ -30,29 +30,34 @@ PUBLISHED = [
     Published("score (GLUE)", 79.5, 77.0, "points", f"{SANH}, table 1"),
 ]
 MARKDOWN = "report.md"
-WHO = ["predictor", "engine", "setting"]
-
-Table = tuple[list[str], list[list[Any]]]  # columns and rows
 
 
 def markdown(record: Record, pictures: Sequence[str] = ()) -> str:
     """The whole report: what was measured and how, every table, the published figures, and how to read them."""
     import jinja2
 
-    tables = {
-        "not_run": _not_run(record),
-        "sizes": _sizes(record),
-        "single": _by_setting(record, "single", {"": lambda figure: _milliseconds(figure.seconds_per_call)}),
-        "offline": _offline(record),
-        "cold": _cold(record),
-        "paper": _paper(record),
-        "pairs": _pairs(record),
-        "published": _published(record),
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("halfbert.benchmark"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+    )
+    environment.globals |= {
+        "markdown_table": markdown_table,
+        "score_of": score_of,
+        "versus": _versus,
+        "by_setting": _by_setting,
     }
-    loader, strict = jinja2.PackageLoader("halfbert.benchmark"), jinja2.StrictUndefined
-    environment = jinja2.Environment(loader=loader, undefined=strict, trim_blocks=True, lstrip_blocks=True)
-    template = environment.get_template("report.md.jinja", globals={"markdown_table": markdown_table})
-    return template.render(record=record, pictures=pictures, tables=tables, again=_again(record)) + "\n"
+    environment.globals |= {"figures_of": cell_figures, "median": np.median, "describe": statistics.describe}
+    environment.filters |= {
+        "significant": significant,
+        "about": _about,
+        "million": lambda number: f"{number / 1e6:.1f}",
+        "share": _share,
+    }
+    values = {"record": record, "pictures": pictures, "again": _again(record)}
+    return environment.get_template("report.md.jinja").render(values) + "\n"
 
 
 def _again(record: Record) -> str:
@@ -64,133 +69,28 @@ def _again(record: Record) -> str:
     return f"{again} of {len(blocks)}; still disturbed in the end: {disturbed}"
 
 
-def _not_run(record: Record) -> Table:
-    rows = [[*_who(contestant), contestant.not_run] for contestant in record.contestants if contestant.not_run]
-    return [*WHO, "why"], rows
-
-
-def _sizes(record: Record) -> Table:
-    all_lengths = list(dict.fromkeys(figure.lengths for figure in record.figures if figure.scenario == "offline"))
-    rows = []
-    for contestant in record.ran:
-        predictor, score = record.predictor(contestant.predictor), score_of(record, contestant)
-        row = [*_who(contestant), f"{predictor.parameters / 1e6:.1f} M"]
-        row += [f"{size / 1e6:.1f}" for size in (contestant.weight_bytes or 0, predictor.folder_bytes)]
-        row += ["–" if score is None else f"{score[1]:.4f} ({score[0]})", _share(contestant.equal_answers)]
-        rows.append([*row, *(_ceiling_share(record, contestant, lengths) for lengths in all_lengths)])
-    heads = [*WHO, "parameters", "weights, MB", "folder, MB", "score", "answers equal to keras"]
-    heads += [f"share of ceiling, {_lengths(record, lengths)}" for lengths in all_lengths]
-    return heads, rows
-
-
-def _ceiling_share(record: Record, contestant: Contestant, lengths: str) -> str:
-    """The best share over the batches, of the model alone."""
-    of_model = [figure for figure in cell_figures(record, "offline", lengths, "model") if figure.who == contestant.who]
-    return _share(max((f.share_of_ceiling for f in of_model if f.share_of_ceiling is not None), default=None))
-
-
-def _milliseconds(seconds: statistics.Latency) -> str:
-    known = (getattr(seconds, f"p{percent}") for percent in statistics.PERCENTILES)
-    return " / ".join("–" if value is None else short(1000 * value) for value in known)
-
-
-def _offline(record: Record) -> Table:
-    def cell(batch: int) -> Callable[[Figure], str | None]:
-        return lambda figure: _about(figure.texts_per_second) if figure.batch == batch else None
-
-    batches = sorted({figure.batch for figure in record.figures if figure.scenario == "offline"})
-    return _by_setting(record, "offline", {f", batch {batch}": cell(batch) for batch in batches})
-
-
-def _by_setting(record: Record, scenario: str, cells: Mapping[str, Callable[[Figure], str | None]]) -> Table:
-    """A table with the settings side by side: in each a column for every cell, by the end of the column's name."""
+def _by_setting(record: Record, scenario: str) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of a table with the settings, and in each the batches, side by side."""
     figures = [figure for figure in record.figures if figure.scenario == scenario]
-    settings = list(dict.fromkeys(figure.setting for figure in figures))
-    lines: dict[tuple, list[Figure]] = {}
+    settings, batches = dict.fromkeys(figure.setting for figure in figures), sorted({figure.batch for figure in figures})
+    columns = [(setting, batch) for setting in settings for batch in batches]
+    lines: dict[tuple[str, ...], dict[tuple[str, int], str]] = {}
     for figure in figures:
-        key = (figure.predictor, figure.engine, _lengths(record, figure.lengths), figure.part)
-        lines.setdefault(key, []).append(figure)
-    rows = []
-    for key, line in lines.items():
-        columns = [(setting, cell) for setting in settings for cell in cells.values()]
-        shown = [[cell(figure) for figure in line if figure.setting == setting] for setting, cell in columns]
-        rows.append([*key, *(next(filter(None, values), "–") for values in shown)])
-    heads = ["predictor", "engine", "lengths", "measured", *(f"{setting}{end}" for setting in settings for end in cells)]
-    return heads, rows
+        lengths = f"{record.protocol.fixed_tokens} tokens" if figure.lengths == "fixed" else figure.lengths
+        line = lines.setdefault((figure.predictor, figure.engine, lengths, figure.part), {})
+        line[figure.setting, figure.batch] = _percentiles(figure) if scenario == "single" else _about(figure.texts_per_second)
+    heads = [setting if scenario == "single" else f"{setting}, batch {batch}" for setting, batch in columns]
+    rows = [[*key, *(line.get(column, "–") for column in columns)] for key, line in lines.items()]
+    return ["predictor", "engine", "lengths", "measured", *heads], rows
 
 
-def _cold(record: Record) -> Table:
-    rows = []
-    for contestant in (contestant for contestant in record.ran if contestant.cold):
-        row = [*_who(contestant)]
-        for name in ("first_answer_seconds", "import_seconds", "load_seconds"):
-            seconds = statistics.describe([getattr(start, name) for start in contestant.cold])
-            row.append(f"{_about(seconds)} ({short(seconds.min)}–{short(seconds.max)})")
-        memory = ("resident_after_import", "peak_above_import", "gpu_peak")
-        rows.append([*row, *(_megabytes(contestant.cold, name) for name in memory)])
-    heads = [*WHO, "first answer, s", "of it imports", "of it loading"]
-    heads += ["memory after imports, MB", "peak above that, MB", "GPU peak, MB"]
-    return heads, rows
+def _percentiles(figure: Figure) -> str:
+    known = (getattr(figure.seconds_per_call, f"p{percent}") for percent in statistics.PERCENTILES)
+    return " / ".join(significant(value and 1000 * value) for value in known)
 
 
-def _megabytes(starts: Sequence[Start], name: str) -> str:
-    values = [value for value in (getattr(start, name) for start in starts) if value is not None]
-    return short(float(np.median(values)) / 1e6) if values else "–"
-
-
-def _paper(record: Record) -> Table:
-    rows = []
-    for figure in (figure for figure in record.figures if figure.scenario == "paper"):
-        seconds = figure.seconds_per_pass
-        spread = (short(value) for value in (seconds.median, seconds.mad, seconds.min, seconds.max))
-        rows.append([*_who(figure), f"{figure.texts:,}", *spread])
-    return [*WHO, "texts", "seconds, median", "MAD", "min", "max"], rows
-
-
-def _pairs(record: Record) -> Table:
-    rows = []
-    for pair in record.pairs:
-        compared = pair.comparison
-        if compared is None:
-            continue
-        low, high = compared.interval
-        rows.append(
-            [
-                *(f"{side.predictor}, {side.engine}" for side in (pair.a, pair.b)),
-                pair.a.setting,
-                _case(pair.case),
-                *(short(1000 * seconds) for seconds in (compared.a_seconds_per_text, compared.b_seconds_per_text)),
-                f"{compared.ratio:.2f}",
-                f"{low:.2f}–{high:.2f}",
-                f"×/÷ {compared.itself_spread:.2f}",
-                _share(compared.time_saved) if compared.verdict != "inconclusive" else "–",
-                compared.verdict,
-            ]
-        )
-    heads = ["A", "B", "setting", "case", "A, ms a text", "B, ms a text", "ratio of seconds A/B", "95 % interval"]
-    heads += ["A against itself", "share of A's time saved by B", "verdict"]
-    return heads, rows
-
-
-def _published(record: Record) -> Table:
-    """Published figures, and beside them those of the first BERT and the first DistilBERT that were measured here."""
-    bert, distilbert = (next((p for p in record.predictors if p.model == kind), None) for kind in ("bert", "distilbert"))
-    if bert is None or distilbert is None:
-        return [], []
-    here = f"{bert.name} and {distilbert.name}, this run"
-    rows = [_versus(each.what, each.bert, each.distilbert, each.unit, each.source) for each in record.published]
-    rows.append(_versus("parameters", bert.parameters, distilbert.parameters, "parameters", here))
-    passes: dict[str, dict[str, float]] = {}
-    for figure in (figure for figure in record.figures if figure.scenario == "paper"):
-        passes.setdefault(f"{figure.engine}, {figure.setting}", {})[figure.predictor] = figure.seconds_per_pass.median
-    for where, seconds in passes.items():
-        if {bert.name, distilbert.name} <= set(seconds):
-            what = f"one pass over the texts, one at a time: {where}"
-            rows.append(_versus(what, seconds[bert.name], seconds[distilbert.name], "s", here))
-    if bert.score and distilbert.score and bert.score.name == distilbert.score.name:
-        what = f"score ({bert.score.name} on the runs' test rows)"
-        rows.append(_versus(what, 100 * bert.score.value, 100 * distilbert.score.value, "points", here))
-    return ["what", "BERT", "DistilBERT", "ratio BERT/DistilBERT", "share saved", "share kept", "source"], rows
+def _about(spread: statistics.Spread) -> str:
+    return f"{significant(spread.median)} ± {significant(spread.mad)}"
 
 
 def _versus(what: str, bert: float, distilbert: float, unit: str, source: str) -> list[str]:
@@ -200,32 +100,8 @@ def _versus(what: str, bert: float, distilbert: float, unit: str, source: str) -
     return [what, *shown, ratio, *shares, source]
 
 
-def _who(row: Who) -> tuple[str, str, str]:
-    return row.predictor, row.engine, row.setting
-
-
-def _lengths(record: Record, lengths: str) -> str:
-    return f"{record.protocol.fixed_tokens} tokens" if lengths == "fixed" else lengths
-
-
-def _case(case: Work) -> str:
-    return "one text" if case.batch == 1 else f"batch {case.batch}"
-
-
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{value:.1%}"
-
-
-def _about(spread: statistics.Spread) -> str:
-    return f"{short(spread.median)} ± {short(spread.mad)}"
-
-
-def short(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    text = f"{value:.3g}"
-    return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
 def write_workbook(record: Record, path: Path) -> None:
@@ -274,7 +150,7 @@ def closing(record: Record, output: Path) -> str:
     lines = ["", f"{'':{width}}{'one text, p50':>15}{f'batch {batch}' if batch else 'many texts':>16}"]
     for who in ran:
         p50, rate = one.get(who), many.get(who)
-        cells = "–" if p50 is None else f"{short(1000 * p50)} ms", "–" if rate is None else f"{short(rate)} texts/s"
+        cells = "–" if p50 is None else f"{significant(1000 * p50)} ms", "–" if rate is None else f"{significant(rate)} texts/s"
         lines.append(f"{who!s:{width}}{cells[0]:>15}{cells[1]:>16}")
     if record.quick:
         lines.append("a quick look: too little to quote figures from")

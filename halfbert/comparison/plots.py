@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from halfbert.comparison.record import Record
-from halfbert.comparison.wording import significant
 from halfbert.output.drawing import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, title
-from halfbert.output.words import shortened
+from halfbert.output.words import shortened, significant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,8 +1,8 @@
 """How many training rows are likely to be done within a time limit, judged by short runs."""
 
 from halfbert.comparison.parts import Experiment
-from halfbert.comparison.wording import significant
 from halfbert.output.record import Record
+from halfbert.output.words import significant
 from halfbert.system.errors import InputError
 
 CURVE = (0.25, 0.5)  # of the training rows, for the learning curve

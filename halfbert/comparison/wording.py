@@ -1,22 +1,13 @@
 """Numbers as people write them, and the texts of a report, which are templates."""
 
-import math
 from typing import Any
 
 from halfbert.comparison.record import Change, Record, ratio
 from halfbert.output.sheets import markdown_table
+from halfbert.output.words import significant
 from halfbert.scoring.intervals import Difference
 
 NAMES = {"tfidf": "TF-IDF", "student": "the distilled student", "distilbert": "DistilBERT", "bert": "BERT"}
-
-
-def significant(value: float | None, digits: int = 3) -> str:
-    """The number with so many significant digits, all those before the point, and no exponent; "–" where there is none."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
-    text = f"{value:,.{decimals}f}"
-    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def share(part: float | None, whole: float | None) -> str:

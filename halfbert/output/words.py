@@ -1,5 +1,6 @@
 """Labels, counts and shares as they are written in tables and pictures."""
 
+import math
 import re
 import unicodedata
 
@@ -50,6 +51,15 @@ def percent(share: float) -> str:
     if 0.9995 <= share < 1:
         return ">99.9%"
     return f"{share:.1%}" if 0 < share < 1 else f"{share:.0%}"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """The number with so many significant digits, all those before the point, and no exponent; "–" where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else 0
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
 
 
 def readable(metric: str) -> str:

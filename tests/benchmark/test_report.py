@@ -322,14 +322,6 @@ def test_no_score_of_random_weights(record):
     assert line(text, "large", "keras", "cpu, 2 threads")[6] == "–"
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [(0.0, "0"), (1.23456, "1.23"), (99.96, "100"), (1234.5, "1,234"), (0.00012345, "0.000123"), (0.00001, "0.00001")],
-)
-def test_three_digits(value, shown):
-    assert benchmark_report.short(value) == shown
-
-
 # Files.
 
 
