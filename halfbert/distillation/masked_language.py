@@ -98,7 +98,7 @@ class _BestPerplexity(training.BestEpoch):
         return np.array(perplexity(self.model, self.validation.encoded, self.hide))
 
 
-def _scores(perplexity: np.ndarray) -> dict[str, float]:
+def _scores(perplexity: np.ndarray) -> Numbers:
     return {"val_loss": math.log(perplexity), "val_perplexity": float(perplexity)}
 
 
