@@ -4,6 +4,8 @@
 """
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +31,21 @@ __all__ = [
     "train_multiclass",
     "train_multilabel",
 ]
+
+
+class _Package(ModuleType):
+    """This module, in which the function `benchmark` keeps its name when the folder benchmark/ is imported."""
+
+    @property
+    def benchmark(self) -> Any:
+        return __getattr__("benchmark")
+
+    @benchmark.setter
+    def benchmark(self, folder: ModuleType) -> None:
+        """Python names an imported folder in its package; `from halfbert.benchmark import …` does not need that."""
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

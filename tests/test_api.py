@@ -49,6 +49,13 @@ def test_importing_the_package_costs_nothing(tmp_path):
         halfbert.train  # noqa: B018
 
 
+def test_the_folder_of_the_same_name_does_not_hide_the_function():
+    from halfbert import benchmark as function
+    from halfbert.benchmark import course  # imports the folder
+
+    assert halfbert.benchmark is function and callable(function) and course.__name__ == "halfbert.benchmark.course"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_signature_and_documentation_are_those_of_the_options(name):
     function, verb = getattr(halfbert, name), VERBS[name.replace("_", "-")]
