@@ -1,12 +1,11 @@
 """Statistics of a benchmark, from its record alone."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from halfbert.benchmark import statistics
-from halfbert.benchmark.record import Contestant, Figure, MeasuredCase, Record, Who
+from halfbert.benchmark.record import Case, Contestant, Figure, MeasuredCase, Record, Who, part
 
 CHIEF_BATCH = 32
 
@@ -28,12 +27,8 @@ def _figure(record: Record, contestant: Contestant, case: MeasuredCase) -> Figur
     ceiling = record.ceilings.get(str(contestant.threads)) if contestant.device == "cpu" else None
     gflop_per_second = case.gflop / float(np.median(passes))
     return Figure(
-        **vars(contestant.who),
-        scenario=case.scenario,
-        lengths=case.lengths,
-        part=case.part,
-        batch=case.batch,
-        texts=case.texts,
+        **part(Who, contestant),
+        **part(Case, case),
         seconds_per_call=statistics.latency(calls(case).tolist()),
         seconds_per_pass=statistics.describe(passes),
         texts_per_second=statistics.describe([case.texts / seconds for seconds in passes]),
@@ -67,44 +62,18 @@ def chief_batch(batches: Collection[int]) -> int | None:
     return CHIEF_BATCH if CHIEF_BATCH in batches else max(batches, default=None)
 
 
-@dataclass(kw_only=True)
-class Point(Who):
-    """A contestant by texts a second, bytes of its weights and score; of parameters in millions where none has a score."""
+def plane_points(record: Record) -> tuple[list[tuple[Figure, float]], str | None]:
+    """The figures of the chief batch with their contestants' scores, of those that have one, and what the score is called.
 
-    batch: int
-    texts_per_second: float
-    weight_bytes: int
-    scored: bool
-    height: float
-    height_name: str
-
-
-def plane_points(record: Record) -> list[Point]:
-    """Every measured contestant; only those with a score where any has one."""
-    points = []
+    Where none has a score the number of parameters in millions takes its place, and its name is None.
+    """
     batched = cell_figures(record, "offline")
     batch = chief_batch({figure.batch for figure in batched})
-    scored = any(score_of(record, contestant) for contestant in record.contestants)
-    for figure in (figure for figure in batched if figure.batch == batch):
-        contestant = record.contestant(figure)
-        name, height = "parameters (M); there is no score", record.predictor(figure.predictor).parameters / 1e6
-        if scored:
-            score = score_of(record, contestant)
-            if score is None:
-                continue
-            name, height = score
-        points.append(
-            Point(
-                **vars(figure.who),
-                batch=figure.batch,
-                texts_per_second=figure.texts_per_second.median,
-                weight_bytes=contestant.weight_bytes or 0,
-                scored=scored,
-                height=height,
-                height_name=name,
-            )
-        )
-    return points
+    chief = [figure for figure in batched if figure.batch == batch]
+    scored = [(figure, score) for figure in chief if (score := score_of(record, record.contestant(figure)))]
+    if scored:
+        return [(figure, value) for figure, (_, value) in scored], scored[0][1][0]
+    return [(figure, record.predictor(figure.predictor).parameters / 1e6) for figure in chief], None
 
 
 def score_of(record: Record, contestant: Contestant) -> tuple[str, float] | None:

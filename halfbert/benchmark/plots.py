@@ -1,20 +1,19 @@
 """Plots of a benchmark, drawn from its record in the style of `halfbert.output.plots`; each may raise ResourceError."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbert.benchmark.figures import Point, cell_figures, plane_points, samples
+from halfbert.benchmark.figures import cell_figures, plane_points, samples
 from halfbert.benchmark.record import Figure, Record, Who
 from halfbert.output import drawing
 from halfbert.output.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
 
 ENGINE_COLOURS = (drawing.BLUE, drawing.VERMILLION, drawing.GREEN, drawing.PURPLE, drawing.SKY, drawing.GREY)
 PREDICTOR_MARKERS = "osD^vP*X"
@@ -24,25 +23,22 @@ LEAST_AREA, MOST_AREA = 40.0, 400.0  # of a point, in square points
 
 def draw(record: Record, folder: Path) -> list[str]:
     """Draw whatever the record has the samples for, and return the names of the files."""
-    single, offline, points = cell_figures(record, "single"), cell_figures(record, "offline"), plane_points(record)
+    single, offline, points = cell_figures(record, "single"), cell_figures(record, "offline"), plane_points(record)[0]
     several = len({figure.batch for figure in offline}) > 1  # one batch is no curve, and in the plane already
-    plots_of: dict[str, Callable[[Path], None] | None] = {
-        "latency.png": partial(latencies, record, single) if single else None,
-        "throughput.png": partial(throughput, record, offline) if several else None,
-        "speed_size_accuracy.png": partial(plane, record, points) if points else None,
-    }
-    drawn = {name: draw_into for name, draw_into in plots_of.items() if draw_into}
+    plots = (("latency", latencies, single), ("throughput", throughput, several), ("speed_size_accuracy", plane, points))
+    drawn = {f"{name}.png": draw_into for name, draw_into, enough in plots if enough}
     for name, draw_into in drawn.items():
-        draw_into(folder / name)
+        draw_into(record, folder / name)
     return list(drawn)
 
 
-def latencies(record: Record, figures: list[Figure], path: Path) -> None:
+def latencies(record: Record, path: Path) -> None:
     """Draws how long one text takes: box from the quarter to the three quarters, median, whiskers, and all samples' ends."""
+    figures = cell_figures(record, "single")
     settings = _settings(figures)
     names = list(dict.fromkeys(_name(figure) for figure in figures))
     with drawing.picture(path, 9.6, 1.4 + 0.34 * len(names) * len(settings)) as canvas:
-        for axes, setting in zip(_rows(canvas, len(settings)), settings, strict=True):
+        for axes, setting in zip(canvas.subplots(len(settings), 1, sharex=True, squeeze=False)[:, 0], settings, strict=True):
             here = {_name(figure): figure for figure in figures if figure.setting == setting}
             boxes = [_box(samples(record, figure)) for figure in here.values()]
             places = [len(names) - names.index(name) for name in here]
@@ -72,13 +68,13 @@ def _box(seconds: np.ndarray) -> dict:
     return {"q1": first, "med": median, "q3": third, "whislo": low, "whishi": high, "fliers": ends}
 
 
-def throughput(record: Record, figures: list[Figure], path: Path) -> None:
+def throughput(record: Record, path: Path) -> None:
     """Draws texts a second by batch: the median of the repeats, with the slowest and the fastest."""
-    settings = _settings(figures)
+    figures = cell_figures(record, "offline")
     batches = sorted({figure.batch for figure in figures})
-    with drawing.picture(path, 1.6 + 4.4 * len(settings), 4.8) as canvas:
-        panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
-        for axes, setting in zip(panels, settings, strict=True):
+    title = ("Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
+    with _panels(path, figures, 1.6, "texts a second (log scale)", *title) as panels:
+        for axes, setting in panels:
             for name in dict.fromkeys(_name(figure) for figure in figures if figure.setting == setting):
                 line = [figure for figure in figures if (_name(figure), figure.setting) == (name, setting)]
                 medians = np.array([figure.texts_per_second.median for figure in line])
@@ -97,48 +93,55 @@ def throughput(record: Record, figures: list[Figure], path: Path) -> None:
             axes.set_xticks(batches, [f"{batch}" for batch in batches])
             axes.minorticks_off()
             _log(axes, "y")
-            axes.set(title=setting, xlabel="texts a call")
-        panels[0].set_ylabel("texts a second (log scale)")
-        _legend_beside(panels[-1])
-        drawing.title(canvas, "Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
+            axes.set_xlabel("texts a call")
 
 
-def plane(record: Record, points: list[Point], path: Path) -> None:
+def plane(record: Record, path: Path) -> None:
     """Draws every predictor with every engine by its speed, its score and the bytes of its weights.
 
     Where no predictor has a score (`--base`), the number of parameters takes its place."""
-    settings = _settings(points)
-    heaviest = max(point.weight_bytes for point in points)
-    with drawing.picture(path, 2.6 + 4.4 * len(settings), 4.8) as canvas:
-        panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
-        for axes, setting in zip(panels, settings, strict=True):
-            for point in points:
-                if point.setting == setting:
-                    area = LEAST_AREA + (MOST_AREA - LEAST_AREA) * point.weight_bytes / heaviest
+    points, score = plane_points(record)
+    figures = [figure for figure, _ in points]
+    weights = {figure.who: record.contestant(figure).weight_bytes or 0 for figure in figures}
+    better = "Speed, size and score: up and right is better" if score else "Speed and size: right is faster"
+    title = (score or "parameters (M); there is no score", better, "area: bytes of the weights as the engine holds them")
+    with _panels(path, figures, 2.6, *title) as panels:
+        for axes, setting in panels:
+            for figure, height in points:
+                if figure.setting == setting:
+                    size = weights[figure.who]
                     axes.scatter(
-                        point.texts_per_second,
-                        point.height,
-                        area,
-                        color=_colour(record, point),
-                        marker=_marker(record, point),
+                        figure.texts_per_second.median,
+                        height,
+                        LEAST_AREA + (MOST_AREA - LEAST_AREA) * size / max(weights.values()),
+                        color=_colour(record, figure),
+                        marker=_marker(record, figure),
                         edgecolors="white",
-                        label=f"{_name(point)}, {point.weight_bytes / 1e6:.1f} MB",
+                        label=f"{_name(figure)}, {size / 1e6:.1f} MB",
                     )
             _log(axes, "x")
             axes.margins(0.15)
-            axes.set(title=setting, xlabel=f"texts a second, batches of {points[0].batch} (log scale)")
-        panels[0].set_ylabel(points[0].height_name)
-        _legend_beside(panels[-1])
-        better = "Speed, size and score: up and right is better" if points[0].scored else "Speed and size: right is faster"
-        drawing.title(canvas, better, "area: bytes of the weights as the engine holds them")
+            axes.set_xlabel(f"texts a second, batches of {figures[0].batch} (log scale)")
+
+
+@contextmanager
+def _panels(
+    path: Path, figures: Sequence[Figure], beside: float, ylabel: str, statement: str, detail: str
+) -> "Iterator[Iterator[tuple[Axes, str]]]":
+    """Panels side by side, each with its setting; the legend takes `beside` inches at the right."""
+    settings = _settings(figures)
+    with drawing.picture(path, beside + 4.4 * len(settings), 4.8) as canvas:
+        panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
+        for axes, setting in zip(panels, settings, strict=True):
+            axes.set_title(setting)
+        yield zip(panels, settings, strict=True)
+        panels[0].set_ylabel(ylabel)
+        panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8, labelspacing=1.2)
+        drawing.title(canvas, statement, detail)
 
 
 def _settings(figures: Sequence[Who]) -> list[str]:
     return list(dict.fromkeys(figure.setting for figure in figures))
-
-
-def _rows(canvas: "Canvas", number: int) -> "list[Axes]":
-    return list(canvas.subplots(number, 1, sharex=True, squeeze=False)[:, 0])
 
 
 def _name(figure: Who) -> str:
@@ -165,7 +168,3 @@ def _log(axes: "Axes", which: str) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())
-
-
-def _legend_beside(axes: "Axes") -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8, labelspacing=1.2)

@@ -6,8 +6,9 @@ one repeat of a case. A *setting* names device and threads. All seconds are of t
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,11 @@ from halfbert.system.errors import ArtefactError
 
 SCHEMA_VERSION = 1
 NUMBERS = re.compile(r"\[\s+([-+.\deE,\s]+?)\s+\]")  # a list of numbers, one a line
+
+
+def part(kind: type, whole: object) -> dict[str, Any]:
+    """The fields of a dataclass `kind`, by name, of a value that has them and others."""
+    return {each.name: getattr(whole, each.name) for each in fields(kind)}
 
 
 @dataclass(kw_only=True, unsafe_hash=True)
@@ -34,7 +40,7 @@ class Who:
     @property
     def who(self) -> "Who":
         """What identifies a contestant, without the rest."""
-        return Who(**{name: getattr(self, name) for name in Who.__dataclass_fields__})
+        return Who(**part(Who, self))
 
     def __str__(self) -> str:
         return f"{self.predictor}, {self.engine}, {self.setting}"

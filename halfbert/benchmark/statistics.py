@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any, TypeVar
 
 import numpy as np
@@ -178,11 +179,6 @@ def block_ratio(first: Iterable[float], second: Iterable[float]) -> float:
     A drift of the machine that is steady over the block weighs on both alike.
     """
     return math.fsum(first) / math.fsum(second)
-
-
-def geometric_mean(ratios: Sequence[float]) -> float:
-    """The mean of ratios, for which 2 and 1/2 are equally far from 1."""
-    return float(np.exp(np.mean(np.log(ratios))))
 
 
 def bootstrap_interval(ratios: Sequence[float]) -> list[float]:

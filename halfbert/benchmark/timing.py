@@ -79,16 +79,11 @@ def _one_repeat(contestant: Contestant, repeat: int, plan: Plan) -> None:
 
 
 def _block(worker: Worker, case: MeasuredCase, repeat: int, plan: Plan) -> records.Block:
-    work = _work(case)
+    work = records.part(Work, case)
     warm_up = worker.ask({"do": "warm", "work": work})["seconds"]
     command = {"do": "block", "work": work, "seconds": 0.0 if case.scenario == "paper" else plan.options.seconds}
     best, others = statistics.undisturbed(lambda: records.Timed(**worker.ask(command)), most_attempts(plan))
     return records.Block(**vars(best), repeat=repeat, warm_up_seconds=warm_up, set_aside=others)
-
-
-def _work(work: Work) -> dict[str, object]:
-    """The fields of a case that a worker needs."""
-    return {name: getattr(work, name) for name in Work.__dataclass_fields__}
 
 
 def pairs(plan: Plan) -> list[Pair]:
@@ -133,7 +128,7 @@ def measure_pairs(plan: Plan, stop: StopRequest) -> list[Pair]:
 
 
 def _four_blocks(first: Worker, second: Worker, case: Work, repeat: int, plan: Plan) -> records.PairBlock:
-    work = _work(case)
+    work = records.part(Work, case)
     for worker in (first, second):
         worker.ask({"do": "warm", "work": work})
 
