@@ -91,6 +91,15 @@ def test_an_existing_predictor_answers_without_tensorflow(installed, tmp_path, f
     assert json.loads(answers.replace("'", '"')) == halfbert.load(finished.output, "keras").predict(texts)
 
 
+@pytest.mark.parametrize("verb", ["train-multiclass", "train-multilabel", "distill", "compare", "benchmark"])
+def test_what_the_base_install_cannot_do_it_says_in_one_line(verb, installed, finished, tmp_path):
+    required = {"compare": [], "benchmark": [finished.output], "distill": ["--teacher", finished.output]}
+    command = [installed.python, "-m", "halfbert", verb, *required.get(verb, ["--model", "bert"])]
+    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=120)
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
+    assert "pip install 'halfbert[train]'" in done.stderr and not list(tmp_path.iterdir())
+
+
 def test_the_base_install_is_small(installed):
     """Bytes on disk of all that the base install brings, as its distributions record them."""
     sizes = {name: sum(file.size or 0 for file in each.files) for name, each in installed.needs.items()}

@@ -1,15 +1,17 @@
 """The command: `halfbert VERB …`, which is `python -m halfbert VERB …` and what the scripts at the root call."""
 
 import importlib.metadata
+import importlib.util
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from halfbert.cli.parsing import Parser, parse, parser_of
+from halfbert.data.phrases import listed
 from halfbert.options import BenchmarkOptions, CompareOptions, DistillOptions, MulticlassOptions, MultilabelOptions, Options
 from halfbert.system import console
-from halfbert.system.errors import InputError
+from halfbert.system.errors import InputError, ResourceError
 from halfbert.system.machine import PROJECT
 
 
@@ -22,6 +24,7 @@ class Verb:
     description: str
     epilog: str
     in_children: bool = False  # other processes read its tables
+    needs: tuple[str, ...] = ("tensorflow", "tf_keras", "ktrain", "transformers", "sklearn")  # beside the base install
 
     def parser(self, prog: str) -> Parser:
         return parser_of(self.options, prog, self.description, self.epilog)
@@ -31,6 +34,10 @@ class Verb:
         return parse(self.parser(prog), self.options, argv)
 
     def function(self) -> Callable[[Any, console.StopRequest], Any]:
+        """What does the job. Raises ResourceError where a package that it needs is not installed."""
+        missing = [package for package in self.needs if importlib.util.find_spec(package) is None]
+        if missing:
+            raise ResourceError(f"{listed(missing)} not installed: pip install 'halfbert[train]'")
         module, _, name = self.job.partition(":")
         return getattr(importlib.import_module(module), name)
 
@@ -70,6 +77,7 @@ VERBS = {
         "A whole run takes hours, as it repeats everything in ten fresh processes; it estimates the time first. Fewer engines, "
         "scenarios, lengths or batches take less; --quick gives a first look.",
         in_children=True,
+        needs=(),
     ),
 }
 
