@@ -152,7 +152,7 @@ def _score(stated: manifest.Manifest) -> Score | None:
 
 
 def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Contestant]:
-    """Every predictor with every engine in every setting, each once; nothing is measured yet.
+    """Every predictor with every engine in every setting; nothing is measured yet.
 
     A device does its work with all available processors, so it has one setting.
     """
@@ -164,8 +164,8 @@ def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Co
             threads=threads,
             setting=f"cpu, {threads} {'thread' if threads == 1 else 'threads'}" if device == "cpu" else device,
         )
-        for predictor, device, engine in itertools.product(*map(dict.fromkeys, (predictors, options.devices, options.engines)))
-        for threads in dict.fromkeys(options.threads if device == "cpu" else options.threads[-1:])
+        for predictor, device, engine in itertools.product(predictors, options.devices, options.engines)
+        for threads in (options.threads if device == "cpu" else options.threads[-1:])
     ]
 
 
