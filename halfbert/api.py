@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.cli.command import VERBS, Verb
-from halfbert.data.dataframes import Frame, is_frame
+from halfbert.data.sources import Frame, is_frame
 from halfbert.options import Option, Options, as_arguments, declared
 from halfbert.system import tensorflow_setup
 from halfbert.system.console import StopRequest

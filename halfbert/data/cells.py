@@ -7,10 +7,10 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import Any
 
 from halfbert.data.characters import INVISIBLE, is_blank, on_one_line, visible, without_stray
-from halfbert.data.equality import normalise
 from halfbert.data.phrases import listed
 from halfbert.system.errors import InputError
 
@@ -19,6 +19,7 @@ LONGEST_QUOTE = 60
 SURROGATE = re.compile("[\ud800-\udfff]")
 INTEGRAL = re.compile(r"(-?\d+)\.0+")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
+NARROW_FLOATS = {"float32": "float32", "float": "float32", "float16": "float16", "halffloat": "float16"}
 DATE_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(\.\d+)?")
 # 1.10 or 1.0.2: no number is written so, which makes the labels beside it numbers of versions or chapters.
 NUMBERED = re.compile(r"-?\d+\.\d*[1-9]0+|\d+(\.\d+){2,}")
@@ -30,7 +31,11 @@ def cell_text(value: Any, place: str) -> str | None:
     Raises InputError, beginning with `place`, for a value that is not a text, number or date.
     """
     if not isinstance(value, str | float) and getattr(value, "ndim", None) == 0:  # a scalar of numpy
-        value = str(value) if type(value).__name__ == "datetime64" else value.item()
+        kind = str(value.dtype)
+        if kind.startswith("datetime64"):
+            value = None if str(value) == "NaT" else str(value)
+        else:
+            (value,) = as_spelt([value.item()], kind)
     if is_missing(value):
         return None
     if isinstance(value, str):
@@ -52,13 +57,23 @@ def cell_text(value: Any, place: str) -> str | None:
 
 def is_missing(value: Any) -> bool:
     """Whether a cell has no value: None, NaN, NaT or pandas.NA."""
-    if isinstance(value, float):
+    if isinstance(value, float | decimal.Decimal):
         return math.isnan(value)
-    return (
-        value is None
-        or type(value).__name__ in ("NAType", "NaTType")
-        or (isinstance(value, decimal.Decimal) and value.is_nan())
-    )
+    return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def as_spelt(values: list[Any], kind: str) -> list[Any]:
+    """The values of a column of this type, given as Python has them: 32-bit floats with their own digits.
+
+    That is 0.1 for the float32 that Python shows as 0.10000000149011612. `kind` is as numpy, pandas or Arrow name it.
+    """
+    digits = NARROW_FLOATS.get(kind.lower().removesuffix("[pyarrow]"))
+    if digits is None:
+        return values
+    import numpy as np
+
+    narrow = np.dtype(digits).type
+    return [value if is_missing(value) else float(str(narrow(value))) for value in values]
 
 
 def spelling(value: Any, place: str) -> str | None:
@@ -117,22 +132,11 @@ def difference(one: str, other: str) -> str:
     """How two labels that look alike differ, in words; with code points where the eye does not see it."""
     if "".join(one.lower().split()) == "".join(other.lower().split()):
         return "letter case or white space only"
-    start = _equal_signs(one, other)
-    end = _equal_signs(one[start:][::-1], other[start:][::-1])
-    ways = " against ".join(_code_points(label[start : len(label) - end]) for label in (one, other))
+    changes = [codes for codes in SequenceMatcher(None, one, other, autojunk=False).get_opcodes() if codes[0] != "equal"]
+    (_, start, _, others_start, _), (_, _, end, _, others_end) = changes[0], changes[-1]
+    ways = f"{_code_points(one[start:end])} against {_code_points(other[others_start:others_end])}"
     return f"{'invisible characters' if visible(one) == visible(other) else 'Unicode form'} only ({ways})"
-
-
-def _equal_signs(one: str, other: str) -> int:
-    """How many signs the two begin with in common."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((index for index, (sign, its) in pairs if sign != its), min(len(one), len(other)))
 
 
 def _code_points(text: str) -> str:
     return listed([f"U+{ord(sign):04X} {unicodedata.name(sign, '')}".strip() for sign in text]) or "nothing"
-
-
-def alike(label: str) -> str:
-    """What labels share that people would take for one: letter case, white space, Unicode form and joiners are ignored."""
-    return normalise(label).replace(" ", "")

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from halfbert.data.cells import NUMBERED, alike, cell_text, difference, label_key, name_text, quoted, written_label
+from halfbert.data.cells import NUMBERED, cell_text, difference, label_key, name_text, quoted, written_label
 from halfbert.data.equality import normalise
 from halfbert.data.phrases import listed, place, plural, row_word
 from halfbert.data.tables import Findings, Rows, Table
@@ -38,7 +38,11 @@ def complete_rows(
         labels = list(read_labels(table))
         needed = {text_column: texts} if label_column is None else {text_column: texts, label_column: labels}
         kept = _without_missing(table, needed, drop_missing, findings)
-        _count_formula_texts(table, text_column, kept, findings)
+        if read_back := sorted(table.formulas.get(text_column, set()).intersection(kept)):
+            counts["formula_texts"] += len(read_back)
+            where = listed([str(table.numbers[index]) for index in read_back])
+            count = plural(len(read_back), "text")
+            findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: row {where}")
         if table.hidden_rows:
             counts["hidden_rows"] = counts.get("hidden_rows", 0) + table.hidden_rows
         parts[role] = Rows([text or "" for text in texts], labels, table.numbers, table.file).take(kept)
@@ -70,19 +74,25 @@ def _without_missing(table: Table, columns: dict[str, list[str | None]], drop_mi
     return [index for index in range(len(table.numbers)) if index not in incomplete]
 
 
-def _count_formula_texts(table: Table, column: str, kept: Sequence[int], findings: Findings) -> None:
-    read_back = sorted(table.formulas.get(column, set()).intersection(kept))
-    if read_back:
-        findings.counts["formula_texts"] += len(read_back)
-        where = listed([str(table.numbers[index]) for index in read_back])
-        count = plural(len(read_back), "text")
-        findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: row {where}")
-
-
 # Labels.
 
 
-def merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
+def settle_labels(parts: Parts, column: str, findings: Findings) -> dict[str, str]:
+    """Make labels of the spellings in the rows; returns {spelling: label}. Raises InputError for labels that are doubtful."""
+    label_of = _merge_spellings(parts, findings)
+    train = parts["train"]
+    distinct = set(train.labels)
+    if len(train) >= IDENTIFIER_ROWS and 2 * len(distinct) > len(train):
+        raise InputError(
+            f"{train.file}: column {column!r} has {len(distinct):,} different values in {len(train):,} rows; "
+            "is it the label column?"
+        )
+    _check_spelt_apart(parts, column)
+    _check_seen_in_train(parts, column)
+    return label_of
+
+
+def _merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
     """Replace each spelling by its label, one for "1", "1.0" and "1 " wherever they stand; returns {spelling: label}.
 
     Where people would accept several (TRUE and true), it is the one that most training rows have. `labels_merged` counts the
@@ -113,17 +123,7 @@ def merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
     return label_of
 
 
-def check_no_identifiers(train: Rows, column: str) -> None:
-    """A column of mostly distinct values holds texts or numbers of some kind, and no labels."""
-    distinct = set(train.labels)
-    if len(train) >= IDENTIFIER_ROWS and 2 * len(distinct) > len(train):
-        raise InputError(
-            f"{train.file}: column {column!r} has {len(distinct):,} different values in {len(train):,} rows; "
-            "is it the label column?"
-        )
-
-
-def check_seen_in_train(parts: Parts, column: str) -> None:
+def _check_seen_in_train(parts: Parts, column: str) -> None:
     """A label that only validation or test rows have cannot be learnt."""
     train = parts["train"]
     known = set(train.labels)
@@ -139,7 +139,7 @@ def check_seen_in_train(parts: Parts, column: str) -> None:
             )
 
 
-def check_spelt_apart(parts: Parts, column: str) -> None:
+def _check_spelt_apart(parts: Parts, column: str) -> None:
     """Labels that look alike are most likely one label mistyped, and only the user knows."""
     counts: Counter[str] = Counter()
     places: dict[str, str] = {}
@@ -149,7 +149,7 @@ def check_spelt_apart(parts: Parts, column: str) -> None:
             places.setdefault(label, f"{part.file} {row_word(part.file)} {number}")
     lookalikes: dict[str, str] = {}
     for label in counts:
-        other = lookalikes.setdefault(alike(label), label)
+        other = lookalikes.setdefault(normalise(label).replace(" ", ""), label)
         if other != label:
             described = [f"{quoted(name)} ({plural(counts[name], 'row')}, first {places[name]})" for name in (other, label)]
             raise InputError(
@@ -169,7 +169,13 @@ def group_by_text(rows: Rows) -> dict[str, list[int]]:
     return groups
 
 
-def count_repeats(parts: Parts, findings: Findings) -> None:
+def settle_repeats(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
+    """Count the texts that stand in several rows of a file, and drop those that stand in several files (`keep_leaks`: not)."""
+    _count_repeats(parts, findings)
+    _drop_leaks(parts, keep_leaks, findings)
+
+
+def _count_repeats(parts: Parts, findings: Findings) -> None:
     """Count rows that repeat a text of the same file, and texts that stand there under more than one labelling."""
     counts, notes = findings.counts, findings.notes
     counts["duplicates"] = counts["conflicting_texts"] = 0
@@ -189,7 +195,7 @@ def count_repeats(parts: Parts, findings: Findings) -> None:
             )
 
 
-def drop_leaks(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
+def _drop_leaks(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
     """Drop the validation rows whose text is in the test file, and the training rows whose text is in either."""
     key = "leaks_kept" if keep_leaks else "leaks_dropped"
     findings.counts[key] = 0

@@ -1,7 +1,6 @@
-"""Read the requested columns from a file of any accepted format, a Hugging Face data set or a pandas DataFrame."""
+"""Read the requested columns from a file of any accepted format."""
 
 import codecs
-import contextlib
 import csv
 import io
 import json
@@ -10,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from halfbert.data import dataframes, workbooks
+from halfbert.data import workbooks
+from halfbert.data.cells import as_spelt
 from halfbert.data.characters import is_blank
-from halfbert.data.headers import column_names, locate
-from halfbert.data.hub import read_hub
-from halfbert.data.phrases import HUB_PREFIX, listed, plural
-from halfbert.data.tables import Source, Table
+from halfbert.data.phrases import listed, plural
+from halfbert.data.tables import Table, column_names, locate
 from halfbert.system.errors import InputError
 from halfbert.system.storage import sha256
 
@@ -36,27 +34,18 @@ BYTE_ORDER_MARKS = {
 LONGEST_CELL = 2**31 - 1  # characters: as much as the csv module accepts on every platform
 
 
-def read_table(
-    source: Source, columns: Sequence[str], *, role: str, sheet: str | None = None, encoding: str | None = None
-) -> Table:
-    """Read `columns` of a file, of a DataFrame, or of the split of a hub data set that `role` (train, val or test) names.
-
-    EVERY_OTHER among the columns stands for all that are not requested by name, in the order of the file. The format goes
-    by the ending of the name, and is checked against the content. A table without rows is a valid one.
-
-    Raises InputError, naming file, line or column, for anything that cannot be read with certainty; ResourceError when
-    the hub is not reachable.
-    """
-    source = source.frame if isinstance(source, dataframes.Frame) else source
-    if dataframes.is_frame(source):
-        return dataframes.read_frame(source, columns, role)
-    if not isinstance(source, str | Path):
-        kind = f"{type(source).__module__}.{type(source).__name__}".removeprefix("builtins.")
-        raise InputError(f"{role}: give the name of a file or a pandas DataFrame, not a {kind}")
-    if str(source).startswith(HUB_PREFIX):
-        return read_hub(str(source), columns, role)
-    path = Path(source)
-    _check_readable(path)
+def read_file(path: Path, columns: Sequence[str], sheet: str | None, encoding: str | None) -> Table:
+    """Read `columns` (`sources.read_table`) of a file in the format of its ending, which is checked against its content."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give one file, or hf:{path} for the folder of a data set")
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise InputError(f"{path}: is empty")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     suffix = path.suffix.lower()
     if suffix in WORKBOOK_SUFFIXES:
         table = _read_workbook(path, columns, sheet)
@@ -74,29 +63,8 @@ def read_table(
     return table
 
 
-def _check_readable(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give one file, or hf:{path} for the folder of a data set")
-        with path.open("rb") as stream:
-            if not stream.read(1):
-                raise InputError(f"{path}: is empty")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _table_of_records(
-    file: str,
-    header: Sequence[Any],
-    records: Sequence[Sequence[Any]],
-    numbers: Sequence[int],
-    wanted: Sequence[str],
-    others: str = "",
-) -> tuple[Table, dict[str, int]]:
-    """Take the wanted columns out of records, less the blank ones at the end that spreadsheet programs leave behind."""
-    positions = locate(file, column_names(header, file), wanted, others)
+def _table_of_records(file: str, positions: dict[str, int], records: Sequence[Sequence[Any]], numbers: Sequence[int]) -> Table:
+    """Take the columns out of records, less the blank ones at the end that spreadsheet programs leave behind."""
     end = len(records)
     while end and all(cell is None or (isinstance(cell, str) and is_blank(cell)) for cell in records[end - 1]):
         end -= 1
@@ -104,7 +72,7 @@ def _table_of_records(
         name: [record[position] if position < len(record) else None for record in records[:end]]
         for name, position in positions.items()
     }
-    return Table(file, columns, list(numbers[:end])), positions
+    return Table(file, columns, list(numbers[:end]))
 
 
 def _read_workbook(path: Path, wanted: Sequence[str], sheet: str | None) -> Table:
@@ -114,14 +82,15 @@ def _read_workbook(path: Path, wanted: Sequence[str], sheet: str | None) -> Tabl
     first = next((index for index, row in enumerate(cells.rows) if any(cell is not None for cell in row)), None)
     if first is None:
         raise InputError(f"{path}: sheet {cells.name!r} is empty{others}")
-    numbers = range(first + 2, len(cells.rows) + 1)
-    table, positions = _table_of_records(file, cells.rows[first], cells.rows[first + 1 :], numbers, wanted, others)
-    table.file = str(path)
-    name_at = {position: name for name, position in positions.items()}
-    for number, position in cells.formulas:
-        if position in name_at and number >= first + 2:
-            table.formulas.setdefault(name_at[position], set()).add(number - first - 2)
-    table.notes = _notes_on_visibility(path, cells, sheet)
+    positions = locate(file, cells.rows[first], wanted, others)
+    table = _table_of_records(str(path), positions, cells.rows[first + 1 :], range(first + 2, len(cells.rows) + 1))
+    for name, position in positions.items():
+        below = {number - first - 2 for number, column in cells.formulas if column == position}
+        table.formulas[name] = below - {-1}  # which is the header
+    if sheet is None and cells.others:
+        table.notes = [f"{path}: read sheet {cells.name!r}; there is also {', '.join(cells.others)} (--sheet)"]
+    elif cells.hidden:
+        table.notes = [f"{path}: read sheet {cells.name!r}, which is hidden"]
     hidden = sorted(cells.hidden_rows.intersection(table.numbers))
     table.hidden_rows = len(hidden)
     if hidden:
@@ -130,12 +99,6 @@ def _read_workbook(path: Path, wanted: Sequence[str], sheet: str | None) -> Tabl
             f"{path}: {plural(len(hidden), 'row')} hidden, by a filter or by hand, and read like the others: row {where}"
         )
     return table
-
-
-def _notes_on_visibility(path: Path, cells: workbooks.Sheet, sheet: str | None) -> list[str]:
-    if sheet is not None:
-        return [f"{path}: read sheet {cells.name!r}, which is hidden"] if cells.hidden else []
-    return [f"{path}: read sheet {cells.name!r}; there is also {', '.join(cells.others)} (--sheet)"] if cells.others else []
 
 
 def _read_text(path: Path, encoding: str | None) -> str:
@@ -182,32 +145,22 @@ def _line(text_before: str) -> int:
 
 def _read_delimited(path: Path, wanted: Sequence[str], encoding: str | None) -> Table:
     text = _read_text(path, encoding)
-    with _long_cells():
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text, wanted)
-        numbered = _records(path, text, delimiter)
-        _, header = next(numbered)
-        records, numbers = [], []
-        for line, cells in numbered:
-            if len(header) > 1 and len(cells) == 1 and is_blank(cells[0]):
-                continue
-            if len(cells) != len(header):
-                raise InputError(
-                    f"{path}: line {line} has {len(cells)} cells and the header has {len(header)}; "
-                    "a cell that holds the delimiter or a line break goes in double quotes"
-                )
-            records.append(cells)
-            numbers.append(line)
-    return _table_of_records(str(path), header, records, numbers, wanted)[0]
-
-
-@contextlib.contextmanager
-def _long_cells() -> Iterator[None]:
-    """Let a cell be longer than the csv module's 131,072 characters: a long text is not a fault."""
-    before = csv.field_size_limit(LONGEST_CELL)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
+    csv.field_size_limit(LONGEST_CELL)  # the module's default is 131,072 characters; a long text is no fault
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text, wanted)
+    numbered = _records(path, text, delimiter)
+    _, header = next(numbered)
+    records, numbers = [], []
+    for line, cells in numbered:
+        if len(header) > 1 and len(cells) == 1 and is_blank(cells[0]):
+            continue
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path}: line {line} has {len(cells)} cells and the header has {len(header)}; "
+                "a cell that holds the delimiter or a line break goes in double quotes"
+            )
+        records.append(cells)
+        numbers.append(line)
+    return _table_of_records(str(path), locate(str(path), header, wanted), records, numbers)
 
 
 def _delimiter(text: str, wanted: Sequence[str]) -> str:
@@ -247,7 +200,7 @@ def _read_json_lines(path: Path, wanted: Sequence[str], encoding: str | None) ->
     lines = re.split(r"\r\n?|\n", _read_text(path, encoding))
     numbered = [(number, _json_object(path, number, line)) for number, line in enumerate(lines, start=1) if line.strip()]
     keys = list(dict.fromkeys(key for _, row in numbered for key in row))
-    positions = locate(str(path), column_names(keys, str(path)), wanted)
+    positions = locate(str(path), keys, wanted)
     columns = {name: [row.get(keys[position]) for _, row in numbered] for name, position in positions.items()}
     return Table(str(path), columns, [number for number, _ in numbered])
 
@@ -274,9 +227,12 @@ def _read_parquet(path: Path, wanted: Sequence[str]) -> Table:
     try:
         with pyarrow.parquet.ParquetFile(path) as stored:
             stored_names = stored.schema_arrow.names
-            positions = locate(str(path), column_names(stored_names, str(path)), wanted)
+            positions = locate(str(path), stored_names, wanted)
             cells = stored.read(columns=[stored_names[position] for position in positions.values()])
-            columns = {name: cells.column(stored_names[position]).to_pylist() for name, position in positions.items()}
+            columns = {}
+            for name, position in positions.items():
+                column = cells.column(stored_names[position])
+                columns[name] = as_spelt(column.to_pylist(), str(column.type))
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path}: is not a whole parquet file ({workbooks.first_line(error)})") from error
     return Table(str(path), columns, list(range(1, cells.num_rows + 1)))

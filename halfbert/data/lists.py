@@ -100,7 +100,7 @@ def check_no_list(value: Any, where: str) -> None:
 
 def _read(value: Any, where: str) -> Cell:
     if getattr(value, "ndim", 0):
-        value = value.tolist()
+        value = list(value)
     if isinstance(value, list | tuple | set | frozenset):
         return Cell([name for name in (cell_text(item, where) for item in value) if name], where)
     text = cell_text(value, where)

@@ -5,9 +5,8 @@ from functools import partial
 
 from halfbert.data import checks
 from halfbert.data.cells import label_order, name_text, quoted, spelling, written_label
-from halfbert.data.formats import read_table
 from halfbert.data.lists import check_no_lists
-from halfbert.data.sources import describe_files, read_tables
+from halfbert.data.sources import describe_files, read_table, read_tables
 from halfbert.data.splits import check_enough_texts, divide, draw_by_label
 from halfbert.data.tables import Data, Findings, Rows, Source, Table
 from halfbert.system.errors import InputError
@@ -44,13 +43,13 @@ def read_multiclass(
     tables = read_tables({"train": train, "val": val, "test": test}, (text_column, label_column), sheet, encoding, findings)
     spellings = partial(read_spellings, column=label_column)
     parts = checks.complete_rows(tables, text_column, label_column, spellings, drop_missing, findings)
-    checks.merge_spellings(parts, findings)
-    _check_several_labels(parts["train"], label_column)
-    checks.check_spelt_apart(parts, label_column)
-    checks.check_seen_in_train(parts, label_column)
+    checks.settle_labels(parts, label_column, findings)
     labels: list[str] = sorted(set(parts["train"].labels), key=label_order)
-    checks.count_repeats(parts, findings)
-    checks.drop_leaks(parts, keep_leaks, findings)
+    if len(labels) == 1:
+        raise InputError(
+            f"{parts['train'].file}: column {label_column!r} holds one label only, {quoted(labels[0])}; two are needed"
+        )
+    checks.settle_repeats(parts, keep_leaks, findings)
     check_enough_texts(parts, labels)
     divide(parts, len(labels), draw_by_label, rows, test_rows, seed, findings)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
@@ -62,13 +61,6 @@ def read_spellings(table: Table, column: str) -> list[str | None]:
     check_no_lists(table, column)
     spelt = (spelling(value, where) for value, where in table.cells(column))
     return [None if index in without_value else label for index, label in enumerate(spelt)]
-
-
-def _check_several_labels(train: Rows[str], column: str) -> None:
-    distinct = set(train.labels)
-    checks.check_no_identifiers(train, column)
-    if len(distinct) == 1:
-        raise InputError(f"{train.file}: column {column!r} holds one label only, {quoted(distinct.pop())}; two are needed")
 
 
 @dataclass

@@ -10,13 +10,12 @@ from halfbert.data import checks
 from halfbert.data.cells import cell_text, label_order, name_text, quoted
 from halfbert.data.checks import Parts
 from halfbert.data.equality import normalise
-from halfbert.data.headers import EVERY_OTHER, Piece
 from halfbert.data.iterative import iterative_sample
 from halfbert.data.lists import check_no_list, read_names
 from halfbert.data.phrases import listed, place, plural
 from halfbert.data.sources import describe_files, read_tables
 from halfbert.data.splits import divide
-from halfbert.data.tables import Data, Findings, Rows, Source, Table
+from halfbert.data.tables import EVERY_OTHER, Data, Findings, Piece, Source, Table
 from halfbert.system.errors import InputError
 
 ALL = "ALL"  # given in place of label columns, it means every column that is not the text
@@ -65,21 +64,24 @@ def read_multilabel(
     _, *labels = tables["train"].columns
     if not labels:
         raise InputError(f"{tables['train'].file}: has no column beside {text_column!r} to take for a label")
+    for table in tables.values():
+        _check_formulas(table, labels)
     read_labels: Any
     if label_column is None:
         hint = "; name the label columns with --label-columns" if columns == [EVERY_OTHER] else ""
         read_labels = partial(_answers, labels=labels, hint=hint)
     else:
-        read_labels = partial(_names, column=columns[0], separator=label_separator, findings=findings)
+        read_labels = partial(read_names, column=columns[0], separator=label_separator, findings=findings)
     parts = checks.complete_rows(tables, text_column, None, read_labels, drop_missing, findings)
     if label_column is not None:
         labels = _settle_names(parts, columns[0], label_separator, findings)
-    checks.count_repeats(parts, findings)
-    checks.drop_leaks(parts, keep_leaks, findings)
+    checks.settle_repeats(parts, keep_leaks, findings)
     labels = _without_constant_labels(parts, labels, drop_constant_labels, findings)
-    findings.notes += _unlabelled_rows(parts)
+    for part in parts.values():
+        if without := sum(not names for names in part.labels):
+            findings.notes.append(f"{part.file}: {without:,} of {plural(len(part), 'row')} have no label")
     divide(parts, len(labels), iterative_sample, rows, test_rows, seed, findings)
-    findings.notes += _rare_labels(parts, labels)
+    _note_rare_labels(parts, labels, findings)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
 
 
@@ -115,7 +117,6 @@ def _check_formulas(table: Table, columns: Sequence[str]) -> None:
 
 def _answers(table: Table, labels: Sequence[str], hint: str) -> list[tuple[str, ...]]:
     """The labels of each row, out of one 0/1 column a label."""
-    _check_formulas(table, labels)
     answers = [[_answer(cell, where, hint) for cell, where in table.cells(label)] for label in labels]
     return [tuple(compress(labels, row)) for row in zip(*answers, strict=True)]
 
@@ -133,30 +134,19 @@ def _answer(cell: Any, where: str, hint: str) -> bool:
     return answer
 
 
-def _names(table: Table, column: str, separator: str | None, findings: Findings) -> list[tuple[str, ...]]:
-    _check_formulas(table, [column])
-    return read_names(table, column, separator, findings)
-
-
 def _settle_names(parts: Parts, column: str, separator: str | None, findings: Findings) -> list[str]:
     """Make labels of the names and return those of train. They are checked as if each stood in a row of its own."""
-    single = {role: _one_name_a_row(part) for role, part in parts.items()}
-    label_of = checks.merge_spellings(single, findings)
-    checks.check_no_identifiers(single["train"], column)
-    checks.check_spelt_apart(single, column)
-    checks.check_seen_in_train(single, column)
+    single: Parts = {}
+    for role, part in parts.items():
+        single[role] = part.take(index for index, names in enumerate(part.labels) for _ in names)
+        single[role].labels = [name for names in part.labels for name in names]
+    label_of = checks.settle_labels(single, column, findings)
     if all(len(names) < 2 for names in parts["train"].labels):
         between = f" with {separator!r} between them" if separator else ""
         findings.notes.append(f"{parts['train'].file}: column {column!r} nowhere names two labels{between}")
     for part in parts.values():
         part.labels = [tuple(sorted({label_of[name] for name in names}, key=label_order)) for names in part.labels]
     return sorted(set(single["train"].labels), key=label_order)
-
-
-def _one_name_a_row(part: Rows) -> Rows:
-    rows = part.take(index for index, names in enumerate(part.labels) for _ in names)
-    rows.labels = [name for names in part.labels for name in names]
-    return rows
 
 
 # Labels that teach nothing, or little.
@@ -185,21 +175,13 @@ def _without_constant_labels(parts: Parts, labels: list[str], drop: bool, findin
     return varying
 
 
-def _unlabelled_rows(parts: Parts) -> list[str]:
-    """A note for each file that has rows without any label."""
-    bare = {role: sum(not row for row in part.labels) for role, part in parts.items()}
-    return [
-        f"{part.file}: {bare[role]:,} of {plural(len(part), 'row')} have no label" for role, part in parts.items() if bare[role]
-    ]
-
-
-def _rare_labels(parts: Parts, labels: Sequence[str]) -> list[str]:
-    """A note if there are labels that do not stand in every part."""
-    having = {role: Counter(label for row in part.labels for label in row) for role, part in parts.items()}
+def _note_rare_labels(parts: Parts, labels: Sequence[str], findings: Findings) -> None:
+    """Note the labels that do not stand in every part."""
+    having = [Counter(label for row in parts[role].labels for label in row) for role in ("train", "val", "test")]
     rare = [
-        f"{quoted(label)} ({having['train'][label]:,} to train, {having['val'][label]:,} to validate, "
-        f"{having['test'][label]:,} to test)"
+        "{} ({:,} to train, {:,} to validate, {:,} to test)".format(quoted(label), *(counter[label] for counter in having))
         for label in labels
-        if not all(counter[label] for counter in having.values())
+        if not all(counter[label] for counter in having)
     ]
-    return [f"too few rows to judge by: {listed(rare)}"] if rare else []
+    if rare:
+        findings.notes.append(f"too few rows to judge by: {listed(rare)}")

@@ -87,17 +87,10 @@ def _reported_as_broken(path: Path) -> Iterator[None]:
     except (InputError, MemoryError):
         raise
     except Exception as error:
-        if _came_from_entities(error):
+        causes = (error, error.__cause__, error.__context__)
+        if any(type(cause).__module__.startswith("defusedxml") for cause in causes):
             raise InputError(f"{path}: holds XML entities, which no spreadsheet program writes; not opened") from error
         raise InputError(f"{path}: is not a whole Excel workbook ({first_line(error)})") from error
-
-
-def _came_from_entities(error: BaseException | None) -> bool:
-    while error is not None:
-        if type(error).__module__.startswith("defusedxml"):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def first_line(error: Exception) -> str:
@@ -134,11 +127,11 @@ def _open(path: Path, *, data_only: bool) -> Iterator[Any]:
         yield book
 
 
-def _rows_of(worksheet: Any) -> Iterator[tuple[Any, ...]]:
+def _rows_of(worksheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Each row with its number."""
     # A made-up dimension (A1:XFD1048576) would make every row 16,384 cells wide.
     worksheet.reset_dimensions()
-    rows: Iterator[tuple[Any, ...]] = worksheet.iter_rows(max_row=LAST_ROW)
-    return rows
+    return enumerate(worksheet.iter_rows(max_row=LAST_ROW), start=1)
 
 
 def _read_formulas(path: Path, sheet: str | None) -> Sheet:
@@ -148,13 +141,12 @@ def _read_formulas(path: Path, sheet: str | None) -> Sheet:
         worksheets = {worksheet.title: worksheet for worksheet in book.worksheets if hasattr(worksheet, "iter_rows")}
         hidden = {name: worksheet.sheet_state != "visible" for name, worksheet in worksheets.items()}
         name = _choose(path, hidden, sheet)
-        for number, cells in enumerate(_rows_of(worksheets[name]), start=1):
+        for number, cells in _rows_of(worksheets[name]):
             rows.append([_value(cell) for cell in cells])
             formulas.update((number, column) for column, cell in enumerate(cells) if cell.data_type == "f")
         hidden_rows = _hidden_rows(worksheets[name])
-    return Sheet(
-        rows, formulas, name, _described({other: hidden[other] for other in hidden if other != name}), hidden[name], hidden_rows
-    )
+        others = _described({other: is_hidden for other, is_hidden in hidden.items() if other != name})
+    return Sheet(rows, formulas, name, others, hidden[name], hidden_rows)
 
 
 def _described(hidden: dict[str, bool]) -> list[str]:
@@ -213,7 +205,7 @@ def _put_stored_values(path: Path, name: str, rows: list[list], formulas: set[tu
     for number, column in formulas:
         columns_of_row.setdefault(number, []).append(column)
     with _open(path, data_only=True) as book:
-        for number, cells in enumerate(_rows_of(book[name]), start=1):
+        for number, cells in _rows_of(book[name]):
             for column in columns_of_row.get(number, ()):
                 cell = cells[column]
                 # The type "str" with no value is a formula whose stored value is the empty text.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from halfbert.data.dataframes import Frame
+from halfbert.data.sources import Frame
 from halfbert.options import values
 from halfbert.system.errors import InputError
 

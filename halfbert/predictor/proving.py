@@ -112,6 +112,6 @@ def _versions(packages: set[str]) -> dict[str, str]:
 
 
 def _embedded_texts() -> list[str]:
-    from halfbert.data import formats
+    from halfbert.data import sources
 
-    return formats.read_table(messages.TEST, [messages.TEXT], role="test").columns["text"]
+    return sources.read_table(messages.TEST, [messages.TEXT], role="test").columns["text"]

@@ -248,6 +248,7 @@ def test_the_same_values_are_the_same_labels_in_every_format(tmp_path, kind, suf
     ("column", "labels"),
     [
         (pyarrow.array(["b", "a"] * 15).dictionary_encode(), ["a", "b"]),
+        (pyarrow.array([0.1, 2.5, None] * 10, pyarrow.float32()), ["0.1", "2.5"]),
         ([decimal.Decimal("1.10"), decimal.Decimal("2.00")] * 15, ["1.10", "2.00"]),
         (
             pyarrow.array([0, 1] * 15, pyarrow.timestamp("s", tz="UTC")),
@@ -265,7 +266,7 @@ def test_columns_of_parquet(tmp_path, column, labels):
     if isinstance(labels, str):
         refused(tmp_path / "t.parquet", labels)
     else:
-        assert read(tmp_path / "t.parquet").labels == labels
+        assert read(tmp_path / "t.parquet", drop_missing=labels[0] == "0.1").labels == labels
 
 
 @pytest.mark.parametrize(
@@ -274,6 +275,10 @@ def test_columns_of_parquet(tmp_path, column, labels):
         (pandas.Categorical(["a", "b"] * 20), ["a", "b"]),
         (pandas.array(["a", "b"] * 20, dtype="string"), ["a", "b"]),
         (pandas.array([1, 2, None, 1] * 10, dtype="Int64"), ["1", "2"]),
+        (np.array([0.1, 2.5, np.nan, 7] * 10, dtype="float32"), ["0.1", "2.5", "7"]),
+        (np.array([0.1, 2.5] * 20, dtype="float16"), ["0.1", "2.5"]),
+        (pandas.array([0.1, 2.5, None, 7] * 10, dtype="Float32"), ["0.1", "2.5", "7"]),
+        (np.array([np.float32(0.1), np.float64(0.25), np.datetime64("NaT")] * 14, dtype=object)[:40], ["0.1", "0.25"]),
         (np.array([np.int64(1), np.str_("b"), pandas.NA, np.bool_(True)] * 10, dtype=object), ["1", "True", "b"]),
         (pandas.to_datetime(["2020-01-02", "2020-01-03", None, "2020-01-03"] * 10), ["2020-01-02", "2020-01-03"]),
         (pandas.cut(range(40), 2), ["(-0.039, 19.5]", "(19.5, 39.0]"]),
@@ -345,6 +350,8 @@ def test_hub_class_numbers_become_names_also_in_lists(hub):
     served = hub({"text": texts, "label": [0, 1] * 20}, {"label": kind})
     assert read("hf:someone/reviews:plain").labels == ["bad", "good"]
     assert served == [("someone/reviews", "plain")]
+    hub({"text": texts, "label": [0.1, 2.5] * 20}, {"label": hub.datasets.Value("float32")})
+    assert read("hf:someone/reviews").labels == ["0.1", "2.5"]
     refused("hf:someone/reviews", "no test split", "train", test="hf:someone/reviews")
     hub({"text": texts, "tags": [[0, 1], [], [1], [0]] * 10}, {"tags": hub.datasets.Sequence(kind)})
     data = read_multilabel("hf:someone/feelings", text_column="text", label_column="tags")

@@ -8,6 +8,7 @@ import pytest
 from table_files import labels_of, numbered, refused, write_table
 from table_files import read as read_multiclass
 
+from halfbert.data.cells import label_order
 from halfbert.data.multilabel import read_multilabel
 
 VECTOR = "0 and 1 in place of the names of labels"
@@ -72,15 +73,31 @@ def test_each_way_to_write_a_list(table, written):
     assert labels_of(data)[:6] == [("a", "b c"), ("d",), (), (), (), ("d", "plain")]
 
 
-def test_quotes_and_separators_inside_quotes_are_part_of_a_name(table):
-    cells = ['["it\'s", \'say "hi"\']', r"['it\'s', 'x,y [z]']", r'["\"q\"", "back\\slash"]']
-    assert labels_of(read(table(cells)))[:3] == [("it's", 'say "hi"'), ("it's", "x,y [z]"), ('"q"', "back\\slash")]
-
-
-def test_items_without_quotes_are_a_list_if_every_text_is_one(table):
-    assert labels_of(read(table(["[a, b c]", "[d]", "[]", ""])))[:4] == [("a", "b c"), ("d",), (), ()]
-    assert labels_of(read(table(["[a], [b]", "[a]", "[b]"])))[:3] == [("[a]", "[b]"), ("[a]",), ("[b]",)]
-    assert labels_of(read(table(["(none)", "(x)", "(x),y"])))[:3] == [("(none)",), ("(x)",), ("(x)", "y")]
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (
+            ['["it\'s", \'say "hi"\']', r"['it\'s', 'x,y [z]']", r'["\"q\"", "back\\slash"]'],
+            [("it's", 'say "hi"'), ("it's", "x,y [z]"), ('"q"', "back\\slash")],
+        ),
+        # Items without quotes are a list if every text is one.
+        (["[a, b c]", "[d]", "[]", ""], [("a", "b c"), ("d",), (), ()]),
+        (["[a], [b]", "[a]", "[b]"], [("[a]", "[b]"), ("[a]",), ("[b]",)]),
+        (["(none)", "(x)", "(x),y"], [("(none)",), ("(x)",), ("(x)", "y")]),
+        # Numbers of labels are names.
+        ([[0], [1], [0, 1], []], [("0",), ("1",), ("0", "1"), ()]),
+        # Names with a separator between them.
+        (["b", " c , b ", "", "  ", "a,,b,b,", "c\u200b,\u200b"], [("b",), ("b", "c"), (), (), ("a", "b"), ("c",)]),
+        (["a", None, 10, "9,2.0,10.0"], [("a",), (), ("10",), ("2", "9", "10")]),
+        (["1,2", "1.0", "2", "1,1.0"], [("1", "2"), ("1",), ("2",), ("1",)]),
+        (["1.0,1.10", "1.1", "TRUE", "True"], [("1.0", "1.10"), ("1.1",), ("TRUE",), ("TRUE",)]),
+    ],
+)
+def test_the_labels_of_each_cell(table, cells, labels):
+    name = "t.csv" if all(isinstance(cell, str) for cell in cells) else "t.jsonl"
+    data = read(table(cells, name))
+    assert labels_of(data)[: len(cells)] == labels and data.counts["dropped_missing"] == 0
+    assert data.labels == sorted(set().union(*labels), key=label_order)
 
 
 @pytest.mark.parametrize("broken", ["['a', 'b'", "['it's', 'b']", "['a's', 'b's']", "[['a'], ['b']]", "['a': 1]", "{'a': 1}"])
@@ -126,18 +143,12 @@ def test_vectors_are_refused_in_every_reader(table):
             refused(path, VECTOR, reader=read, label_column=None, label_separator=None, label_columns=columns)
 
 
-def test_numbers_of_labels_are_names(table):
-    data = read(table([[0], [1], [0, 1], []], "t.jsonl"))
-    assert data.labels == ["0", "1"] and labels_of(data)[:4] == [("0",), ("1",), ("0", "1"), ()]
-
-
 @pytest.mark.parametrize("cells", [["['a']", "['b', 'a']"], [["a"], ["b"]]])
 def test_lists_where_one_label_is_expected(table, cells):
     path = table(cells, "t.jsonl")
     refused(path, "line 1, column 'tags'", "holds the list", "train_multilabel.py", reader=read_multiclass, label_column="tags")
-    refused(
-        path, "holds a list", "as --label-column", reader=read, label_column=None, label_separator=None, label_columns=["tags"]
-    )
+    columns = {"label_column": None, "label_separator": None, "label_columns": ["tags"]}
+    refused(path, "holds a list", "as --label-column", reader=read, **columns)
 
 
 def test_brackets_are_part_of_a_single_label(table):
@@ -145,49 +156,23 @@ def test_brackets_are_part_of_a_single_label(table):
 
 
 def test_text_without_a_separator_is_named_with_its_row(table, tmp_path):
-    refused(
-        table(["a", "b,c"]),
-        "t.csv, line 2",
-        "'tags'",
-        "not a list of names",
-        "--label-separator",
-        reader=read,
-        label_separator=None,
-    )
+    path = table(["a", "b,c"])
+    refused(path, "t.csv, line 2", "'tags'", "not a list of names", "--label-separator", reader=read, label_separator=None)
     path = table(LISTS, "t.jsonl")
     path.write_text(path.read_text() + "\n" + json.dumps({"text": "one more", "tags": [["deep"]]}))
     refused(path, "t.jsonl, line 61", "holds a list", reader=read)
 
 
-# Names with a separator.
-
-
-def test_names_give_a_tuple_of_labels_for_each_row(table):
-    data = read(table(("b", " c , b ", "", "  ", "a,,b,b,", "c\u200b,\u200b")))
-    assert data.labels == ["a", "b", "c"]
-    assert labels_of(data) == [("b",), ("b", "c"), (), (), ("a", "b"), ("c",)] * 10
-    assert data.counts["dropped_missing"] == 0
-
-
 @pytest.mark.parametrize("separator", ["|", ";", " / "])
 def test_other_separators(table, separator):
     data = read(table((f"a{separator}b, c", "a", f"b, c{separator}d")), label_separator=separator)
-    assert data.labels == ["a", "b, c", "d"]
     assert labels_of(data)[:3] == [("a", "b, c"), ("a",), ("b, c", "d")]
 
 
-def test_empty_cells_of_names_in_a_workbook_mean_no_label(table):
-    data = read(table(("a", None, 10, "9,2.0,10.0"), "t.xlsx"))
-    assert data.labels == ["2", "9", "10", "a"]
-    assert labels_of(data)[:4] == [("a",), (), ("10",), ("2", "9", "10")]
-
-
-def test_spellings_of_one_name_are_one_label(table):
+def test_a_merge_of_names_is_noted(table):
     data = read(table(("1,2", "1.0", "2", "1,1.0")))
-    assert data.labels == ["1", "2"] and labels_of(data)[:4] == [("1", "2"), ("1",), ("2",), ("1",)]
     assert data.counts["labels_merged"] == 1
     assert any('"1" (30 rows) and "1.0" (30 rows)' in note for note in data.notes)
-    assert read(table(("1.0,1.10", "1.1", "TRUE", "True"))).labels == ["1.0", "1.1", "1.10", "TRUE"]
 
 
 def test_names_that_are_doubtful(table):

@@ -9,7 +9,7 @@ import pytest
 
 from halfbert.cli.command import VERBS
 from halfbert.data import messages
-from halfbert.data.dataframes import Frame
+from halfbert.data.sources import Frame
 from halfbert.models.checkpoints import BASE_RECIPE, SMALL_RECIPE
 from halfbert.options import CompareOptions, MulticlassOptions, MultilabelOptions, as_arguments, changed, declared, values
 from halfbert.options.declaring import table_name

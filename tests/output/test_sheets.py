@@ -10,7 +10,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
-from halfbert.data.formats import read_table
+from halfbert.data.sources import read_table
 from halfbert.output import sheets
 
 PLAIN = ["Größe 日本 – نص 🙂", "two\nlines", "a\ttab", 'say "so", please', " spaced ", "'quoted", "1.10", "00", "#N/A"]
