@@ -1,8 +1,14 @@
-"""The figures of pictures, for tests that look into them."""
+"""Finished runs of either task, and the figures of pictures, for tests that look into them."""
 
 import pytest
 
 from halfbert.output import drawing
+
+
+@pytest.fixture(params=["finished", "finished_multilabel"])
+def run(request):
+    """A finished run of each task in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -10,10 +16,5 @@ def figures(monkeypatch):
     """The figures that were written."""
     seen = []
     write = drawing._write
-
-    def remember(figure, path):
-        seen.append(figure)
-        write(figure, path)
-
-    monkeypatch.setattr(drawing, "_write", remember)
+    monkeypatch.setattr(drawing, "_write", lambda figure, path: (seen.append(figure), write(figure, path)))
     return seen

@@ -18,103 +18,58 @@ from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.errors import ArtefactError
 
 PUBLISHED = sorted(file.parent for file in (ROOT / "results" / "published").glob("*/*/record.json"))
-NUMBER = (int, float)
-CONTRACT = {
-    "schema_version": int,
-    "task": str,
-    "model": str,
-    "checkpoint": {"name": str, "weights_sha256": str},
-    "options": dict,
-    "data": {"files": list, "rows": dict, "labels": list, "dropped": int, "duplicates": int, "leaks": dict},
-    "split": {"seed": int},
-    "epochs": list,
-    "best_epoch": int,
-    "test": {
-        "accuracy": float,
-        "balanced_accuracy": float,
-        "macro_f1": float,
-        "micro_f1": float,
-        "weighted_f1": float,
-        "log_loss": float,
-        "expected_calibration_error": float,
-        "commonest_label": dict,
-        "per_label": list,
-    },
-    "timing": {
-        "setup_seconds": NUMBER,
-        "preprocess_seconds": NUMBER,
-        "fit_seconds": NUMBER,
-        "fit_rows_per_second": NUMBER,
-        "evaluate_seconds": NUMBER,
-    },
-    "size": {"parameters": int, "folder_bytes": int},
-    "environment": {
-        "command": list,
-        "commit": (str, type(None)),
-        "versions": dict,
-        "hardware": dict,
-        "threads": int,
-        "precision": str,
-        "seed": int,
-    },
+KEYS = {  # of each part of a record
+    "checkpoint": "name weights_sha256",
+    "data": "files rows labels dropped duplicates leaks",
+    "split": "seed",
+    "timing": "setup_seconds preprocess_seconds fit_seconds fit_rows_per_second evaluate_seconds",
+    "size": "parameters folder_bytes",
+    "environment": "command commit versions hardware threads precision seed",
 }
-
-
 ANSWER_SCORES = ("micro_f1", "macro_f1", "weighted_f1", "samples_f1", "hamming_loss", "hamming_score", "exact_match")
-MULTILABEL_CONTRACT = {
-    **CONTRACT,
-    "test": {
-        **dict.fromkeys(("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss"), float),
-        **{answers: dict.fromkeys(ANSWER_SCORES, float) for answers in ("at_half", "at_thresholds", "no_label")},
-        "labels_scored": int,
-        "thresholds": list,
-        "per_label": list,
-        "confusion": list,
-    },
+RANKING_SCORES = ("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss")
+SCORES = {  # keys of the test, of its rows by label, of an epoch: all numbers
+    "multiclass": (
+        ["accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error"],
+        ["precision", "recall", "f1", "support"],
+        ["epoch", "train_loss", "val_loss", "val_macro_f1", "seconds"],
+    ),
+    "multilabel": (
+        [*RANKING_SCORES, "labels_scored"],
+        ["threshold", "precision", "recall", "f1", "f1_at_half", "roc_auc", "average_precision", "support"],
+        ["epoch", "train_loss", "val_loss", "val_mean_average_precision", "val_mean_roc_auc", "val_micro_f1", "seconds"],
+    ),
 }
 
 
-def check(value, contract, place="record"):
-    """Each key of the contract is there, and of its kind."""
-    if not isinstance(contract, dict):
-        assert isinstance(value, contract) and not (isinstance(value, bool) and contract is not bool), place
-        return
-    assert isinstance(value, dict), place
-    for key, inner in contract.items():
-        assert key in value, f"{place}.{key}"
-        check(value[key], inner, f"{place}.{key}")
+def csv_rows(run):
+    """The lines of errors.csv, its header first."""
+    with open(run.results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
+        return list(csv.reader(stream))
 
 
 def errors_of(run):
-    with open(run.results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
-        return list(csv.DictReader(stream))
+    header, *rows = csv_rows(run)
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-@pytest.fixture(scope="module")
-def wrong(finished):
-    return errors_of(finished)
+def test_a_record_has_every_key_is_strict_json_and_reads_back(run, tmp_path):
+    record = run.record
+    assert next(iter(record)) == "schema_version"
+    for part, keys in KEYS.items():
+        assert [key for key in keys.split() if record[part][key] is None] in ([], ["commit"]), part
+    for rows, keys in zip(
+        ([record["test"]], record["test"]["per_label"], record["epochs"]), SCORES[record["task"]], strict=True
+    ):
+        assert all(isinstance(row[key], int | float) for row in rows for key in keys)
+    for file in (run.output / "halfbert.json", run.results / "record.json"):
+        json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    records.write(records.read(run.results), tmp_path)  # which refuses values of another kind
+    assert record_of(tmp_path) == record
 
 
-def test_every_key_of_the_contract_is_there(finished):
-    check(finished.record, CONTRACT)
-    assert next(iter(finished.record)) == "schema_version"
-    for row in finished.record["epochs"]:
-        check(row, {"epoch": int, "train_loss": float, "val_loss": float, "val_macro_f1": float, "seconds": float})
-    for row in finished.record["test"]["per_label"]:
-        check(row, {"label": str, "precision": float, "recall": float, "f1": float, "support": int})
-    for row in finished.record["data"]["files"]:
-        check(row, {"role": str, "name": str, "sha256": str, "rows": int})
-
-
-@pytest.mark.parametrize("file", ["output/halfbert.json", "results/record.json"])
-def test_json_is_strict(finished, file):
-    folder, name = file.split("/")
-    content = (getattr(finished, folder) / name).read_text(encoding="utf-8")
-    json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-
-
-def test_data_is_named_by_hash_and_counted(finished):
-    data = finished.record["data"]
+def test_data_is_named_by_hash_and_counted_and_options_are_those_in_force(finished):
+    data, options = finished.record["data"], finished.record["options"]
     files = {file["role"]: file for file in data["files"]}
     assert files["train"] == {"role": "train", "name": "things.csv", "sha256": sha256(finished.train), "rows": 120}
     assert files["test"]["sha256"] == sha256(finished.test)
@@ -124,22 +79,29 @@ def test_data_is_named_by_hash_and_counted(finished):
     # Each of the four texts that begin with = + - @ stands there three times, under another label each time.
     assert data["duplicates"] == 8 and data["conflicting_texts"] == 4
     assert finished.record["split"]["test"] == "file" and "10%" in finished.record["split"]["val"]
+    assert (options["epochs"], options["lr"], options["batch_size"], options["weight_decay"]) == (3, 0.003, 16, 0.0)
+    assert 3 <= options["maxlen"] <= 512  # auto, filled in
+    assert options["label_column"] == "label" and options["train"] == "things.csv"
 
 
-def test_the_best_epoch_is_the_one_with_the_best_score(finished):
-    epochs = finished.record["epochs"]
+def test_multilabel_options_are_those_in_force(finished_multilabel):
+    options, data = finished_multilabel.record["options"], finished_multilabel.record["data"]
+    assert (options["label_columns"], options["label_column"], options["label_separator"]) == (["ALL"], None, None)
+    assert (options["threshold"], options["balance"], options["drop_constant_labels"]) == ("gmean", False, False)
+    assert options["head"] == SMALL_RECIPE["head"] and options["train"] == "tags.csv"
+    assert data["labels"] == list(TAGS) and data["constant_labels_dropped"] == 0 and data["conflicting_texts"] == 4
+
+
+def test_the_best_epoch_is_the_one_with_the_best_score(run):
+    epochs = run.record["epochs"]
     assert [row["epoch"] for row in epochs] == [1, 2, 3]
-    best = max(epochs, key=lambda row: (row["val_macro_f1"], -row["val_loss"]))
-    assert finished.record["best_epoch"] == best["epoch"] == finished.manifest["best_epoch"]
+    score = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}[run.record["task"]]
+    best = max(epochs, key=lambda row: (row[score], -row["val_loss"]))
+    assert run.record["best_epoch"] == best["epoch"] == run.manifest["best_epoch"]
 
 
-def test_the_checkpoint_is_named_by_the_hash_of_its_weights(finished, tiny_distilbert):
-    expected = {"name": tiny_distilbert.name, "weights_sha256": sha256(tiny_distilbert / "model.safetensors"), "note": None}
-    assert finished.record["checkpoint"] == finished.manifest["checkpoint"] == expected
-
-
-def test_scores_are_those_of_the_listed_errors(finished, wrong):
-    test, rows = finished.record["test"], finished.test_rows
+def test_scores_are_those_of_the_listed_errors(finished):
+    test, rows, wrong = finished.record["test"], finished.test_rows, errors_of(finished)
     assert len(wrong) > 8
     assert test["accuracy"] == pytest.approx(1 - len(wrong) / len(rows))
     confusion = np.zeros((3, 3), int)
@@ -160,7 +122,8 @@ def test_scores_are_those_of_the_listed_errors(finished, wrong):
     assert commonest["accuracy"] == pytest.approx(support[commonest["label"]] / len(rows))
 
 
-def test_errors_are_the_wrong_rows_worst_first(finished, wrong):
+def test_errors_are_the_wrong_rows_worst_first(finished):
+    wrong = errors_of(finished)
     assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", "probability", "loss"]
     losses = [float(row["loss"]) for row in wrong]
     assert losses == sorted(losses, reverse=True)
@@ -174,38 +137,24 @@ def test_errors_are_the_wrong_rows_worst_first(finished, wrong):
         assert float(row["loss"]) >= -np.log(min(probability, 1 - probability) + 1e-4) - 1e-3
 
 
-@pytest.mark.parametrize("run", ["finished", "finished_multilabel"])
-def test_no_cell_of_the_errors_is_run_as_a_formula(run, request):
-    with open(request.getfixturevalue(run).results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
-        cells = [cell for row in csv.reader(stream) for cell in row]
+def test_every_file_of_the_results(run):
+    """All pictures and tables and nothing else; no cell of the csv is run as a formula, and the workbook has the epochs."""
+    more = {
+        "multiclass": {"reliability"},
+        "multilabel": {"roc_precision_recall", "f1_threshold", "cooccurrence"},
+    }[run.record["task"]]
+    pictures = {"learning_curves", "learning_rate", "confusion", "text_lengths", *more}
+    tables = {"record.json", "training.xlsx", "report.txt", "errors.csv", "answers.npz"}
+    assert {file.name for file in run.results.iterdir()} == {f"{name}.png" for name in pictures} | tables
+    for name in pictures:
+        assert (run.results / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
+    cells = [cell for row in csv_rows(run) for cell in row]
     assert sum(cell.startswith(("'=", "'+", "'-", "'@")) for cell in cells) >= 8
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
-
-
-@pytest.mark.parametrize("run", ["finished", "finished_multilabel"])
-def test_the_workbook_has_a_row_for_each_epoch(run, request):
-    run = request.getfixturevalue(run)
-    sheet = openpyxl.load_workbook(run.results / "training.xlsx")["epochs"]
-    header, *rows = sheet.iter_rows(values_only=True)
+    header, *rows = openpyxl.load_workbook(run.results / "training.xlsx")["epochs"].iter_rows(values_only=True)
     assert header[:2] == ("epoch", "train_loss")
     for row, epoch in zip(rows, run.record["epochs"], strict=True):
         assert dict(zip(header, row, strict=True)) == pytest.approx(epoch)
-
-
-PICTURES = {
-    "finished": {"reliability"},
-    "finished_multilabel": {"roc_precision_recall", "f1_threshold", "cooccurrence"},
-}
-
-
-@pytest.mark.parametrize("run", PICTURES)
-def test_pictures_are_there_and_no_file_is_unaccounted_for(run, request):
-    pictures = {"learning_curves", "learning_rate", "confusion", "text_lengths", *PICTURES[run]}
-    tables = {"record.json", "training.xlsx", "report.txt", "errors.csv", "answers.npz"}
-    results = request.getfixturevalue(run).results
-    assert {file.name for file in results.iterdir()} == {f"{name}.png" for name in pictures} | tables
-    for name in pictures:
-        assert (results / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")
 
 
 def test_times_and_sizes_fit_together(finished):
@@ -219,66 +168,41 @@ def test_times_and_sizes_fit_together(finished):
     assert size["parameters"] * 4 < size["folder_bytes"]
 
 
-def test_options_are_those_in_force(finished):
-    options = finished.record["options"]
-    assert (options["epochs"], options["lr"], options["batch_size"], options["weight_decay"]) == (3, 0.003, 16, 0.0)
-    assert 3 <= options["maxlen"] <= 512  # auto, filled in
-    assert options["label_column"] == "label" and options["train"] == "things.csv"
-
-
-def test_the_manifest_names_the_hash_of_every_file(finished):
-    files = {file.relative_to(finished.output).as_posix(): file for file in finished.output.rglob("*") if file.is_file()}
-    files = {name: file for name, file in files.items() if name != "halfbert.json" and not name.startswith("engines/")}
-    assert finished.manifest["files"] == {name: sha256(file) for name, file in files.items()}
-    assert {"config.json", "tf_model.h5", "tf_model.preproc", "README.md", "vocab.txt"} <= set(files)
-
-
-def test_the_manifest_says_what_the_predictor_is(finished):
-    manifest, record = finished.manifest, finished.record
-    assert manifest["format_version"] == 1 and manifest["task"] == "multiclass" and manifest["model"] == "distilbert"
-    assert manifest["labels"] == list(LABELS) and manifest["thresholds"] is None and manifest["stopped"] is None
+def test_the_manifest_says_what_the_predictor_is(run, tiny_distilbert):
+    manifest, record = run.manifest, run.record
+    labels = {"multiclass": list(LABELS), "multilabel": list(TAGS)}[record["task"]]
+    assert (manifest["format_version"], manifest["task"], manifest["model"]) == (1, record["task"], "distilbert")
+    assert manifest["labels"] == labels and manifest["stopped"] is None
     assert manifest["maxlen"] == record["options"]["maxlen"]
     assert manifest["versions"] == record["environment"]["versions"]
     assert {"ktrain", "tensorflow", "transformers"} <= set(manifest["versions"])
-    data = manifest["data"]
-    assert data["files"] == record["data"]["files"] and data["split_seed"] == 0
-    texts = [text for text, _ in example_rows(120)]
+    assert record["checkpoint"] == manifest["checkpoint"]
+    assert record["checkpoint"]["weights_sha256"] == sha256(tiny_distilbert / "model.safetensors")
+    assert manifest["data"]["files"] == record["data"]["files"] and manifest["data"]["split_seed"] == 0
+    files = {file.relative_to(run.output).as_posix(): file for file in run.output.rglob("*") if file.is_file()}
+    files = {name: file for name, file in files.items() if name != "halfbert.json" and not name.startswith("engines/")}
+    assert manifest["files"] == {name: sha256(file) for name, file in files.items()}
+    assert {"config.json", "tf_model.h5", "tf_model.preproc", "README.md", "vocab.txt"} <= set(files)
+    config = json.loads((run.output / "config.json").read_text())
+    assert config["id2label"] == {str(number): label for number, label in enumerate(labels)}
+    assert config["label2id"] == {label: number for number, label in enumerate(labels)}
+    kinds = {"multiclass": "single_label_classification", "multilabel": "multi_label_classification"}
+    assert config["problem_type"] == kinds[record["task"]]
+
+
+def test_the_manifest_has_scores_thresholds_and_the_digests_of_texts(finished, finished_multilabel, tiny_distilbert):
+    manifest = finished.manifest
+    assert manifest["checkpoint"]["name"] == tiny_distilbert.name and manifest["checkpoint"]["note"] is None
+    assert manifest["thresholds"] is None
+    texts, data = [text for text, _ in example_rows(120)], manifest["data"]
     assert len(data["train_texts"]) == 8 * 108 and len(data["val_texts"]) == 8 * 12
     assert count_shared(data["train_texts"], texts) == 108 and count_shared(data["val_texts"], texts) == 12
     for name in ("accuracy", "macro_f1", "log_loss"):
-        assert manifest["test"][name] == record["test"][name]
-
-
-def test_the_predictors_config_carries_labels_and_task(finished):
-    config = json.loads((finished.output / "config.json").read_text())
-    assert config["id2label"] == {str(number): label for number, label in enumerate(LABELS)}
-    assert config["label2id"] == {label: number for number, label in enumerate(LABELS)}
-    assert config["problem_type"] == "single_label_classification"
-
-
-# Any number of labels.
-
-
-def test_every_key_of_the_multilabel_contract_is_there(finished_multilabel):
-    record = finished_multilabel.record
-    check(record, MULTILABEL_CONTRACT)
-    assert record["task"] == "multilabel"
-    for row in record["epochs"]:
-        check(row, {"epoch": int, "train_loss": float, "val_loss": float, "val_mean_average_precision": float})
-        check(row, {"val_mean_roc_auc": float, "val_micro_f1": float, "seconds": float})
-    for row in record["test"]["per_label"]:
-        scores = ("threshold", "precision", "recall", "f1", "f1_at_half", "roc_auc", "average_precision")
-        check(row, {"label": str, **dict.fromkeys(scores, float), "support": int})
-    for name in ("output/halfbert.json", "results/record.json"):
-        folder, file = name.split("/")
-        content = (getattr(finished_multilabel, folder) / file).read_text(encoding="utf-8")
-        json.loads(content, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-
-
-def test_the_best_epoch_is_the_one_with_the_best_average_precision(finished_multilabel):
-    epochs = finished_multilabel.record["epochs"]
-    best = max(epochs, key=lambda row: (row["val_mean_average_precision"], -row["val_loss"]))
-    assert finished_multilabel.record["best_epoch"] == best["epoch"] == finished_multilabel.manifest["best_epoch"]
+        assert manifest["test"][name] == finished.record["test"][name]
+    manifest, test = finished_multilabel.manifest, finished_multilabel.record["test"]
+    assert manifest["thresholds"] == test["thresholds"] and all(0 < value < 1 for value in manifest["thresholds"])
+    chosen = {name: test[name] for name in RANKING_SCORES} | {name: test["at_thresholds"][name] for name in ANSWER_SCORES}
+    assert {name: manifest["test"][name] for name in chosen} == chosen
 
 
 def test_multilabel_scores_are_those_of_the_runs_own_rows(finished_multilabel):
@@ -289,6 +213,8 @@ def test_multilabel_scores_are_those_of_the_runs_own_rows(finished_multilabel):
     assert test == multilabel_metrics.multilabel(truth, probabilities, thresholds, list(TAGS))
     assert [row["label"] for row in test["per_label"]] == list(TAGS)
     assert [row["threshold"] for row in test["per_label"]] == test["thresholds"] == thresholds.tolist()
+    for answers in ("at_half", "at_thresholds", "no_label"):
+        assert set(test[answers]) == set(ANSWER_SCORES)
     assert test["no_label"]["exact_match"] == pytest.approx(np.mean(truth.sum(axis=1) == 0))
 
 
@@ -314,34 +240,6 @@ def test_multilabel_errors_name_what_was_missed_and_what_invented(finished_multi
             of_truth = [value if tag in true else 1 - value for tag, value in probabilities.items()]
             assert float(row["loss"]) == pytest.approx(-np.log(of_truth).mean(), abs=1e-4)
     assert {"missed", "invented"} <= {key for row in wrong for key, value in row.items() if value}
-
-
-def test_multilabel_options_are_those_in_force(finished_multilabel):
-    found = finished_multilabel.record["options"]
-    assert (found["label_columns"], found["label_column"], found["label_separator"]) == (["ALL"], None, None)
-    assert (found["threshold"], found["balance"], found["drop_constant_labels"]) == ("gmean", False, False)
-    assert found["head"] == SMALL_RECIPE["head"] and found["train"] == "tags.csv"
-    data = finished_multilabel.record["data"]
-    assert data["labels"] == list(TAGS) and data["constant_labels_dropped"] == 0 and data["conflicting_texts"] == 4
-
-
-def test_the_multilabel_manifest_says_from_which_probability_a_label_is_answered(finished_multilabel):
-    manifest, record = finished_multilabel.manifest, finished_multilabel.record
-    assert (manifest["task"], manifest["labels"]) == ("multilabel", list(TAGS))
-    assert manifest["thresholds"] == record["test"]["thresholds"] and all(0 < value < 1 for value in manifest["thresholds"])
-    for name in ("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss"):
-        assert manifest["test"][name] == record["test"][name]
-    for name in ANSWER_SCORES:
-        assert manifest["test"][name] == record["test"]["at_thresholds"][name]
-    config = json.loads((finished_multilabel.output / "config.json").read_text())
-    assert config["id2label"] == {str(number): tag for number, tag in enumerate(TAGS)}
-    assert config["label2id"] == {tag: number for number, tag in enumerate(TAGS)}
-    assert config["problem_type"] == "multi_label_classification"
-
-
-def test_a_record_is_read_back_and_another_schema_refused(finished, tmp_path):
-    records.write(records.read(finished.results), tmp_path)
-    assert record_of(tmp_path) == finished.record
 
 
 def without(record, *path):
