@@ -47,9 +47,9 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
-def title_of(figure) -> str:
-    return figure.get_suptitle()
-
-
 def tick_labels(axis) -> list[str]:
     return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def numbers_in(axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]

@@ -107,8 +107,8 @@ def record_of(
     """Everything that was measured, and under what circumstances."""
     options = plan.options
     described = machine.describe(",".join(options.devices), max(options.threads), "as each engine's", 0)
-    described["versions"] |= _versions()
-    described["hardware"]["gpus"] = gpus() if "gpu" in options.devices else []
+    described.versions.update(_versions())
+    described.hardware["gpus"] = gpus() if "gpu" in options.devices else []
     load = {"before": load_before, "after": load_average()}
     plan.texts.used.tokens = {s.described.name: _tokens(s) for s in plan.subjects if s.token_lengths}
     record = Record(
@@ -122,7 +122,7 @@ def record_of(
             most_attempts=timing.most_attempts(plan),
             samples_beyond_percentile=statistics.SAMPLES_BEYOND,
         ),
-        environment=Environment(**described, governor=_governor(), load_average=load),
+        environment=Environment(**vars(described), governor=_governor(), load_average=load),
         texts=plan.texts.used,
         predictors=[subject.described for subject in plan.subjects],
         ceilings=ceilings,

@@ -15,7 +15,7 @@ import msgspec
 from halfbert.benchmark.statistics import Attempt, Latency, Ratio, Spread
 from halfbert.output import record as training
 from halfbert.predictor.manifest import Agreement
-from halfbert.system import storage
+from halfbert.system import machine, storage
 from halfbert.system.errors import ArtefactError
 
 SCHEMA_VERSION = 1
@@ -236,7 +236,7 @@ class Protocol:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Environment(training.Environment):
+class Environment(machine.Environment):
     """Also how the system chooses clock rates, and the load average "before" and "after"; None if it reports none."""
 
     governor: str | None

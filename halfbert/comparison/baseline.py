@@ -26,7 +26,7 @@ from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
 from halfbert.scoring import multilabel as multilabel_metrics
-from halfbert.system import console, storage
+from halfbert.system import console, machine, storage
 from halfbert.training import steps, tasks
 
 RECIPE_VERSION = (
@@ -138,7 +138,7 @@ def fit_and_test(options: TrainOptions, results: str) -> None:
                 parameters=sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head])),
                 folder_bytes=(folder / MODEL).stat().st_size,
             ),
-            environment=records.environment("cpu", None, "float64", options.split_seed or 0),
+            environment=machine.describe("cpu", None, "float64", options.split_seed or 0),
         )
         records.write(record, folder)
     console.say(

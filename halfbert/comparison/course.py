@@ -15,7 +15,6 @@ from halfbert.comparison.jobs import Finished
 from halfbert.comparison.parts import CONTROL, STUDENT, Experiment, Notes
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
 from halfbert.options import CompareOptions
-from halfbert.output import record as training_records
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
@@ -153,9 +152,7 @@ def judge(
         lengths=judging.by_length(truth, answers, data.test.texts),
         learning_curve=learning_curve(experiment, fits),
         label_errors=LabelErrors(suspects.rows, len(found), len(data.test), of_test) if suspects else None,
-        environment=training_records.environment(
-            experiment.training.device, options.threads, experiment.training.precision, options.seed
-        ),
+        environment=machine.describe(experiment.training.device, options.threads, experiment.training.precision, options.seed),
         disagreements=len(different),
     )
     return record, {"disagreements": different, "label_errors": found}

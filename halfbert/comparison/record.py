@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from halfbert.output.record import DataSummary, Environment
+from halfbert.output.record import DataSummary
 from halfbert.scoring.intervals import Difference, Interval, McNemar
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
+from halfbert.system.machine import Environment
 
 RECORD = "comparison.json"
 SCORES = {  # the first one decides the verdict

@@ -83,7 +83,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
                 "rows": {"train": len(texts.train), "val": len(texts.val)},
             },
             **{name: getattr(fitted, name) for name in ("epochs", "best_epoch", "perplexity", "maxlen", "lr")},
-            "environment": machine.describe(device, options.threads, options.precision, options.seed),
+            "environment": asdict(machine.describe(device, options.threads, options.precision, options.seed)),
         }
         with storage.atomic_folder(target) as folder:
             _save(masked_language.weights_by_name(fitted.student), start, folder)

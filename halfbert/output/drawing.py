@@ -5,7 +5,7 @@ matplotlib is imported when the first picture is drawn, and without pyplot: no d
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +19,9 @@ from halfbert.system.errors import ResourceError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
-    from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 BLUE, VERMILLION, GREEN, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
@@ -130,16 +130,30 @@ def title(figure: "Figure", statement: str, detail: str = "") -> None:
     figure.suptitle(f"{statement}\n{detail}" if detail else statement, x=0.01, ha="left", fontsize=size)
 
 
-def whole_numbers() -> "MaxNLocator":
+def tick_whole_numbers(axis: "Axis") -> None:
     """Ticks at whole numbers only, be it a single one: else an axis around one epoch is ticked at 0.9 and 1.1."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
 
 
 def text_inches(text: str, size: float) -> float:
     """About how wide a text of `size` points is drawn: a letter is some 0.6 of its height wide, a Chinese one twice that."""
     return 0.6 * columns(text) * size / 72
+
+
+def number_size(longest: str, cell: float) -> float:
+    """The points at which a number fits into a cell of so many inches."""
+    return 72 * cell * 0.85 / (0.62 * len(longest))
+
+
+def number_cells(
+    axes: "Axes", shares: np.ndarray, numbers: Iterable[tuple[int, int, str]], size: float, none: str = GREY
+) -> None:
+    """Write a number into each of some cells, by row and column; that of a share of 0 in the colour `none`."""
+    for row, column, number in numbers:
+        colour = "white" if shares[row, column] > 0.3 else INK if shares[row, column] else none
+        axes.text(column, row, number, ha="center", va="center", fontsize=size, color=colour)
 
 
 def _cell_inches(classes: int) -> float:

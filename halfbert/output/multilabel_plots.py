@@ -12,19 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from halfbert.output.drawing import (
-    BLUE,
-    DASHED,
-    GREY,
-    INK,
-    SMALLEST_PRINT,
-    VERMILLION,
-    picture,
-    shaded_cells,
-    shaded_matrix,
-    text_inches,
-    title,
-)
+from halfbert.output import drawing
+from halfbert.output.drawing import BLUE, DASHED, GREY, INK, VERMILLION, number_cells, number_size, picture, title
 from halfbert.output.words import counted, shortened
 
 if TYPE_CHECKING:
@@ -57,10 +46,11 @@ def roc_and_precision_recall(
     areas, precisions = ranking_scores(truth > 0, probabilities)
     with picture(path, 2 * (columns * side + 0.8), height) as figure:
         left, right = figure.subfigures(1, 2, squeeze=False)[0]
-        for block, draw, scores in [(left, _draw_roc, areas), (right, _draw_precision_recall, precisions)]:
-            for label, axes in zip(shown, _panels(block, len(shown), columns), strict=True):
-                _name(axes, labels[label], side, scores[label])
-                draw(axes, truth[:, label] > 0, probabilities[:, label], thresholds[label])
+        panels = zip(_panels(left, len(shown), columns), _panels(right, len(shown), columns), strict=True)
+        for label, (roc, precision_recall) in zip(shown, panels, strict=True):
+            _name(roc, labels[label], side, areas[label])
+            _name(precision_recall, labels[label], side, precisions[label])
+            _draw_ranking(roc, precision_recall, truth[:, label] > 0, probabilities[:, label], thresholds[label])
         _head(left, "false positive rate", "true positive rate", "ROC (number: area under the curve)")
         _head(right, "recall", "precision", "Precision and recall (number: average precision)")
         title(
@@ -120,12 +110,14 @@ def confusion_grid(confusions: list[list[list[int]]], labels: list[str], path: P
     hits, misses, false_alarms = counts[:, 1, 1].sum(), counts[:, 1, 0].sum(), counts[:, 0, 1].sum()
     with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
         for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
-            shaded_cells(axes, shares[label], side / 2)
+            drawing.shaded_cells(axes, shares[label], side / 2)
             axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
             axes.set_xticks([0, 1], ["no", "yes"])
             axes.set_yticks([0, 1], ["no", "yes"])
             _name(axes, labels[label], side)
-            _write_counts(axes, counts[label], shares[label], side / 2)
+            numbers = ((row, column, f"{counts[label, row, column]:,}") for row, column in np.ndindex(2, 2))
+            size = min(10, number_size(f"{counts[label].max():,}", side / 2))
+            number_cells(axes, shares[label], numbers, size, none=INK)
         _head(figure, "predicted", "true")
         title(
             figure,
@@ -145,7 +137,7 @@ def cooccurrence(truth: np.ndarray, labels: list[str], path: Path) -> None:
     names = [shortened(label) for label in labels]
     row_names = [f"{name} ({rows:,})" for name, rows in zip(names, support[:, 0], strict=True)]
     several = int((true.sum(axis=1) > 1).sum())
-    with shaded_matrix(path, shares, row_names, names, "share of the label's rows") as (figure, axes, cell):
+    with drawing.shaded_matrix(path, shares, row_names, names, "share of the label's rows") as (figure, axes, cell):
         axes.set(xlabel="other label on the same rows", ylabel="label (its rows)")
         numbered = _write_shares(axes, shares, cell)
         title(figure, f"Co-occurrence: {several:,} of {counted(len(true), 'row')} with several labels", numbered)
@@ -187,7 +179,7 @@ def _panels(figure: "FigureBase", number: int, columns: int) -> Iterator["Axes"]
 def _name(axes: "Axes", label: str, width: float, score: float | None = None) -> None:
     """Write the label above its panel, as much of it as fits, and its score."""
     number = "" if score is None else f"{score:.2f}"
-    room = int(width / text_inches("x", PANEL_PRINT)) - len(number) - 1
+    room = int(width / drawing.text_inches("x", PANEL_PRINT)) - len(number) - 1
     axes.set_title(shortened(label, room), fontsize=PANEL_PRINT)
     axes.set_title(number, loc="right", fontsize=PANEL_PRINT, color=GREY)
 
@@ -204,50 +196,36 @@ def _mean(scores: list[float | None]) -> str:
     return f"{np.mean(known):.3f}" if known else "unknown"
 
 
-def _draw_roc(axes: "Axes", true: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
-    from sklearn.metrics import roc_curve
+def _draw_ranking(roc: "Axes", precision_recall: "Axes", true: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
+    """Draw a label's two curves, unless all rows have it or none, and what guessing at random gives."""
+    from sklearn.metrics import precision_recall_curve, roc_curve
 
-    axes.plot([0, 1], [0, 1], **DASHED)
+    roc.plot([0, 1], [0, 1], **DASHED)
+    precision_recall.axhline(true.mean(), **DASHED)
     if true.all() or not true.any():
         return
     false_positive_rate, true_positive_rate, _ = roc_curve(true, probabilities)
-    axes.plot(false_positive_rate, true_positive_rate, **LINE)
-    predicted = probabilities >= threshold
-    axes.plot(predicted[~true].mean(), predicted[true].mean(), **DOT)
-
-
-def _draw_precision_recall(axes: "Axes", true: np.ndarray, probabilities: np.ndarray, threshold: float) -> None:
-    from sklearn.metrics import precision_recall_curve
-
-    axes.axhline(true.mean(), **DASHED)
-    if true.all() or not true.any():
-        return
+    roc.plot(false_positive_rate, true_positive_rate, **LINE)
     precision, recall, _ = precision_recall_curve(true, probabilities)
-    axes.plot(recall, precision, drawstyle="steps-post", **LINE)
+    precision_recall.plot(recall, precision, drawstyle="steps-post", **LINE)
     predicted = probabilities >= threshold
+    roc.plot(predicted[~true].mean(), predicted[true].mean(), **DOT)
     if predicted.any():  # else there is no precision
-        axes.plot(predicted[true].mean(), true[predicted].mean(), **DOT)
-
-
-def _write_counts(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: float) -> None:
-    size = min(10, 72 * cell * 0.85 / (0.62 * len(f"{counts.max():,}")))
-    for row, column in np.ndindex(2, 2):
-        colour = "white" if shares[row, column] > 0.3 else INK
-        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=size, color=colour)
+        precision_recall.plot(predicted[true].mean(), true[predicted].mean(), **DOT)
 
 
 def _write_shares(axes: "Axes", shares: np.ndarray, cell: float) -> str:
     """Write percentages into cells; returns a note on which, unless into all."""
-    size = min(9, 72 * cell * 0.85 / (0.62 * len("100")))
+    size = min(9, number_size("100", cell))
     known = np.sort(shares[~np.isnan(shares)])
-    if size < SMALLEST_PRINT or not len(known):
+    if size < drawing.SMALLEST_PRINT or not len(known):
         return ""
     # Shares below 5 % are hardly visible.
     few = len(shares) <= MOST_LABELS_FULLY_NUMBERED
     least = 0 if few else max(math.ceil(100 * known[-SHARES_NUMBERED:][0]), 5) / 100
-    for row, column in np.argwhere(shares >= least):
-        share = shares[row, column]
-        shown = "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
-        colour = "white" if share > 0.3 else INK if share else GREY
-        axes.text(column, row, shown, ha="center", va="center", fontsize=size, color=colour)
+    percentages = (
+        (row, column, "<1" if 0 < shares[row, column] < 0.005 else f"{100 * shares[row, column]:.0f}")
+        for row, column in np.argwhere(shares >= least)
+    )
+    number_cells(axes, shares, percentages, size)
     return f"numbers: percent, of {least:.0%} and more" if least else "numbers: percent"

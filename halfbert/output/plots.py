@@ -4,6 +4,7 @@ All raise ValueError for numbers that do not fit together, and ResourceError if 
 nats per text.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,22 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from halfbert.output.drawing import (
-    BLUE,
-    DASHED,
-    GREEN,
-    GREY,
-    INK,
-    MOST_CLASSES_WITH_COUNTS,
-    PURPLE,
-    SKY,
-    SMALLEST_PRINT,
-    VERMILLION,
-    picture,
-    shaded_matrix,
-    title,
-    whole_numbers,
-)
+from halfbert.output import drawing
+from halfbert.output.drawing import BLUE, DASHED, GREEN, GREY, INK, PURPLE, SKY, VERMILLION, picture, tick_whole_numbers, title
 from halfbert.output.words import counted, percent, readable, shortened
 
 if TYPE_CHECKING:
@@ -55,14 +42,15 @@ def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
         losses, scores = figure.subplots(1, 2)
         for name, colour, label in [("train_loss", SKY, "training"), ("val_loss", BLUE, "validation")]:
             _curve(losses, epochs, name, colour, label)
-        for name, colour in zip(metrics, _colours(len(metrics)), strict=True):
+        for name, colour in zip(metrics, itertools.cycle([GREEN, VERMILLION, PURPLE, BLUE, SKY, GREY])):
             _curve(scores, epochs, name, colour, readable(name.removeprefix("val_")))
-        losses.set(title="Loss", ylabel="mean loss (nats per text)", ylim=(0, _top(losses)))
+        top = 1.1 * max(_drawn(losses), default=0) or 1.0
+        losses.set(title="Loss", ylabel="mean loss (nats per text)", ylim=(0, top))
         scores.set(title="Validation scores", ylabel="score (from 0 to 1)", ylim=_score_limits(scores))
         for axes in (losses, scores):
             axes.axvline(best_epoch, **DASHED)
             axes.set(xlabel="epoch", xlim=(min(numbers) - 0.3, max(numbers) + 0.3))
-            axes.xaxis.set_major_locator(whole_numbers())
+            tick_whole_numbers(axes.xaxis)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend()
         title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", _gaps(epochs))
@@ -74,16 +62,14 @@ def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
         raise ValueError(f"expected as many rates as momenta, and some; found {len(rates)} and {len(momenta)}")
     steps = np.arange(1, len(rates) + 1)
     with picture(path, 9.6, 3.8) as figure:
-        panels = figure.subplots(1, 2)
-        for axes, values, name, colour in zip(
-            panels, (rates, momenta), ("learning rate", "momentum (beta 1)"), (BLUE, GREEN), strict=True
-        ):
+        left, right = figure.subplots(1, 2)
+        for axes, values, name, colour in [(left, rates, "learning rate", BLUE), (right, momenta, "momentum (beta 1)", GREEN)]:
             # A line through a single point is invisible.
             axes.plot(steps, values, color=colour, marker="o" if len(steps) == 1 else None)
             axes.set(title=name.capitalize(), xlabel="optimizer step", ylabel=name)
-            axes.xaxis.set_major_locator(whole_numbers())
-        panels[0].set_ylim(bottom=0)
-        panels[0].yaxis.set_major_formatter(_short)
+            tick_whole_numbers(axes.xaxis)
+        left.set_ylim(bottom=0)
+        left.yaxis.set_major_formatter(_short)
         title(figure, f"Learning-rate schedule: {counted(len(steps), 'step')}, highest rate {_short(max(rates))}")
 
 
@@ -105,7 +91,7 @@ def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
     names = [shortened(label) for label in labels]
     true_names = [name if rows else f"{name} (no rows)" for name, rows in zip(names, support[:, 0], strict=True)]
     right, rows = int(counts.trace()), int(counts.sum())
-    with shaded_matrix(path, shares, true_names, names, "share of the true label's rows") as (figure, axes, cell):
+    with drawing.shaded_matrix(path, shares, true_names, names, "share of the true label's rows") as (figure, axes, cell):
         axes.set(xlabel="predicted label", ylabel="true label")
         numbered = _number_cells(axes, counts, shares, cell)
         title(figure, f"Confusion matrix: {right:,} of {rows:,} predictions right ({percent(right / rows)})", numbered)
@@ -134,7 +120,7 @@ def reliability(bins: "list[Bin]", expected_calibration_error: float, path: Path
         lower.set(xlabel="confidence (probability of the predicted label)", ylabel="rows")
         lower.margins(y=0.2)
         lower.yaxis.set_major_formatter("{x:,.0f}")
-        lower.yaxis.set_major_locator(whole_numbers())
+        tick_whole_numbers(lower.yaxis)
         lower.grid(False)
         right, sure = np.average(accuracy, weights=rows), np.average(confidence, weights=rows)
         title(
@@ -169,7 +155,7 @@ def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path)
                 for bar in bars:
                     bar.set(facecolor=colour, edgecolor="white", linewidth=0.4)
         axes.set(xlabel="tokens per text", ylabel="texts", xlim=(edges[0] - room, edges[-1] + room))
-        axes.yaxis.set_major_locator(whole_numbers())
+        tick_whole_numbers(axes.yaxis)
         axes.yaxis.set_major_formatter("{x:,.0f}")
         axes.grid(axis="x", visible=False)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0)
@@ -215,11 +201,6 @@ def _short(value: float, position: float | None = None) -> str:
     return f"{float(digits):g}e{int(exponent)}"
 
 
-def _colours(number: int) -> list[str]:
-    palette = [GREEN, VERMILLION, PURPLE, BLUE, SKY, GREY]
-    return [palette[index % len(palette)] for index in range(number)]
-
-
 def _finite_or_nan(numbers: Sequence[float | None]) -> np.ndarray:
     values = np.asarray(numbers, dtype=float)
     return np.where(np.isfinite(values), values, np.nan)
@@ -245,10 +226,6 @@ def _drawn(axes: "Axes") -> np.ndarray:
     return values[~np.isnan(values)]
 
 
-def _top(axes: "Axes") -> float:
-    return 1.1 * max(_drawn(axes), default=0) or 1.0
-
-
 def _score_limits(axes: "Axes") -> tuple[float, float]:
     """The range of the scores and a little more, at least 0.1 wide, so that noise does not look like progress."""
     values = _drawn(axes)
@@ -260,20 +237,15 @@ def _score_limits(axes: "Axes") -> tuple[float, float]:
 
 def _number_cells(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: float) -> str:
     """Write counts into cells; returns a note on which, unless into all."""
-    size = min(10, 72 * cell * 0.85 / (0.62 * max(len(f"{counts.max():,}"), 2)))
-    if len(counts) <= MOST_CLASSES_WITH_COUNTS:
-        cells, note = list(np.argwhere(~np.isnan(shares))), ""
-    elif size < SMALLEST_PRINT:
-        cells, note = [], ""
-    else:
+    size = min(10, drawing.number_size(f"{counts.max():>2,}", cell))
+    chosen, note = ~np.isnan(shares), ""
+    if len(counts) > drawing.MOST_CLASSES_WITH_COUNTS:
         errors = counts - np.diag(np.diag(counts))
         # Of equal confusions all or none are numbered, and none of a single row.
         least = max(np.sort(errors, axis=None)[-CONFUSIONS_NUMBERED], 2)
-        cells = list(np.argwhere(errors >= least))
-        note = f"numbers: confusions of {least:,} rows or more" if len(cells) else ""
-    for row, column in cells:
-        colour = "white" if shares[row, column] > 0.3 else INK if counts[row, column] else GREY
-        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=size, color=colour)
+        chosen = (errors >= least) & (size >= drawing.SMALLEST_PRINT)
+        note = f"numbers: confusions of {least:,} rows or more" if chosen.any() else ""
+    drawing.number_cells(axes, shares, [(*at, f"{counts[tuple(at)]:,}") for at in np.argwhere(chosen)], size)
     return note
 
 

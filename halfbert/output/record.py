@@ -15,8 +15,9 @@ import numpy as np
 from halfbert.data.tables import Data
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference
-from halfbert.system import machine, storage
+from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
+from halfbert.system.machine import Environment
 
 SCHEMA_VERSION = 1
 RECORD = "record.json"
@@ -95,20 +96,6 @@ class Size:
 
     parameters: int
     folder_bytes: int
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Machine and software, as `machine.describe` finds them."""
-
-    command: list[str]
-    commit: str | None
-    versions: dict[str, str]
-    hardware: dict[str, Any]
-    device: str
-    threads: int
-    precision: str
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -218,11 +205,6 @@ def describe_data(data: Data) -> DataSummary:
         counts={name: count for name, count in counts.items() if name not in known},
         **{name: count for name, count in counts.items() if name in known},
     )
-
-
-def environment(device: str, threads: int | None, precision: str, seed: int) -> Environment:
-    """The machine and the software that this process runs on."""
-    return Environment(**machine.describe(device, threads, precision, seed))
 
 
 def write_answers(probabilities: np.ndarray, numbers: Sequence[int], folder: Path) -> None:

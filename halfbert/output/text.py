@@ -4,36 +4,22 @@ from pathlib import Path
 
 from halfbert.data.tables import Data
 from halfbert.output.record import Distillation, Record
-from halfbert.output.words import columns, padded, shortened
+from halfbert.output.words import columns, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
 from halfbert.scoring import intervals as statistics
 
-SCORE_NAMES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "weighted_f1": "weighted F1",
-    "log_loss": "log loss (nats)",
-    "expected_calibration_error": "expected calibration error",
-}
-RANKING_NAMES = {
-    "mean_roc_auc": "mean ROC AUC",
-    "mean_average_precision": "mean average precision",
-    "label_ranking_average_precision": "label-ranking average precision",
-    "log_loss": "log loss (nats)",
-}
-ANSWER_NAMES = {
-    "micro_f1": "micro F1",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "samples_f1": "samples F1",
-    "hamming_loss": "hamming loss",
-    "hamming_score": "hamming score",
-    "exact_match": "exact match",
-}
+
+def _names(*keys: str) -> dict[str, str]:
+    exceptions = {"log_loss": "log loss (nats)", "label_ranking_average_precision": "label-ranking average precision"}
+    return {key: exceptions.get(key, readable(key)) for key in keys}
+
+
+ANSWER_NAMES = _names("micro_f1", "macro_f1", "weighted_f1", "samples_f1", "hamming_loss", "hamming_score", "exact_match")
+RANKING_NAMES = _names("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss")
+SCORE_NAMES = _names(
+    *("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error")
+)
 LONGEST_CONSOLE_TABLE = 12
-COMPARED_NAMES = {"accuracy": "accuracy", "micro_f1": "micro F1", "macro_f1": "macro F1"}
 
 
 def data_line(data: Data) -> str:
@@ -41,7 +27,8 @@ def data_line(data: Data) -> str:
     names = {"val": "validation"}
     parts = ", ".join(f"{len(rows):,} {names.get(part, part)}" for part, rows in data.parts())
     files = ", ".join(file["name"] for file in data.files)
-    return f"{files}: {parts} rows, {len(data.labels)} labels ({_some(data.labels)})"
+    labels = ", ".join(map(shortened, data.labels[:8])) + (", …" if len(data.labels) > 8 else "")
+    return f"{files}: {parts} rows, {len(data.labels)} labels ({labels})"
 
 
 def scores_table(record: Record) -> str:
@@ -113,15 +100,15 @@ def closing(record: Record, output: Path, results: Path) -> str:
     if record.test is not None:
         table, labels = scores_table(record).splitlines(), len(record.data.labels)
         lines += ["", *(table if labels <= LONGEST_CONSOLE_TABLE else table[: -labels - 2]), ""]
-        unlearned = _unlearned(record.test)
-        if unlearned:
+        if unlearned := _unlearned(record.test):
             lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
     seconds, rows = record.timing.fit_seconds or 0.0, record.timing.fit_rows_per_second or 0.0
     lines += [
         f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",
         f"predictor: {output}   record, tables and plots: {results}",
         "load it:",
-        *(f"    {line}" for line in loading_lines(output.as_posix())),
+        '    import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain',
+        f'    predictor = ktrain.load_predictor("{output.as_posix()}"); predictor.predict("a text")',
     ]
     return "\n".join(lines)
 
@@ -148,7 +135,7 @@ def distillation_lines(task: str, scores: dict, distillation: Distillation | Non
         return []
     of_teacher, test = distillation.teacher.test, card_scores(scores)
     retained = [
-        f"{COMPARED_NAMES[name]} {of:.4f}" + (f", of which the student keeps {test[name] / of:.1%}" if of else "")
+        f"{readable(name)} {of:.4f}" + (f", of which the student keeps {test[name] / of:.1%}" if of else "")
         for name in statistics.COMPARED[task]
         if name in test and (of := of_teacher.get(name)) is not None
     ]
@@ -158,20 +145,8 @@ def distillation_lines(task: str, scores: dict, distillation: Distillation | Non
     lines = [f"the teacher, {distillation.teacher.name}{also}: {', '.join(retained)}"]
     for name, worth in (distillation.worth or {}).items():
         lines.append(
-            f"without the teacher: {COMPARED_NAMES[name]} {worth.second:.4f}; the teacher's gain {worth.difference:+.4f} "
+            f"without the teacher: {readable(name)} {worth.second:.4f}; the teacher's gain {worth.difference:+.4f} "
             f"({worth.level:.0%} interval {worth.low:+.4f} to {worth.high:+.4f}, paired bootstrap over "
             f"{worth.rows:,} test rows)"
         )
     return [*lines, ""]
-
-
-def loading_lines(folder: str) -> list[str]:
-    """The lines of Python that load a predictor with plain ktrain."""
-    return [
-        'import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain',
-        f'predictor = ktrain.load_predictor("{folder}"); predictor.predict("a text")',
-    ]
-
-
-def _some(labels: list[str], most: int = 8) -> str:
-    return ", ".join(map(shortened, labels[:most])) + (", …" if len(labels) > most else "")

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,24 @@ VECTOR_EXTENSIONS = ("avx2", "avx_vnni", "avx512f", "avx512_bf16", "avx512_vnni"
 PACKAGES = ("halfbert", "tensorflow", "tf_keras", "ktrain", "transformers", "onnxruntime", "numpy", "pandas", "scikit-learn")
 
 
-def describe(device: str, threads: int | None, precision: str, seed: int) -> dict[str, Any]:
-    """The `environment` of a record: command, commit, versions, hardware, threads, precision, seed."""
-    return {
-        "command": [Path(sys.argv[0]).name, *map(shareable, sys.argv[1:])],
-        "commit": commit(),
-        "versions": versions(),
-        "hardware": hardware(),
-        "device": device,
-        "threads": threads or available_cpus(),
-        "precision": precision,
-        "seed": seed,
-    }
+@dataclass(frozen=True)
+class Environment:
+    """Machine and software that a process runs on."""
+
+    command: list[str]
+    commit: str | None
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    device: str
+    threads: int
+    precision: str
+    seed: int
+
+
+def describe(device: str, threads: int | None, precision: str, seed: int) -> Environment:
+    """The environment of a record."""
+    command = [Path(sys.argv[0]).name, *map(shareable, sys.argv[1:])]
+    return Environment(command, commit(), versions(), hardware(), device, threads or available_cpus(), precision, seed)
 
 
 def shareable(value: str) -> str:

@@ -36,7 +36,8 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     staging.mkdir()
     try:
         yield staging
-        sync(staging)
+        for path in [*staging.rglob("*"), staging]:
+            _sync_path(path)
         if target.exists():
             _exchange(staging, target)
         else:
@@ -95,13 +96,8 @@ def write_json(value: object, path: Path) -> None:
     write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", path)
 
 
-def sync(folder: Path) -> None:
-    """Flush every file of the folder, and the folder itself, to disk."""
-    for path in [*folder.rglob("*"), folder]:
-        _sync_path(path)
-
-
 def _sync_path(path: Path) -> None:
+    """Flush a file or a folder to disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot sync folders
     descriptor = os.open(path, os.O_RDONLY)

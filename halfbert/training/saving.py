@@ -35,7 +35,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         test=tested.scores,
         timing=_timing(prepared, fitted, tested, taught.seconds if taught else None),
         size=Size(fitted.model.count_params(), 0),
-        environment=records.environment(prepared.device, options.threads, options.precision, options.seed),
+        environment=machine.describe(prepared.device, options.threads, options.precision, options.seed),
         distillation=taught.distillation if taught else None,
     )
 

@@ -18,3 +18,14 @@ def figures(monkeypatch):
     write = drawing._write
     monkeypatch.setattr(drawing, "_write", lambda figure, path: (seen.append(figure), write(figure, path)))
     return seen
+
+
+@pytest.fixture
+def drawn(tmp_path, figures):
+    """Draws a picture from the given numbers into picture.png and returns its figure."""
+
+    def draw(picture, *numbers):
+        picture(*numbers, tmp_path / "picture.png")
+        return figures[-1]
+
+    return draw

@@ -17,31 +17,28 @@ def card_of(run) -> str:
 
 
 def test_the_card_says_what_it_is_made_from_and_how_good_it_is(finished, tiny_distilbert):
-    card = card_of(finished)
-    assert "\n# things\n" in card
-    for label in LABELS:
-        assert f"`{label}`" in card
-    assert f"fine-tuned from {tiny_distilbert.name} " in card and finished.record["checkpoint"]["weights_sha256"][:12] in card
-    for file in finished.record["data"]["files"]:
-        assert file["name"] in card and file["sha256"][:12] in card
-    for key, name in report.SCORE_NAMES.items():
-        assert f"| {name} | {finished.record['test'][key]:.4f} |" in card
-    assert f"truncated to {finished.manifest['maxlen']} tokens" in card
-    assert 'ktrain.load_predictor("things")' in card and "TF_USE_LEGACY_KERAS" in card
-    assert "108 rows for training, 12 for validation (epoch" in card and "42 for the\n  test; split seed 0" in card
+    card, record = card_of(finished), finished.record
+    files = (text for file in record["data"]["files"] for text in (file["name"], file["sha256"][:12]))
+    scores = (f"| {name} | {record['test'][key]:.4f} |" for key, name in report.SCORE_NAMES.items())
+    for stated in (
+        *("\n# things\n", f"fine-tuned from {tiny_distilbert.name} ", record["checkpoint"]["weights_sha256"][:12]),
+        *(f"truncated to {finished.manifest['maxlen']} tokens", "108 rows for training, 12 for validation (epoch"),
+        *("42 for the\n  test; split seed 0", 'ktrain.load_predictor("things")', "TF_USE_LEGACY_KERAS"),
+        *(f"`{label}`" for label in LABELS),
+        *files,
+        *scores,
+    ):
+        assert stated in card
     assert str(ROOT) not in card
 
 
 def test_the_multilabel_card_names_the_thresholds(finished_multilabel):
-    card = card_of(finished_multilabel)
+    card, test = card_of(finished_multilabel), finished_multilabel.record["test"]
     assert "gives a text any number of 3 labels" in card
     for tag, threshold in zip(TAGS, finished_multilabel.manifest["thresholds"], strict=True):
         assert f"`{tag}` from {threshold:.3f}" in card
-    test = finished_multilabel.record["test"]
-    for key, name in report.ANSWER_NAMES.items():
-        assert f"| {name} | {test['at_thresholds'][key]:.4f} |" in card
-    for key, name in report.RANKING_NAMES.items():
-        assert f"| {name} | {test[key]:.4f} |" in card
+    for key, name in (report.ANSWER_NAMES | report.RANKING_NAMES).items():
+        assert f"| {name} | {(test | test['at_thresholds'])[key]:.4f} |" in card
 
 
 def made_up(run, *, checkpoint="a-folder", requested="a-folder", labels=None, files=None, **changes) -> str:
@@ -85,15 +82,12 @@ def test_the_base_model_is_named_if_it_is_known(checkpoint, requested, base_mode
     assert ModelCard(made_up(finished, checkpoint=checkpoint, requested=requested)).data.base_model == base_model
 
 
-def test_data_sets_of_the_hub_are_named(finished, here):
+def test_data_sets_of_the_hub_are_named_and_a_run_that_ended_early_claims_no_score(finished, here):
     (here / "folder").mkdir()
     files = ["hf:org/reviews:small", "hf:org/reviews:large", "a.csv", "hf:folder"]
-    assert ModelCard(made_up(finished, files=files)).data.datasets == ["org/reviews"]
-
-
-def test_a_run_that_ended_early_claims_no_score(finished):
-    card = made_up(finished, test=None, stopped="SIGINT")
-    assert "ended early (SIGINT) and was not tested" in card and ModelCard(card).data.eval_results is None
+    card = made_up(finished, files=files, test=None, stopped="SIGINT")
+    assert "ended early (SIGINT) and was not tested" in card
+    assert (ModelCard(card).data.datasets, ModelCard(card).data.eval_results) == (["org/reviews"], None)
 
 
 def test_strange_names_stay_in_their_place(finished):

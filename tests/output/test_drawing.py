@@ -3,55 +3,45 @@
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager
 from pictures import DRAW, size_of
+from support import ROOT
 
 from halfbert.output import fonts, multilabel_plots, plots, words
 from halfbert.system.errors import ResourceError
 
-every_picture = pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
 
-
-@every_picture
-def test_a_whole_png_and_nothing_else(draw, tmp_path):
+@pytest.mark.parametrize("draw", DRAW.values(), ids=DRAW.keys())
+def test_a_whole_png_and_nothing_else_or_the_missing_folder_is_named(draw, tmp_path):
     draw(tmp_path / "picture.png")
     width, height = size_of(tmp_path / "picture.png")
     assert 500 < width < 2000 and 300 < height < 2000
+    with pytest.raises(ResourceError, match="there is no folder .*gone"):
+        draw(tmp_path / "gone" / "picture.png")
     assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
 
 
-@every_picture
-def test_a_missing_folder_is_named_and_not_made(draw, tmp_path):
-    with pytest.raises(ResourceError, match="there is no folder .*gone"):
-        draw(tmp_path / "gone" / "picture.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_disk_that_fills_up_leaves_the_earlier_picture(tmp_path, monkeypatch):
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"the earlier picture")
-
+def test_a_disk_that_fills_up_leaves_the_earlier_picture_and_a_folder_in_the_way_is_refused(tmp_path, monkeypatch):
     def half_written(figure, stream, **options):
         stream.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", half_written)
-    with pytest.raises(ResourceError, match=r"picture\.png: No space left on device"):
-        DRAW["confusion"](path)
+    path = tmp_path / "picture.png"
+    path.write_bytes(b"the earlier picture")
+    with monkeypatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", half_written)
+        with pytest.raises(ResourceError, match=r"picture\.png: No space left on device"):
+            DRAW["confusion"](path)
     assert path.read_bytes() == b"the earlier picture"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_in_the_way_is_refused(tmp_path):
-    (tmp_path / "picture.png").mkdir()
+    path.unlink()
+    path.mkdir()
     with pytest.raises(ResourceError, match=r"cannot write the picture .*picture\.png"):
-        DRAW["learning_rate"](tmp_path / "picture.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["picture.png"]
+        DRAW["learning_rate"](path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path):
@@ -61,8 +51,7 @@ def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path):
         f"plots.confusion([[1, 0], [0, 1]], ['a', 'b'], Path({str(tmp_path / 'picture.png')!r}))\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
-    root = Path(__file__).parents[2]
-    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=root, check=True)
+    subprocess.run([sys.executable, "-W", "error", "-c", script], cwd=ROOT, check=True)
 
 
 def test_the_users_own_settings_neither_change_nor_are_changed(tmp_path):
@@ -95,12 +84,11 @@ def test_letters_that_no_font_has_are_one_note_and_no_warning(tmp_path, few_font
     assert not [warning for warning in recwarn if "lyph" in str(warning.message)]
 
 
-def test_letters_are_drawn_in_a_font_that_has_them(tmp_path, few_fonts, figures, capsys):
+def test_letters_are_drawn_in_a_font_that_has_them(few_fonts, drawn, capsys):
     letter = "\U0001d4d0"  # a mathematical script letter
     assert letter not in fonts._letters(fonts._file_of(fonts.BASE))
-    plots.confusion([[1, 0], [0, 1]], [letter, "plain"], tmp_path / "picture.png")
-    plots.confusion([[1, 0], [0, 1]], ["A", "plain"], tmp_path / "picture.png")
-    strange, plain = (figure.axes[0].get_yticklabels()[0] for figure in figures)
+    pictures = [drawn(plots.confusion, [[1, 0], [0, 1]], [label, "plain"]) for label in (letter, "A")]
+    strange, plain = (figure.axes[0].get_yticklabels()[0] for figure in pictures)
     base, other = strange.get_fontfamily()
     assert base == fonts.BASE and any(letter in fonts._letters(font.fname) for font in few_fonts if font.name == other)
     assert plain.get_fontfamily() == ["sans-serif"] and capsys.readouterr().out == ""

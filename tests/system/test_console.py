@@ -11,8 +11,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from support import ROOT, example_rows, script_environment, write_csv
+from support import ROOT, script_environment
 
+from halfbert.cli import command
 from halfbert.system import console
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
@@ -36,69 +37,45 @@ def failing(failure: BaseException):
     return main
 
 
-# Exit codes.
-
-
-FAILURES = [
-    (InputError("row 3"), 2, "error: row 3"),
-    (ArtefactError("bad"), 3, "error: bad"),
-    (ResourceError("none"), 4, "error: none"),
-    (HalfbertError("odd"), 1, "error: odd"),
-    (InputError("two\nlines"), 2, "error: two lines"),
-    (MemoryError(), 4, "error: out of memory; try a smaller --batch-size or --maxlen"),
-    (OSError(errno.ENOSPC, "No space left", "f"), 4, "error: the disk is full (f); no partial output is left"),
-    (OSError(errno.EDQUOT, "Quota", "f"), 4, "error: the disk is full (f); no partial output is left"),
-    (OSError(errno.EFBIG, "Too large"), 4, "error: the disk is full (Too large); no partial output is left"),
-    (PermissionError(errno.EACCES, "Permission denied", "f"), 2, "error: f: Permission denied"),
-    (FileNotFoundError(errno.ENOENT, "No such file", "f"), 2, "error: f: No such file"),
-    (OSError("something else"), 2, "error: a file: something else"),
-    (Stopped(signal.SIGINT), 130, "stopped by SIGINT"),
-    (Stopped(signal.SIGTERM), 143, "stopped by SIGTERM"),
-]
-
-
-@pytest.mark.parametrize(("failure", "code", "line"), FAILURES)
-def test_each_failure_has_its_exit_code_and_one_line(capsys, failure, code, line):
+@pytest.mark.parametrize(
+    ("failure", "code", "line"),
+    [
+        (InputError("row 3"), 2, "error: row 3"),
+        (ArtefactError("bad"), 3, "error: bad"),
+        (ResourceError("none"), 4, "error: none"),
+        (HalfbertError("odd"), 1, "error: odd"),
+        (InputError("two\nlines"), 2, "error: two lines"),
+        (MemoryError(), 4, "error: out of memory; try a smaller --batch-size or --maxlen"),
+        (OSError(errno.ENOSPC, "No space left", "f"), 4, "error: the disk is full (f); no partial output is left"),
+        (OSError(errno.EDQUOT, "Quota", "f"), 4, "error: the disk is full (f); no partial output is left"),
+        (OSError(errno.EFBIG, "Too large"), 4, "error: the disk is full (Too large); no partial output is left"),
+        (PermissionError(errno.EACCES, "Permission denied", "f"), 2, "error: f: Permission denied"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "f"), 2, "error: f: No such file"),
+        (OSError("something else"), 2, "error: a file: something else"),
+        (Stopped(signal.SIGINT), 130, "stopped by SIGINT"),
+        (Stopped(signal.SIGTERM), 143, "stopped by SIGTERM"),
+    ],
+)
+def test_each_failure_has_its_exit_code_and_one_line_and_debug_shows_the_traceback_as_well(capsys, failure, code, line):
     assert console.run(failing(failure), ["--rows", "3"]) == code
-    written = capsys.readouterr()
-    assert (written.out, written.err) == ("", line + "\n")
-
-
-@pytest.mark.parametrize(("failure", "code", "line"), FAILURES)
-def test_debug_shows_the_traceback_as_well(capsys, failure, code, line):
+    assert capsys.readouterr() == ("", line + "\n")
     assert console.run(failing(failure), ["--debug"]) == code
     written = capsys.readouterr().err
     assert written.startswith("Traceback (most recent call last):")
     assert "in main" in written and written.endswith("\n" + line + "\n")
 
 
-def test_success_is_0_and_silent(capsys):
+def test_success_is_0_and_silent_and_a_fault_of_the_program_is_not_dressed_up(capsys):
     assert console.run(lambda argv, stop: None, []) == 0
     assert capsys.readouterr() == ("", "")
-
-
-def test_a_fault_of_the_program_is_not_dressed_up():
     with pytest.raises(ZeroDivisionError):
         console.run(failing(ZeroDivisionError()), [])
 
 
-def test_a_full_disk_for_real(capsys):
-    if not os.path.exists("/dev/full"):
-        pytest.skip("/dev/full is Linux's")
-
-    def main(argv, stop):
-        with open("/dev/full", "w") as stream:
-            stream.write("x" * 100_000)
-
-    assert console.run(main, []) == 4
-    assert capsys.readouterr().err.startswith("error: the disk is full")
-
-
-def test_debug_in_the_script(tmp_path):
-    command = [sys.executable, ROOT / "train_multiclass.py", *REQUIRED, "--train", "nowhere.csv", "--debug"]
-    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=60)
-    assert done.returncode == 2
-    assert done.stderr.startswith("Traceback") and "nowhere.csv" in done.stderr.splitlines()[-1]
+def test_debug_in_the_script(capsys):
+    assert command.main(["train-multiclass", *REQUIRED, "--train", "nowhere.csv", "--debug"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Traceback") and "nowhere.csv" in error.splitlines()[-1]
 
 
 # What a console can and cannot show.
@@ -209,51 +186,36 @@ def test_progress_on_a_terminal_is_a_bar_after_two_seconds_and_goes_away():
 # Signals.
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_before_there_is_anything_to_save_stops_at_once(capsys, number, code):
-    def main(argv, stop):
-        os.kill(os.getpid(), number)
-        time.sleep(5)
-        pytest.fail("it went on")
-
-    began = time.monotonic()
-    assert console.run(main, []) == code
-    assert time.monotonic() - began < 4
-    assert capsys.readouterr().err == f"stopped by {number.name}\n"
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_signal_waits_for_the_batch(capsys, number, code):
+def stopped_by(*numbers, gently):
+    """A job that signals arrive in, and whatever it remembers of them."""
     reached = []
 
     def main(argv, stop):
-        stop.gently = True
-        os.kill(os.getpid(), number)
-        time.sleep(0.01)
-        reached.append(stop.signal_number)
+        stop.gently = gently
+        for number in numbers:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+            reached.append(stop.signal_number)
         stop.raise_if_set()
         reached.append("too far")
 
-    assert console.run(main, []) == code
-    assert reached == [number]
+    return main, reached
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_at_once_where_there_is_nothing_to_save_and_else_after_the_batch(capsys, number, code):
+    main, reached = stopped_by(number, gently=False)
+    assert (console.run(main, []), reached) == (code, [])
+    assert capsys.readouterr() == ("", f"stopped by {number.name}\n")
+    main, reached = stopped_by(number, gently=True)
+    assert (console.run(main, []), reached) == (code, [number])
     written = capsys.readouterr()
     assert "once more" in written.out and written.err == f"stopped by {number.name}\n"
 
 
 def test_the_second_signal_stops_at_once(capsys):
-    reached = []
-
-    def main(argv, stop):
-        stop.gently = True
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)
-        reached.append(stop.signal_number)
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(5)
-        reached.append("too far")
-
-    assert console.run(main, []) == 143
-    assert reached == [signal.SIGINT]
+    main, reached = stopped_by(signal.SIGINT, signal.SIGTERM, gently=True)
+    assert (console.run(main, []), reached) == (143, [signal.SIGINT])
     assert capsys.readouterr().err == "stopped by SIGTERM\n"
 
 
@@ -281,12 +243,10 @@ def test_a_handler_of_someone_else_stays_in_a_function():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals between processes are Unix's")
-def test_a_signal_while_tensorflow_loads_leaves_nothing(tmp_path, tiny_distilbert):
-    (tmp_path / "work").mkdir()
-    table = write_csv(tmp_path / "things.csv", example_rows(120))
-    command = [sys.executable, ROOT / "train_multiclass.py", *REQUIRED, "--checkpoint", tiny_distilbert, "--train", table]
+def test_a_signal_while_tensorflow_loads_leaves_nothing(here, table, tiny_distilbert):
+    command = [ROOT / "train_multiclass.py", *REQUIRED, "--checkpoint", tiny_distilbert, "--train", table]
     process = subprocess.Popen(
-        command, cwd=tmp_path / "work", env=script_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *command], env=script_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert "120" not in (first := process.stdout.readline()) and "things.csv" in first  # the table is read
     time.sleep(1)
@@ -294,7 +254,7 @@ def test_a_signal_while_tensorflow_loads_leaves_nothing(tmp_path, tiny_distilber
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert errors.splitlines()[-1] == "stopped by SIGTERM"
-    assert list((tmp_path / "work").iterdir()) == []
+    assert list(here.iterdir()) == []
 
 
 def test_what_a_library_makes_of_a_signal_is_still_that_signal(capfd):

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, example_rows, run_script, script_environment, write_csv
+from support import ROOT, run_script, script_environment
 
 from halfbert.system import machine, tensorflow_setup
 
@@ -27,12 +27,8 @@ def python(code: str, *arguments: str, **changes: str) -> subprocess.CompletedPr
     )
 
 
-# Standard error.
-
-
 HELD_BACK = """
 import os
-from halfbert.system import machine
 from halfbert.system import tensorflow_setup
 print("before", file=sys.stderr)
 try:
@@ -47,45 +43,32 @@ os.write(2, b"after\\n")
 """
 
 
-def test_chatter_is_held_back():
+def test_chatter_is_held_back_unless_loading_fails(monkeypatch):
     assert python(HELD_BACK, "succeeds").stderr == "before\nafter\n"
-
-
-def test_chatter_is_shown_when_loading_fails():
-    lines = python(HELD_BACK, "fails").stderr.splitlines()
-    assert sorted(lines) == sorted(["before", "from C++", "from Python", "after"])
-    assert lines[0] == "before" and lines[-1] == "after"
-
-
-def test_without_a_standard_error(monkeypatch):
+    first, *lines, last = python(HELD_BACK, "fails").stderr.splitlines()
+    assert (first, last) == ("before", "after") and sorted(lines) == ["from C++", "from Python"]
     monkeypatch.setattr(sys, "__stderr__", None)
-    with tensorflow_setup._standard_error_held_back():
+    with tensorflow_setup._standard_error_held_back():  # there is none
         pass
 
 
 # The machine and the software.
 
 
-def test_versions():
+def test_versions(tmp_path, monkeypatch):
+    packages = ("tensorflow", "tf_keras", "ktrain", "transformers", "numpy", "pandas", "scikit-learn")
     found = machine.versions()
+    assert {name: found[name] for name in packages} == {name: importlib.metadata.version(name) for name in packages}
     assert found["python"] == platform.python_version()
-    for package in ("tensorflow", "tf_keras", "ktrain", "transformers", "numpy", "pandas", "scikit-learn"):
-        assert found[package] == importlib.metadata.version(package)
-
-
-def test_versions_leave_out_what_is_not_installed(monkeypatch):
-    monkeypatch.setattr(machine, "PACKAGES", ("numpy", "a-package-that-is-not-installed"))
-    assert set(machine.versions()) == {"python", "numpy"}
-
-
-def test_a_package_by_another_name(tmp_path, monkeypatch):
-    """onnxruntime-gpu brings the package onnxruntime; import names stand in for any such pair."""
-    for file, content in {"METADATA": "Name: thing-gpu\nVersion: 1.2\n", "top_level.txt": "thing\n"}.items():
-        (tmp_path / "thing_gpu-1.2.dist-info").mkdir(exist_ok=True)
-        (tmp_path / "thing_gpu-1.2.dist-info" / file).write_text(content)
+    # onnxruntime-gpu brings the package onnxruntime; import names stand in for any such pair.
+    folder = tmp_path / "thing_gpu-1.2.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Name: thing-gpu\nVersion: 1.2\n")
+    (folder / "top_level.txt").write_text("thing\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(machine, "PACKAGES", ("thing", "a-package-that-is-not-installed"))
     machine._distributions.cache_clear()
-    assert machine.version_of("thing") == "1.2" and machine.version_of("nothing") is None
+    assert machine.versions() == {"python": platform.python_version(), "thing": "1.2"}
     machine._distributions.cache_clear()
 
 
@@ -120,7 +103,7 @@ def test_a_machine_that_is_not_linux(processor, extensions, monkeypatch):
     assert found["vector_extensions"] == extensions and found["cpu"] == processor.get("brand_raw", found["cpu"]) != ""
 
 
-def test_an_unknown_machine_is_asked_once_and_help_never_asks(monkeypatch):
+def test_an_unknown_machine_is_asked_once_and_help_never_asks():
     code = (
         "from halfbert.system import machine\nassert not {'cpuinfo', 'psutil'} & set(sys.modules)\n"
         "from cpuinfo import cpuinfo\ncalls = []\ncpuinfo._get_cpu_info_from_proc_cpuinfo = dict\n"
@@ -149,11 +132,11 @@ def test_paths_are_shared_without_their_folders(given, shown):
 def test_describe(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/train_multiclass.py", "--model", "bert"])
     found = machine.describe("cpu", 2, "float32", 7)
-    json.dumps(found)
-    assert found["command"] == ["train_multiclass.py", "--model", "bert"]
-    assert (found["device"], found["threads"], found["precision"], found["seed"]) == ("cpu", 2, "float32", 7)
-    assert set(found) >= {"commit", "versions", "hardware"}
-    assert machine.describe("cpu", None, "float32", 7)["threads"] == machine.available_cpus()
+    json.dumps(vars(found))
+    assert found.command == ["train_multiclass.py", "--model", "bert"]
+    assert (found.device, found.threads, found.precision, found.seed) == ("cpu", 2, "float32", 7)
+    assert found.commit == machine.commit() and found.versions == machine.versions() and found.hardware == machine.hardware()
+    assert machine.describe("cpu", None, "float32", 7).threads == machine.available_cpus()
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
@@ -163,27 +146,20 @@ def test_commit(tmp_path, monkeypatch):
 
     def git(*arguments):
         identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
-        done = subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        return subprocess.check_output(["git", *identity, *arguments], cwd=tmp_path, text=True).strip()
 
     git("init")
     assert machine.commit() is None  # no commit yet
     (tmp_path / "a").write_text("1")
     git("add", "a")
     git("commit", "-m", "first")
-    head = git("rev-parse", "HEAD")
-    assert machine.commit() == head
     (tmp_path / "untracked").touch()
+    head = git("rev-parse", "HEAD")
     assert machine.commit() == head
     (tmp_path / "a").write_text("2")
     assert machine.commit() == head + "+changes"
-
-
-def test_a_checkout_without_git(tmp_path, monkeypatch):
-    (tmp_path / ".git").mkdir()
-    monkeypatch.setattr(machine, "PROJECT", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert machine.commit() is None
+    assert machine.commit() is None  # no git
 
 
 # TensorFlow, in a process of its own: its settings can be made once only.
@@ -236,60 +212,32 @@ print(json.dumps(found))
 """
 
 
-@pytest.fixture(scope="module")
-def prepared() -> dict:
-    done = python(PREPARE, CUDA_VISIBLE_DEVICES="-1")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""  # no chatter
-    *notes, found = done.stdout.splitlines()
-    assert set(notes) == {"TensorFlow keeps the number of threads that it started with in this process: 1"}
-    return json.loads(found)
-
-
 @pytest.mark.slow
-class TestPrepare:
-    def test_nothing_is_loaded_before(self, prepared):
-        assert prepared["loaded before"] == []
-
-    def test_a_cpu_where_there_is_no_other(self, prepared):
-        assert prepared["cpu"][:2] == prepared["auto"][:2] == ["cpu", None]
-        assert prepared["gpus"] == []
-
-    def test_threads(self, prepared):
-        assert prepared["threads"] == [1, "1"]
-
-    def test_threads_that_can_no_longer_change_are_an_error(self, prepared):
-        code, message, _ = prepared["other threads"]
-        assert code == 2 and "--threads 2" in message and "1 threads in this process; restart" in message
-        assert prepared["same threads"][:2] == ["cpu", None]
-
-    def test_global_settings_are_put_back(self, prepared):
-        assert prepared["kept"] == [["mixed_bfloat16", True], ["float32", False]]
-
-    def test_a_seed_repeats(self, prepared):
-        assert prepared["random"] == prepared["random again"]
-
-    def test_keras_2(self, prepared):
-        assert prepared["keras"].startswith("tf_keras.")  # Keras 3 would say keras.
-
-    @pytest.mark.parametrize("device", ["gpu", "tpu"])
-    def test_a_device_that_is_absent_is_never_a_silent_cpu(self, prepared, device):
-        code, message, seconds = prepared[device]
-        assert code == 4
-        assert f"--device {device}" in message and "--device cpu" in message and "\n" not in message
-        assert seconds < 20
-
-    def test_half_precision_wants_a_gpu(self, prepared):
-        code, message, _ = prepared["float16"]
-        assert code == 2 and "--precision mixed_float16" in message and "mixed_bfloat16" in message
-        assert prepared["policy"] == "float32"
-
-    def test_brain_floats_do_on_a_cpu(self, prepared):
-        assert prepared["bfloat16"][:2] == ["cpu", None] and prepared["policy of bfloat16"] == "mixed_bfloat16"
-
-    def test_ktrain(self, prepared):
-        assert prepared["ktrain"] == importlib.metadata.version("ktrain") and prepared["np.Inf"]
-        assert prepared["strategy"] == "_DefaultDistributionStrategy"
+def test_prepare():
+    done = python(PREPARE, CUDA_VISIBLE_DEVICES="-1")
+    assert (done.returncode, done.stderr) == (0, "")  # no chatter
+    *notes, last = done.stdout.splitlines()
+    assert set(notes) == {"TensorFlow keeps the number of threads that it started with in this process: 1"}
+    found = json.loads(last)
+    assert found["loaded before"] == []
+    for asked in ("cpu", "auto", "same threads", "bfloat16"):
+        assert found[asked][:2] == ["cpu", None]
+    for asked, code, *stated in (  # a device that is absent is never a silent CPU
+        ("gpu", 4, "--device gpu", "--device cpu"),
+        ("tpu", 4, "--device tpu", "--device cpu"),
+        ("other threads", 2, "--threads 2", "1 threads in this process; restart"),
+        ("float16", 2, "--precision mixed_float16", "mixed_bfloat16"),
+    ):
+        exit_code, message, seconds = found[asked]
+        assert exit_code == code and seconds < 20 and "\n" not in message
+        assert all(words in message for words in stated)
+    assert found["gpus"] == [] and found["threads"] == [1, "1"]
+    assert found["keras"].startswith("tf_keras.")  # Keras 3 would say keras.
+    assert found["random"] == found["random again"]
+    assert found["kept"] == [["mixed_bfloat16", True], ["float32", False]]
+    assert (found["policy"], found["policy of bfloat16"]) == ("float32", "mixed_bfloat16")
+    assert found["ktrain"] == importlib.metadata.version("ktrain") and found["np.Inf"]
+    assert found["strategy"] == "_DefaultDistributionStrategy"
 
 
 BEFORE = """
@@ -318,14 +266,9 @@ def test_a_tensorflow_that_was_imported_before(used, outcome):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("option", "value", "code"), [("--device", "gpu", 4), ("--precision", "mixed_float16", 2)])
-def test_in_the_script(tmp_path, tiny_distilbert, option, value, code):
-    (tmp_path / "work").mkdir()
-    table = write_csv(tmp_path / "things.csv", example_rows(120))
-    done = run_script(
-        *("--model", "distilbert", "--checkpoint", tiny_distilbert, "--train", table, option, value),
-        cwd=tmp_path / "work",
-        CUDA_VISIBLE_DEVICES="-1",
-    )
+def test_in_the_script(table, here, tiny_distilbert, option, value, code):
+    arguments = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--train", table, option, value)
+    done = run_script(*arguments, cwd=here, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == code
     assert done.stderr.count("\n") == 1 and f"{option} {value}" in done.stderr
-    assert list((tmp_path / "work").iterdir()) == []  # nothing was written
+    assert list(here.iterdir()) == []  # nothing was written
