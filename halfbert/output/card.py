@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from halfbert.data.phrases import HUB_PREFIX
@@ -105,7 +104,8 @@ def _metadata(manifest: Manifest, record: Record, name: str) -> str:
     """The hub's metadata in YAML."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    tested = [file.name for file in manifest.data.files if file.role == "test"] or [f.name for f in manifest.data.files[:1]]
+    files = [file.name for file in manifest.data.files]
+    tested = [file.name for file in manifest.data.files if file.role == "test"] or files[:1]
     results = [
         EvalResult(
             task_type="text-classification",
@@ -119,12 +119,13 @@ def _metadata(manifest: Manifest, record: Record, name: str) -> str:
         for key, value in (manifest.test or {}).items()
         if key in METRICS and value is not None and tested
     ]
+    from_hub = [name.removeprefix(HUB_PREFIX).split(":")[0] for name in files if name.startswith(HUB_PREFIX)]
     data = ModelCardData(
         library_name="ktrain",
         pipeline_tag="text-classification",
         tags=["halfbert", record.model, manifest.task],
         base_model=_base_model(record.checkpoint.name if record.checkpoint else "", record.options.get("checkpoint")),
-        datasets=list(dict.fromkeys(_data_sets(manifest))) or None,
+        datasets=list(dict.fromkeys(name for name in from_hub if not Path(name).exists())) or None,  # hf: reads folders, too
         metrics=list(dict.fromkeys(METRICS[key] for key in manifest.test or {} if key in METRICS)) or None,
         model_name=name,
         eval_results=results or None,
@@ -142,13 +143,6 @@ def _base_model(name: str, requested: object) -> str | None:
         return name
     is_hub_name = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
     return name if is_hub_name else None
-
-
-def _data_sets(manifest: Manifest) -> Iterator[str]:
-    for file in manifest.data.files:
-        name = file.name.removeprefix(HUB_PREFIX).split(":")[0]
-        if file.name.startswith(HUB_PREFIX) and not Path(name).exists():  # hf: reads folders, too
-            yield name
 
 
 def _code(text: str) -> str:

@@ -26,8 +26,6 @@ ANSWERS = "answers.npz"
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Rows of each part."""
-
     train: int
     val: int
     test: int
@@ -92,8 +90,6 @@ class Timing:
 
 @dataclass(frozen=True)
 class Size:
-    """Of the predictor."""
-
     parameters: int
     folder_bytes: int
 

@@ -95,7 +95,8 @@ def run(main: Callable[[list[str], StopRequest], object], argv: list[str]) -> in
     except Exception as error:
         if stop.signal_number is not None:  # what a library made of the signal that interrupted it
             failure, code, line = error, 128 + stop.signal_number, f"stopped by {Stopped(stop.signal_number)}"
-        elif _is_out_of_memory(error):
+        # TensorFlow's error of a full GPU is known by its name, as TensorFlow may not be loaded.
+        elif isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
             failure, code = error, ResourceError.exit_code
             line = "error: out of memory; try a smaller --batch-size or --maxlen"
         else:
@@ -122,17 +123,10 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """TensorFlow's own error is recognised by its name, since TensorFlow may not be loaded; it is what a full GPU raises."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
-
-
 def _operating_system_failure(error: OSError) -> tuple[int, str]:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return (
-            ResourceError.exit_code,
-            f"error: the disk is full ({error.filename or error.strerror}); no partial output is left",
-        )
+        where = error.filename or error.strerror
+        return ResourceError.exit_code, f"error: the disk is full ({where}); no partial output is left"
     return InputError.exit_code, f"error: {error.filename or 'a file'}: {error.strerror or error}"
 
 

@@ -59,9 +59,7 @@ def version_of(package: str) -> str | None:
         return importlib.metadata.version(others[0]) if others else None
 
 
-@functools.cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(importlib.metadata.packages_distributions())  # reads every distribution's list of files
+_distributions = functools.cache(importlib.metadata.packages_distributions)  # reads every distribution's list of files
 
 
 def available_cpus() -> int:

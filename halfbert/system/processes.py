@@ -1,6 +1,7 @@
 """Child processes that run the project's Python code: started alike, ended with their parent, their failures raised here."""
 
 import ctypes
+import functools
 import itertools
 import json
 import os
@@ -51,7 +52,7 @@ def start(
         errors="replace",
         env={**environment(), **(variables or {})},
         start_new_session=new_session,
-        preexec_fn=_die_with_parent if LIBC else None,
+        preexec_fn=functools.partial(LIBC.prctl, PR_SET_PDEATHSIG, signal.SIGKILL) if LIBC else None,
     )
 
 
@@ -82,11 +83,11 @@ def run(arguments: Sequence[str], label: str, job: object = None, debug: bool = 
         raise failure(code, label, reported)
 
 
-def stop(process: "subprocess.Popen[str]", seconds: float = SECONDS_TO_STOP) -> None:
-    """End a child: by SIGTERM, or by SIGKILL where it has not ended after so many seconds, or this process is in a hurry."""
+def stop(process: "subprocess.Popen[str]") -> None:
+    """End a child: by SIGTERM, or by SIGKILL where it does not end in time, or this process is in a hurry."""
     process.terminate()
     try:
-        process.wait(seconds)
+        process.wait(SECONDS_TO_STOP)
     except subprocess.TimeoutExpired:
         pass
     finally:  # a second Ctrl-C leaves no child behind
@@ -110,9 +111,3 @@ def failure(code: int, label: str, reported: Sequence[str]) -> HalfbertError | S
         return ResourceError(f"{label}: its process was ended by {name}{killed}")
     line = reported[-1].removeprefix("error: ")[:400] if reported else f"its process ended with {code} and no message"
     return FAILURES.get(code, ResourceError)(f"{label}: {line}")
-
-
-def _die_with_parent() -> None:
-    """In the child, before it becomes another program: be killed when the parent is."""
-    assert LIBC is not None
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -154,17 +154,13 @@ def _choose_device(tf: ModuleType, device: str) -> str:
                 "without a GPU: --device cpu)"
             )
     if device == "tpu" or (device == "auto" and "TPU_NAME" in os.environ):
-        return _connect_tpu(tf)
+        try:
+            _tpu(tf)
+        except Exception as error:  # whatever the resolver, the driver or the connection raises: there is no such device
+            cause = str(error).strip().splitlines() or [type(error).__name__]
+            raise ResourceError(f"--device tpu: no TPU answers here ({cause[0][:120]}); without one: --device cpu") from error
+        return "tpu"
     return "cpu"
-
-
-def _connect_tpu(tf: ModuleType) -> str:
-    try:
-        _tpu(tf)
-    except Exception as error:  # whatever the resolver, the driver or the connection raises: there is no such device
-        cause = str(error).strip().splitlines() or [type(error).__name__]
-        raise ResourceError(f"--device tpu: no TPU answers here ({cause[0][:120]}); without one: --device cpu") from error
-    return "tpu"
 
 
 @contextmanager

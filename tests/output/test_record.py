@@ -18,27 +18,11 @@ from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.errors import ArtefactError
 
 PUBLISHED = sorted(file.parent for file in (ROOT / "results" / "published").glob("*/*/record.json"))
-KEYS = {  # of each part of a record
-    "checkpoint": "name weights_sha256",
-    "data": "files rows labels dropped duplicates leaks",
-    "split": "seed",
-    "timing": "setup_seconds preprocess_seconds fit_seconds fit_rows_per_second evaluate_seconds",
-    "size": "parameters folder_bytes",
-    "environment": "command commit versions hardware threads precision seed",
-}
 ANSWER_SCORES = ("micro_f1", "macro_f1", "weighted_f1", "samples_f1", "hamming_loss", "hamming_score", "exact_match")
 RANKING_SCORES = ("mean_roc_auc", "mean_average_precision", "label_ranking_average_precision", "log_loss")
-SCORES = {  # keys of the test, of its rows by label, of an epoch: all numbers
-    "multiclass": (
-        ["accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error"],
-        ["precision", "recall", "f1", "support"],
-        ["epoch", "train_loss", "val_loss", "val_macro_f1", "seconds"],
-    ),
-    "multilabel": (
-        [*RANKING_SCORES, "labels_scored"],
-        ["threshold", "precision", "recall", "f1", "f1_at_half", "roc_auc", "average_precision", "support"],
-        ["epoch", "train_loss", "val_loss", "val_mean_average_precision", "val_mean_roc_auc", "val_micro_f1", "seconds"],
-    ),
+EPOCH_SCORES = {
+    "multiclass": ["val_macro_f1"],
+    "multilabel": ["val_mean_average_precision", "val_mean_roc_auc", "val_micro_f1"],
 }
 
 
@@ -53,15 +37,11 @@ def errors_of(run):
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def test_a_record_has_every_key_is_strict_json_and_reads_back(run, tmp_path):
+def test_a_record_is_strict_json_and_reads_back(run, tmp_path):
     record = run.record
     assert next(iter(record)) == "schema_version"
-    for part, keys in KEYS.items():
-        assert [key for key in keys.split() if record[part][key] is None] in ([], ["commit"]), part
-    for rows, keys in zip(
-        ([record["test"]], record["test"]["per_label"], record["epochs"]), SCORES[record["task"]], strict=True
-    ):
-        assert all(isinstance(row[key], int | float) for row in rows for key in keys)
+    for row in record["epochs"]:
+        assert all(isinstance(row[key], float) for key in ["train_loss", "val_loss", "seconds", *EPOCH_SCORES[record["task"]]])
     for file in (run.output / "halfbert.json", run.results / "record.json"):
         json.loads(file.read_text(encoding="utf-8"), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     records.write(records.read(run.results), tmp_path)  # which refuses values of another kind
@@ -95,7 +75,7 @@ def test_multilabel_options_are_those_in_force(finished_multilabel):
 def test_the_best_epoch_is_the_one_with_the_best_score(run):
     epochs = run.record["epochs"]
     assert [row["epoch"] for row in epochs] == [1, 2, 3]
-    score = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}[run.record["task"]]
+    score = EPOCH_SCORES[run.record["task"]][0]
     best = max(epochs, key=lambda row: (row[score], -row["val_loss"]))
     assert run.record["best_epoch"] == best["epoch"] == run.manifest["best_epoch"]
 
@@ -159,7 +139,7 @@ def test_every_file_of_the_results(run):
 
 def test_times_and_sizes_fit_together(finished):
     timing, size = finished.record["timing"], finished.record["size"]
-    assert 0 < timing["preprocess_seconds"] < timing["fit_seconds"]
+    assert 0 < timing["preprocess_seconds"] < timing["fit_seconds"] and timing["setup_seconds"] > 0 < timing["evaluate_seconds"]
     assert sum(row["seconds"] for row in finished.record["epochs"]) <= timing["fit_seconds"]
     assert timing["fit_rows_per_second"] == pytest.approx(3 * 108 / timing["fit_seconds"], rel=1e-2)
     written = [finished.output / name for name in finished.manifest["files"]]  # the engines' files, made from them, not counted

@@ -130,14 +130,6 @@ def test_a_line_is_printed_in_an_encoding_that_lacks_its_letters_outside_a_comma
 # Lines and progress.
 
 
-def test_a_line_is_written_at_once_into_a_pipe():
-    code = "import time\nfrom halfbert.system.console import say\nsay('first')\ntime.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "first\n"
-    process.kill()
-    process.communicate()
-
-
 def test_progress_passes_everything_on_and_is_silent_when_quick(capsys):
     assert list(console.progress(iter("abc"), 3, "reading")) == ["a", "b", "c"]
     assert list(console.progress([], 0, "reading")) == []

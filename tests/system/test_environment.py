@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, run_script, script_environment
+from support import ROOT, script_environment
 
 from halfbert.system import machine, tensorflow_setup
 
@@ -262,13 +262,3 @@ except InputError as error:
 )
 def test_a_tensorflow_that_was_imported_before(used, outcome):
     assert re.fullmatch(outcome, python(BEFORE, used, CUDA_VISIBLE_DEVICES="-1").stdout.splitlines()[-1])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("option", "value", "code"), [("--device", "gpu", 4), ("--precision", "mixed_float16", 2)])
-def test_in_the_script(table, here, tiny_distilbert, option, value, code):
-    arguments = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--train", table, option, value)
-    done = run_script(*arguments, cwd=here, CUDA_VISIBLE_DEVICES="-1")
-    assert done.returncode == code
-    assert done.stderr.count("\n") == 1 and f"{option} {value}" in done.stderr
-    assert list(here.iterdir()) == []  # nothing was written

@@ -44,17 +44,14 @@ def old_folder(parent: Path) -> Path:
     return target
 
 
-def start(
-    code: str, *arguments: object, stderr: int | None = None, cwd: Path | None = None, **changes: str
-) -> subprocess.Popen:
+def start(code: str, *arguments: object, stderr: int | None = None) -> subprocess.Popen:
     """Python code in a process of its own, which can import the project."""
     return subprocess.Popen(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}", *map(str, arguments)],
-        env=script_environment(**changes),
+        env=script_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        cwd=cwd,
         text=True,
     )
 
@@ -217,43 +214,30 @@ def test_json(tmp_path):
 LIMITED = """
 import resource
 from pathlib import Path
-from halfbert.cli import command
 from halfbert.system import console, storage
-limit, job, *arguments = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))  # no file may grow beyond: EFBIG, as from a full disk
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # no file may grow beyond: EFBIG, as from a full disk
 
 def main(argv, stop):
-    if job == "train":
-        command.run(["train-multiclass", *argv], stop)
-    elif job == "file":
-        storage.write_text("x" * 2000, Path("target"))
+    target = Path(argv[0])
+    if argv[1] == "file":
+        storage.write_text("x" * 2000, target)
     else:
-        with storage.atomic_folder(Path("target")) as folder:
+        with storage.atomic_folder(target) as folder:
             (folder / "small").write_text("x")
             storage.write_text("x" * 2000, folder / "large")
 
-sys.exit(console.run(main, arguments))
+sys.exit(console.run(main, sys.argv[1:]))
 """
 
 
 @unix
-@pytest.mark.parametrize(
-    ("job", "limit"),
-    [
-        ("file", 1000),
-        ("folder", 1000),
-        # HDF5 would take the process down in the midst of it, so the room is asked for before.
-        pytest.param("train", 1_000_000, marks=pytest.mark.slow),
-    ],
-)
-def test_a_full_disk_is_exit_4_and_nothing_half_written(tmp_path, table, tiny_distilbert, job, limit):
-    arguments = ["--model", "distilbert", "--checkpoint", tiny_distilbert, "--train", table, "--epochs", "1", "--device", "cpu"]
-    arguments += ["--output", tmp_path / "made" / "predictor", "--results", tmp_path / "made" / "results"]
-    process = start(LIMITED, limit, job, *arguments, stderr=subprocess.PIPE, cwd=tmp_path, TMPDIR=str(tmp_path))
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 4, errors
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_full_disk_is_exit_4_and_nothing_half_written(tmp_path, kind):
+    process = start(LIMITED, tmp_path / "target", kind, stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 4
     assert errors.count("\n") == 1 and errors.startswith("error: the disk is full")
-    assert names(tmp_path) == [table.name]
+    assert names(tmp_path) == []
 
 
 # output_lock.
