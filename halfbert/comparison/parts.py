@@ -13,7 +13,7 @@ from halfbert.data.tables import Data
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
 from halfbert.models.checkpoints import Checkpoint
-from halfbert.models.config import MODELS, TOKENIZER_FILES
+from halfbert.models.weights import MODELS, TOKENIZER_FILES
 from halfbert.options import CompareOptions, DistillOptions, TrainOptions, as_arguments, changed
 from halfbert.options.comparison import PASSED_ON, TEACHER_SETTLES
 from halfbert.system import machine, storage

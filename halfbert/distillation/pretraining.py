@@ -15,7 +15,6 @@ from halfbert.data.equality import normalise
 from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints, distilbert_form
-from halfbert.models.config import read_config
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage, tensorflow_setup
@@ -146,7 +145,7 @@ def write_student(bert: checkpoints.Checkpoint, layers: list[int], folder: Path)
     weights = distilbert_form.bert_weights(bert.folder)
     head = {name: np.ascontiguousarray(weights[part]) for name, part in HEAD.items()}
     save_file({**load_file(folder / "model.safetensors"), **head}, folder / "model.safetensors", metadata={"format": "pt"})
-    config = read_config(folder)
+    config = distilbert_form.read_config(folder)
     storage.write_json({**config, "architectures": ["DistilBertForMaskedLM"]}, folder / "config.json")
     return folder
 

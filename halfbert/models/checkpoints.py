@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.models import distilbert_form
-from halfbert.models.config import MODELS, TOKENIZER_FILES, read_config
+from halfbert.models.distilbert_form import read_config
+from halfbert.models.weights import MODELS, TOKENIZER_FILES
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.system.storage import sha256
 

@@ -6,59 +6,42 @@ section 2).
 """
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from halfbert.models.config import TOKENIZER_FILES, read_config
+from halfbert.models.weights import LAYER_PARTS, write_checkpoint
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
-# DistilBERT's names for the parts of a BERT layer (transformers' PyTorch names, which safetensors files have).
-LAYER_NAMES = {
-    "attention.self.query": "attention.q_lin",
-    "attention.self.key": "attention.k_lin",
-    "attention.self.value": "attention.v_lin",
-    "attention.output.dense": "attention.out_lin",
-    "attention.output.LayerNorm": "sa_layer_norm",
-    "intermediate.dense": "ffn.lin1",
-    "output.dense": "ffn.lin2",
-    "output.LayerNorm": "output_layer_norm",
+# DistilBERT's setting: BERT's name for it, and transformers' default where a BERT's config.json leaves it out.
+SETTINGS = {
+    "activation": ("hidden_act", "gelu"),
+    "attention_dropout": ("attention_probs_dropout_prob", 0.1),
+    "dim": ("hidden_size", 768),
+    "dropout": ("hidden_dropout_prob", 0.1),
+    "hidden_dim": ("intermediate_size", 3072),
+    "initializer_range": ("initializer_range", 0.02),
+    "max_position_embeddings": ("max_position_embeddings", 512),
+    "n_heads": ("num_attention_heads", 12),
+    "pad_token_id": ("pad_token_id", 0),
+    "vocab_size": ("vocab_size", 30522),
 }
 
-# What a BERT's config.json may leave out: transformers' defaults.
-BERT_DEFAULTS = {
-    "vocab_size": 30522,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "attention_probs_dropout_prob": 0.1,
-    "max_position_embeddings": 512,
-    "position_embedding_type": "absolute",
-    "initializer_range": 0.02,
-    "pad_token_id": 0,
-}
-# DistilBERT's setting, and BERT's name for it.
-SETTINGS = {
-    "activation": "hidden_act",
-    "attention_dropout": "attention_probs_dropout_prob",
-    "dim": "hidden_size",
-    "dropout": "hidden_dropout_prob",
-    "hidden_dim": "intermediate_size",
-    "initializer_range": "initializer_range",
-    "max_position_embeddings": "max_position_embeddings",
-    "n_heads": "num_attention_heads",
-    "pad_token_id": "pad_token_id",
-    "vocab_size": "vocab_size",
-}
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a checkpoint folder. Raises InputError if it has none."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{folder}: no checkpoint there (config.json is missing)") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{folder / 'config.json'}: cannot be read as JSON ({error})") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise InputError(f"{folder / 'config.json'}: names no model_type")
+    return config
 
 
 def write(bert: Path, target: Path, layers: Sequence[int]) -> None:
@@ -67,10 +50,8 @@ def write(bert: Path, target: Path, layers: Sequence[int]) -> None:
     Raises InputError if the checkpoint is not a BERT of absolute positions or a layer does not exist, ArtefactError if weights
     are missing.
     """
-    from safetensors.numpy import save_file
-
-    config = {**BERT_DEFAULTS, **read_config(bert)}
-    positions, last = config["position_embedding_type"], config["num_hidden_layers"] - 1
+    config = read_config(bert)
+    positions, last = config.get("position_embedding_type", "absolute"), config.get("num_hidden_layers", 12) - 1
     if config["model_type"] != "bert":
         raise InputError(f"{bert}: a DistilBERT form is made from a BERT checkpoint, this one is {config['model_type']}")
     if positions != "absolute":
@@ -82,21 +63,16 @@ def write(bert: Path, target: Path, layers: Sequence[int]) -> None:
         form = _weights(bert_weights(bert), layers)
     except KeyError as error:
         raise ArtefactError(f"{bert / 'model.safetensors'}: {error.args[0]} is missing") from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as making:
-        folder = Path(making) / "form"
-        folder.mkdir()
-        save_file(form, folder / "model.safetensors", metadata={"format": "pt"})
-        storage.write_json(_config(config, len(layers)), folder / "config.json")
-        for name in TOKENIZER_FILES:
-            if (bert / name).is_file():
-                shutil.copyfile(bert / name, folder / name)
-        _correct_tokenizer_class(folder / "tokenizer_config.json")
-        try:
-            os.rename(folder, target)
-        except OSError:
-            if not (target / "config.json").is_file():  # unless another process made the same one meanwhile
-                raise
+    try:
+        with storage.atomic_folder(target) as folder:
+            write_checkpoint(form, _config(config, len(layers)), bert, folder)
+            file = folder / "tokenizer_config.json"
+            if file.is_file():
+                tokenizer = json.loads(file.read_text(encoding="utf-8"))
+                storage.write_json({**tokenizer, "tokenizer_class": "DistilBertTokenizer"}, file)
+    except OSError:
+        if not (target / "config.json").is_file():  # unless another process made the same one meanwhile
+            raise
 
 
 def bert_weights(folder: Path) -> dict[str, np.ndarray]:
@@ -121,17 +97,12 @@ def _weights(bert: dict[str, np.ndarray], layers: Sequence[int]) -> dict[str, np
     for part in ("weight", "bias"):
         form[f"embeddings.LayerNorm.{part}"] = bert[f"embeddings.LayerNorm.{part}"]
         for to_layer, from_layer in enumerate(layers):
-            for theirs, ours in LAYER_NAMES.items():
+            for theirs, ours in LAYER_PARTS.values():
                 form[f"transformer.layer.{to_layer}.{ours}.{part}"] = bert[f"encoder.layer.{from_layer}.{theirs}.{part}"]
-    return {f"distilbert.{name}": np.ascontiguousarray(value) for name, value in form.items()}
+    return {f"distilbert.{name}": value for name, value in form.items()}
 
 
 def _config(bert: dict[str, Any], layers: int) -> dict[str, Any]:
     fixed = {"architectures": ["DistilBertModel"], "model_type": "distilbert", "n_layers": layers}
     fixed |= {"sinusoidal_pos_embds": False, "tie_weights_": True}
-    return fixed | {ours: bert[theirs] for ours, theirs in SETTINGS.items()}
-
-
-def _correct_tokenizer_class(file: Path) -> None:
-    if file.is_file():
-        storage.write_json({**json.loads(file.read_text(encoding="utf-8")), "tokenizer_class": "DistilBertTokenizer"}, file)
+    return fixed | {ours: bert.get(theirs, default) for ours, (theirs, default) in SETTINGS.items()}

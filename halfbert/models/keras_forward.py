@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from halfbert.models.weights import DISTILBERT_EPSILON
+
 Pair = tuple[tf.Variable, tf.Variable]  # kernel and bias of a dense layer, gamma and beta of a normalisation
 MASKED = -1e9  # added to the score of a padding token
 
@@ -65,7 +67,6 @@ def forward(model: Any) -> Callable:
     Returns a function of (features, training) to (B, labels) float32 logits, for use inside a tf.function. The features are
     {"input_ids", "attention_mask"}, (B, L) int32. The model itself is not changed.
     """
-
     both = states_and_logits(model)
     return lambda features, training: both(features, training)[1]
 
@@ -76,14 +77,10 @@ def states_and_logits(model: Any) -> Callable:
     def call(features: dict[str, tf.Tensor], training: bool) -> tuple[tf.Tensor, tf.Tensor]:
         network = describe(model)
         states = first_token_states(network, features["input_ids"], features["attention_mask"], training)
-        return states, head(network, states, training)
+        pooled = _dropout(network.pooler_activation(_dense(states, network.pooler)), network.classifier_dropout, training)
+        return states, _dense(pooled, network.classifier)
 
     return tf.autograph.experimental.do_not_convert(call)  # nothing here branches on a tensor; converting only costs time
-
-
-def describe(model: Any) -> _Network:
-    """The variables of a TFBert- or TFDistilBertForSequenceClassification, as the functions here take them."""
-    return {"bert": _bert, "distilbert": _distilbert}[model.config.model_type](model)
 
 
 def supports(model: Any) -> bool:
@@ -91,12 +88,6 @@ def supports(model: Any) -> bool:
     config = model.config
     activation = config.hidden_act if config.model_type == "bert" else config.activation
     return activation == "gelu" and getattr(config, "position_embedding_type", "absolute") == "absolute"
-
-
-def head(network: _Network, states: tf.Tensor, training: bool) -> tf.Tensor:
-    """(B, labels) float32 answers for (B, h) first-token states."""
-    x = network.pooler_activation(_dense(states, network.pooler))
-    return _dense(_dropout(x, network.classifier_dropout, training), network.classifier)
 
 
 def first_token_states(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
@@ -109,22 +100,17 @@ def first_token_states(network: _Network, input_ids: tf.Tensor, attention_mask: 
     x = tf.reshape(x, [rows * tokens, x.shape[-1]])  # (T, h)
     x = _dropout(_normalise(x, network.embedding_norm, network.epsilon), network.dropout, training)
     mask_scores = (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED  # (B, L)
-    for layer in network.layers[:-1]:
-        x = _layer(x, layer, network, mask_scores, rows, tokens, training, first_token_only=False)
-    return _layer(x, network.layers[-1], network, mask_scores, rows, tokens, training, first_token_only=True)
+    for number, layer in enumerate(network.layers, start=1):
+        x = _layer(x, layer, network, mask_scores, training, first_token_only=number == len(network.layers))
+    return x
 
 
 def _layer(
-    x: tf.Tensor,
-    layer: _Layer,
-    network: _Network,
-    mask_scores: tf.Tensor,
-    rows: tf.Tensor,
-    tokens: tf.Tensor,
-    training: bool,
-    first_token_only: bool,
+    x: tf.Tensor, layer: _Layer, network: _Network, mask_scores: tf.Tensor, training: bool, first_token_only: bool
 ) -> tf.Tensor:
     """One encoder layer: (T, h) to (T, h), or to (B, h), the states of each text's first token."""
+    shape = tf.shape(mask_scores)
+    rows, tokens = shape[0], shape[1]
     used = tf.gather(x, tf.range(rows) * tokens) if first_token_only else x
     # Attention stays in the compute type: its arrays of (B, H, L, L) are the largest.
     if first_token_only:
@@ -262,58 +248,46 @@ def _kept(shape: tf.Tensor, rate: float) -> tuple[tf.Tensor, float]:
     return tf.reshape(bytes_ >= tf.constant(threshold, tf.uint8), shape), threshold / 256
 
 
+def describe(model: Any) -> _Network:
+    """The variables of a TFBert- or TFDistilBertForSequenceClassification, as the functions here take them."""
+    config = model.config
+    if config.model_type == "bert":
+        encoder, pooler, activation = model.bert, model.bert.pooler.dense, tf.tanh
+        hidden, classifier = config.hidden_dropout_prob, config.classifier_dropout
+        dropouts = {"dropout": hidden, "attention_output_dropout": hidden}
+        dropouts["attention_dropout"] = config.attention_probs_dropout_prob
+        dropouts["classifier_dropout"] = hidden if classifier is None else classifier
+        heads, epsilon = config.num_attention_heads, config.layer_norm_eps
+        layers = []
+        for layer in encoder.encoder.layer:
+            attention, attended = layer.attention.self_attention, layer.attention.dense_output
+            parts = [attention.query, attention.key, attention.value, attended.dense, attended.LayerNorm]
+            layers.append([*parts, layer.intermediate.dense, layer.bert_output.dense, layer.bert_output.LayerNorm])
+    else:
+        encoder, pooler, activation = model.distilbert, model.pre_classifier, tf.nn.relu
+        # transformers' DistilBERT makes a dropout of the attention output, and does not use it.
+        dropouts = {"dropout": config.dropout, "attention_output_dropout": 0.0}
+        dropouts |= {"attention_dropout": config.attention_dropout, "classifier_dropout": config.seq_classif_dropout}
+        heads, epsilon = config.n_heads, DISTILBERT_EPSILON
+        layers = []
+        for layer in encoder.transformer.layer:
+            attention = layer.attention
+            parts = [attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin, layer.sa_layer_norm]
+            layers.append([*parts, layer.ffn.lin1, layer.ffn.lin2, layer.output_layer_norm])
+    return _Network(
+        words=encoder.embeddings.weight,
+        positions=encoder.embeddings.position_embeddings,
+        token_types=getattr(encoder.embeddings, "token_type_embeddings", None),
+        embedding_norm=_parameters(encoder.embeddings.LayerNorm),
+        layers=[_Layer(*map(_parameters, parts)) for parts in layers],
+        pooler=_parameters(pooler),
+        pooler_activation=activation,
+        classifier=_parameters(model.classifier),
+        heads=heads,
+        epsilon=epsilon,
+        **dropouts,
+    )
+
+
 def _parameters(layer: Any) -> Pair:
     return (layer.kernel, layer.bias) if hasattr(layer, "kernel") else (layer.gamma, layer.beta)
-
-
-def _bert(model: Any) -> _Network:
-    config, encoder = model.config, model.bert
-    layers = []
-    for layer in encoder.encoder.layer:
-        attention, attended = layer.attention.self_attention, layer.attention.dense_output
-        parts = [attention.query, attention.key, attention.value, attended.dense, attended.LayerNorm]
-        parts += [layer.intermediate.dense, layer.bert_output.dense, layer.bert_output.LayerNorm]
-        layers.append(_Layer(*map(_parameters, parts)))
-    classifier_dropout = config.classifier_dropout
-    return _Network(
-        words=encoder.embeddings.weight,
-        positions=encoder.embeddings.position_embeddings,
-        token_types=encoder.embeddings.token_type_embeddings,
-        embedding_norm=_parameters(encoder.embeddings.LayerNorm),
-        layers=layers,
-        pooler=_parameters(encoder.pooler.dense),
-        pooler_activation=tf.tanh,
-        classifier=_parameters(model.classifier),
-        heads=config.num_attention_heads,
-        epsilon=config.layer_norm_eps,
-        dropout=config.hidden_dropout_prob,
-        attention_output_dropout=config.hidden_dropout_prob,
-        attention_dropout=config.attention_probs_dropout_prob,
-        classifier_dropout=config.hidden_dropout_prob if classifier_dropout is None else classifier_dropout,
-    )
-
-
-def _distilbert(model: Any) -> _Network:
-    config, encoder = model.config, model.distilbert
-    layers = []
-    for layer in encoder.transformer.layer:
-        attention = layer.attention
-        parts = [attention.q_lin, attention.k_lin, attention.v_lin, attention.out_lin, layer.sa_layer_norm]
-        parts += [layer.ffn.lin1, layer.ffn.lin2, layer.output_layer_norm]
-        layers.append(_Layer(*map(_parameters, parts)))
-    return _Network(
-        words=encoder.embeddings.weight,
-        positions=encoder.embeddings.position_embeddings,
-        token_types=None,
-        embedding_norm=_parameters(encoder.embeddings.LayerNorm),
-        layers=layers,
-        pooler=_parameters(model.pre_classifier),
-        pooler_activation=tf.nn.relu,
-        classifier=_parameters(model.classifier),
-        heads=config.n_heads,
-        epsilon=1e-12,  # fixed in transformers' DistilBERT
-        dropout=config.dropout,
-        attention_output_dropout=0.0,  # transformers' DistilBERT makes one there, and does not use it
-        attention_dropout=config.attention_dropout,
-        classifier_dropout=config.seq_classif_dropout,
-    )

@@ -22,24 +22,24 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.models.config import MODELS, TOKENIZER_FILES
-from halfbert.models.distilbert_form import LAYER_NAMES
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 
+MODELS = ("bert", "distilbert")
+TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WEIGHTS = "tf_model.h5"
 DISTILBERT_EPSILON = 1e-12  # fixed in transformers' DistilBERT, and BERT's default
 
-# Canonical name of a layer's part, and its name in transformers' BERT, from which DistilBERT's follows.
-_LAYER_PARTS = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attention_output": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "intermediate": "intermediate.dense",
-    "output": "output.dense",
-    "output_norm": "output.LayerNorm",
+# Canonical name of a layer's part: transformers' PyTorch names of it in BERT and in DistilBERT.
+LAYER_PARTS = {
+    "query": ("attention.self.query", "attention.q_lin"),
+    "key": ("attention.self.key", "attention.k_lin"),
+    "value": ("attention.self.value", "attention.v_lin"),
+    "attention_output": ("attention.output.dense", "attention.out_lin"),
+    "attention_norm": ("attention.output.LayerNorm", "sa_layer_norm"),
+    "intermediate": ("intermediate.dense", "ffn.lin1"),
+    "output": ("output.dense", "ffn.lin2"),
+    "output_norm": ("output.LayerNorm", "output_layer_norm"),
 }
 _EMBEDDINGS = {
     "words": "embeddings.word_embeddings",
@@ -128,19 +128,24 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def export_safetensors(encoder: Encoder, folder: Path) -> None:
     """Write the classifier as PyTorch's transformers reads it: `model.safetensors`, `config.json` and tokenizer files."""
-    from safetensors.numpy import save_file
-
     tensors = {}
     for name, value in encoder.weights.items():
         module, leaf = _module(encoder.kind, name)
-        kernel = leaf == "kernel"
-        tensors[f"{module}.{_LEAVES.get(leaf, (leaf, 'weight'))[1]}"] = np.ascontiguousarray(value.T if kernel else value)
+        tensors[f"{module}.{_LEAVES.get(leaf, (leaf, 'weight'))[1]}"] = value.T if leaf == "kernel" else value
     with storage.atomic_folder(folder) as staging:
-        save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
-        storage.write_json(encoder.config, staging / "config.json")
-        for name in TOKENIZER_FILES:
-            if (encoder.folder / name).is_file():
-                shutil.copyfile(encoder.folder / name, staging / name)
+        write_checkpoint(tensors, encoder.config, encoder.folder, staging)
+
+
+def write_checkpoint(tensors: dict[str, np.ndarray], config: dict[str, Any], tokenizer: Path, folder: Path) -> None:
+    """Write weights, `config.json` and the tokenizer files of the folder `tokenizer` into `folder`."""
+    from safetensors.numpy import save_file
+
+    contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
+    save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
+    storage.write_json(config, folder / "config.json")
+    for name in TOKENIZER_FILES:
+        if (tokenizer / name).is_file():
+            shutil.copyfile(tokenizer / name, folder / name)
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -190,10 +195,10 @@ def _module(kind: str, name: str) -> tuple[str, str]:
     if part in _EMBEDDINGS:
         return f"{kind}.{_EMBEDDINGS[part]}", leaf
     _, number, part = part.split(".")
-    module = _LAYER_PARTS[part]
+    in_bert, in_distilbert = LAYER_PARTS[part]
     if kind == "bert":
-        return f"bert.encoder.layer.{number}.{module}", leaf
-    return f"distilbert.transformer.layer.{number}.{LAYER_NAMES[module]}", leaf
+        return f"bert.encoder.layer.{number}.{in_bert}", leaf
+    return f"distilbert.transformer.layer.{number}.{in_distilbert}", leaf
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -207,9 +212,9 @@ def _read_weights(file: Path, kind: str, shapes: dict[str, tuple[int, ...]], lay
         if sum(4 * math.prod(shape) for shape in shapes.values()) > file.stat().st_size:
             raise ArtefactError(f"{file}: smaller than the weights of its config.json")
         with h5py.File(file) as tensors:
-            found = len(_follow(tensors, [kind, None, kind, "encoder" if kind == "bert" else "transformer"], file))
-            if found != layers:
-                raise ArtefactError(f"{file}: {found} layers; config.json has {layers}")
+            stored = len(_follow(tensors, [kind, None, kind, "encoder" if kind == "bert" else "transformer"], file))
+            if stored != layers:
+                raise ArtefactError(f"{file}: {stored} layers; config.json has {layers}")
             return {name: _tensor(_follow(tensors, _steps(kind, name), file), name, shape) for name, shape in shapes.items()}
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
@@ -242,8 +247,8 @@ def _follow(group: Any, steps: Sequence[str | None], file: Path) -> Any:
 def _tensor(dataset: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     file = dataset.file.filename
     if getattr(dataset, "shape", None) != shape or dataset.dtype != np.float32:
-        found = f"{getattr(dataset, 'shape', 'a group')} {getattr(dataset, 'dtype', '')}".strip()
-        raise ArtefactError(f"{file}: {name} is {found}; config.json and labels require {shape} float32")
+        stored = f"{getattr(dataset, 'shape', 'a group')} {getattr(dataset, 'dtype', '')}".strip()
+        raise ArtefactError(f"{file}: {name} is {stored}; config.json and labels require {shape} float32")
     # Other storage can stand for more than the file holds, or lie in another file.
     if dataset.is_virtual or dataset.external or dataset.id.get_storage_size() != dataset.nbytes:
         raise ArtefactError(f"{file}: {name} is not stored as plain values of this file; not read")

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from halfbert.data import messages
-from halfbert.models.config import MODELS
+from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.declaring import changed, option, table_name
 from halfbert.options.training import LABEL_COLUMN, THRESHOLD_RULE, LabelColumnsOptions, TrainOptions, in_table, in_training

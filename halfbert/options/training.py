@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from halfbert.data import messages
 from halfbert.data.multilabel import ALL
 from halfbert.models.checkpoints import HUB_NAMES
-from halfbert.models.config import MODELS
+from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.declaring import Options, option, table_name
 from halfbert.system.errors import InputError

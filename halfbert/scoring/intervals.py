@@ -86,13 +86,7 @@ COMPARED: dict[str, dict[str, Score]] = {
 
 
 def paired_bootstrap(
-    score: Score,
-    truth: np.ndarray,
-    first: Sequence[np.ndarray],
-    second: Sequence[np.ndarray],
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
+    score: Score, truth: np.ndarray, first: Sequence[np.ndarray], second: Sequence[np.ndarray], resamples: int = RESAMPLES
 ) -> Difference:
     """The score of `first` minus that of `second`, with the bootstrap's percentile interval over the test rows.
 
@@ -100,49 +94,40 @@ def paired_bootstrap(
     chapter 13; for classifiers Koehn 2004, "Statistical Significance Tests for Machine Translation Evaluation").
 
     `first` and `second` hold the answers of each training seed, whose scores are averaged: the interval shows what other test
-    rows could change, not what other seeds could. `seed` is that of the resampling. Raises ValueError if there are no rows or
-    no answers, or shapes do not fit.
+    rows could change, not what other seeds could. Raises ValueError if there are no rows or no answers, or shapes do not fit.
     """
     if not len(truth) or not first or not second or any(answers.shape != truth.shape for answers in [*first, *second]):
         raise ValueError(f"expected rows, and answers of the truth's shape {truth.shape} for both")
 
     def difference(weights: np.ndarray) -> np.ndarray:
-        scores = (np.mean([score(truth, answers, weights) for answers in each], axis=0) for each in (first, second))
-        return np.subtract(*scores)
+        return _mean_score(score, truth, first, weights) - _mean_score(score, truth, second, weights)
 
-    low, high = percentile_interval(difference, len(truth), resamples, level, seed)
+    low, high = percentile_interval(difference, len(truth), resamples)
     once = np.ones((1, len(truth)))
-    one, other = (float(np.mean([score(truth, answers, once)[0] for answers in each])) for each in (first, second))
+    one, other = (float(_mean_score(score, truth, each, once)[0]) for each in (first, second))
     seeds = min(len(first), len(second))
-    return Difference(one, other, one - other, low, high, level, len(truth), seeds, resamples)
+    return Difference(one, other, one - other, low, high, LEVEL, len(truth), seeds, resamples)
 
 
-def bootstrap(
-    score: Score,
-    truth: np.ndarray,
-    answers: Sequence[np.ndarray],
-    resamples: int = RESAMPLES,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> Interval:
+def bootstrap(score: Score, truth: np.ndarray, answers: Sequence[np.ndarray]) -> Interval:
     """The score of one model's `answers`, one array per seed as in `paired_bootstrap`."""
+    low, high = percentile_interval(lambda weights: _mean_score(score, truth, answers, weights), len(truth))
+    return Interval(float(_mean_score(score, truth, answers, np.ones((1, len(truth))))[0]), low, high)
 
-    def mean(weights: np.ndarray) -> np.ndarray:
-        return np.mean([score(truth, each, weights) for each in answers], axis=0)
 
-    low, high = percentile_interval(mean, len(truth), resamples, level, seed)
-    return Interval(float(mean(np.ones((1, len(truth))))[0]), low, high)
+def _mean_score(score: Score, truth: np.ndarray, seeds: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    return np.mean([score(truth, answers, weights) for answers in seeds], axis=0)
 
 
 def percentile_interval(
-    statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 0
+    statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """The percentile interval of a statistic, from (N, R) weights to (N,), over the rows drawn with replacement."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     block = max(1, NUMBERS_AT_ONCE // rows)
     sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
     drawn = (rng.multinomial(rows, np.full(rows, 1 / rows), size=size).astype(float) for size in sizes)
-    low, high = np.quantile(np.concatenate([statistic(weights) for weights in drawn]), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(np.concatenate([statistic(weights) for weights in drawn]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
+from halfbert.scoring.probabilities import log_loss
+
 
 @dataclass(frozen=True)
 class Bin:
@@ -80,12 +82,12 @@ def reliability_bins(truth: np.ndarray, probabilities: np.ndarray, bins: int = 1
     edges = np.linspace(0, 1, bins + 1)
     # Only the inner edges, so that a confidence of exactly 0, or above 1 by rounding, still falls into a bin.
     bin_of_row = np.digitize(confidence, edges[1:-1], right=True)
-    found = []
+    filled = []
     for number in np.unique(bin_of_row):
         rows = bin_of_row == number
         means = float(confidence[rows].mean(dtype=np.float64)), float(right[rows].mean())
-        found.append(Bin(float(edges[number]), float(edges[number + 1]), int(rows.sum()), *means))
-    return found
+        filled.append(Bin(float(edges[number]), float(edges[number + 1]), int(rows.sum()), *means))
+    return filled
 
 
 def expected_calibration_error(bins: list[Bin]) -> float:
@@ -131,7 +133,5 @@ def _per_label(truth: np.ndarray, answers: np.ndarray, labels: list[str]) -> lis
 
 def _cross_entropy(truth: np.ndarray, probabilities: np.ndarray) -> float:
     # scikit-learn's log_loss also wants each row to sum to 1 within the rounding of its type, which float32 softmax
-    # over many classes misses; the clipping is the same as there.
-    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    epsilon = np.finfo(np.float64).eps
-    return float(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)).mean())
+    # over many classes misses.
+    return log_loss(probabilities[np.arange(len(truth)), truth])

@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
 from halfbert.scoring.intervals import share
+from halfbert.scoring.probabilities import log_loss
 
 THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
 CALIBRATION_RIDGE = 10.0  # as much as some forty rows of a probability of 0.5 weigh
@@ -168,8 +169,8 @@ def ranking_scores(true: np.ndarray, probabilities: np.ndarray) -> tuple[list[fl
 
 def scores_per_label(true: np.ndarray, answers: np.ndarray) -> dict[str, np.ndarray]:
     """`precision`, `recall` and `f1` of each label, from booleans of shape (rows, labels); 0 where nothing is to be shared."""
-    found, support, given = (true & answers).sum(axis=0), true.sum(axis=0), answers.sum(axis=0)
-    return {"precision": share(found, given), "recall": share(found, support), "f1": share(2 * found, support + given)}
+    right, support, given = (true & answers).sum(axis=0), true.sum(axis=0), answers.sum(axis=0)
+    return {"precision": share(right, given), "recall": share(right, support), "f1": share(2 * right, support + given)}
 
 
 def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,8 +178,8 @@ def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, 
 
     Both arguments are of shape (rows,). A threshold between two of them scores as the upper one.
     """
-    cuts, found, answered = _cuts(truth, probabilities)
-    return cuts[::-1], _f1_of_cuts(found, answered)[::-1]
+    cuts, right, answered = _cuts(truth, probabilities)
+    return cuts[::-1], _f1_of_cuts(right, answered)[::-1]
 
 
 def _check(truth: np.ndarray, probabilities: np.ndarray) -> None:
@@ -196,12 +197,12 @@ def _check_range(probabilities: np.ndarray) -> None:
 
 
 def _best_threshold(truth: np.ndarray, probabilities: np.ndarray, score: Callable) -> float:
-    cuts, found, answered = _cuts(truth, probabilities)
+    cuts, right, answered = _cuts(truth, probabilities)
     below = np.append(cuts[1:], 0.0)
     middles = (cuts + below) / 2
     # Two probabilities may be so near that no number lies between them.
     thresholds = np.where(middles > below, middles, cuts)
-    scores = np.where((thresholds > 0) & (thresholds < 1), score(found, answered), 0)
+    scores = np.where((thresholds > 0) & (thresholds < 1), score(right, answered), 0)
     if not scores.any():
         return 0.5
     best = thresholds[scores == scores.max()]
@@ -219,15 +220,15 @@ def _cuts(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.
     return ranked[last_of_equals], np.cumsum(truth[falling])[last_of_equals], last_of_equals + 1
 
 
-def _f1_of_cuts(found: np.ndarray, answered: np.ndarray) -> np.ndarray:
-    positives = found[-1]  # the last cut answers every row
-    return 2 * found / (answered + positives)
+def _f1_of_cuts(right: np.ndarray, answered: np.ndarray) -> np.ndarray:
+    positives = right[-1]  # the last cut answers every row
+    return 2 * right / (answered + positives)
 
 
-def _order_of_gmeans(found: np.ndarray, answered: np.ndarray) -> np.ndarray:
+def _order_of_gmeans(right: np.ndarray, answered: np.ndarray) -> np.ndarray:
     """True positives times true negatives: whole numbers that rank the cuts, and tie them, as their geometric means do."""
-    negatives = answered[-1] - found[-1]
-    return found * (negatives - (answered - found))
+    negatives = answered[-1] - right[-1]
+    return right * (negatives - (answered - right))
 
 
 def _mean(scores: list[float | None]) -> float | None:
@@ -236,9 +237,7 @@ def _mean(scores: list[float | None]) -> float | None:
 
 
 def _cross_entropy(true: np.ndarray, probabilities: np.ndarray) -> float:
-    of_truth = np.where(true, probabilities, 1 - probabilities.astype(np.float64))
-    epsilon = np.finfo(np.float64).eps
-    return float(-np.log(np.clip(of_truth, epsilon, 1 - epsilon)).mean())
+    return log_loss(np.where(true, probabilities, 1 - probabilities.astype(np.float64)))
 
 
 def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float | None]:

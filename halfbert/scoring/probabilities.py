@@ -21,3 +21,9 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def probabilities_of(logits: np.ndarray, task: str) -> np.ndarray:
     """(rows, labels) probabilities: `softmax` for the task multiclass, `sigmoid` for multilabel."""
     return sigmoid(logits) if task == "multilabel" else softmax(logits)
+
+
+def log_loss(of_truth: np.ndarray) -> float:
+    """Mean cross-entropy in nats, from the probabilities of what is true, clipped as scikit-learn clips them."""
+    epsilon = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(of_truth.astype(np.float64), epsilon, 1 - epsilon)).mean())
