@@ -46,6 +46,12 @@ def tiny_distilbert(tmp_path_factory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny-distilbert", "distilbert")
 
 
+@pytest.fixture
+def own(tmp_path, tiny_bert) -> Path:
+    """A copy of the tiny BERT that a test may spoil."""
+    return shutil.copytree(tiny_bert, tmp_path / "own")
+
+
 @pytest.fixture(scope="session")
 def tensorflow_ready() -> str:
     """TensorFlow loaded into this process as a script loads it, on the CPU; modules that use it can be imported after it."""

@@ -104,6 +104,12 @@ def _shapes(model: str, layers: int) -> dict[str, tuple]:
     return {prefix + name: shape for name, shape in shapes.items()}
 
 
+def change_config(folder: Path, *left_out: str, **changes) -> None:
+    """Set and leave out entries of a `config.json`."""
+    config = {**json.loads((folder / "config.json").read_text()), **changes}
+    (folder / "config.json").write_text(json.dumps({name: value for name, value in config.items() if name not in left_out}))
+
+
 def example_rows(rows: int, seed: int = 0) -> list[tuple[str, str]]:
     """Texts of 3 to 14 words with their label: the words of a label appear in its texts only. No two texts are equal."""
     generator = random.Random(seed)

@@ -7,38 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support import LAYERS, WIDTH, write_checkpoint
+from safetensors.numpy import load_file, save_file
+from support import LAYERS, WIDTH, change_config, write_checkpoint
 
 from halfbert.models import checkpoints, distilbert_form
 from halfbert.system.errors import ArtefactError, InputError
 
-
-def change_config(folder: Path, **values) -> None:
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **values}))
-
-
-@pytest.fixture
-def own(tmp_path, tiny_bert) -> Path:
-    """A copy of the tiny BERT that a test may spoil."""
-    return Path(shutil.copytree(tiny_bert, tmp_path / "own"))
-
-
 TEXTS = ["the old cat", "a dog is here and my mouse was there very big !", "bread", "wrench file axe " * 12]
 
 
-@pytest.fixture(scope="module")
-def transformers():
-    from halfbert.system import tensorflow_setup
-
-    tensorflow_setup.prepare(device="cpu")
+def hidden_states(folder: Path) -> np.ndarray:
+    """(layers + 1, texts, tokens, width) of several texts of different lengths, with zeros where there is padding."""
     import transformers
 
-    return transformers
-
-
-def hidden_states(transformers, folder: Path) -> np.ndarray:
-    """(layers + 1, texts, tokens, width) of several texts of different lengths, with zeros where there is padding."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     encoded = tokenizer(TEXTS, padding=True, return_tensors="np")
     model = transformers.TFAutoModel.from_pretrained(folder)
@@ -48,9 +29,11 @@ def hidden_states(transformers, folder: Path) -> np.ndarray:
 
 
 @pytest.mark.slow
-def test_with_all_layers_the_hidden_states_are_those_of_bert(transformers, tiny_bert, tmp_path):
+def test_with_all_layers_the_hidden_states_are_those_of_bert(tensorflow_ready, tiny_bert, tmp_path):
+    import transformers
+
     distilbert_form.write(tiny_bert, tmp_path / "form", range(LAYERS))
-    expected, states = hidden_states(transformers, tiny_bert), hidden_states(transformers, tmp_path / "form")
+    expected, states = hidden_states(tiny_bert), hidden_states(tmp_path / "form")
     assert states.shape == expected.shape == (LAYERS + 1, len(TEXTS), states.shape[2], WIDTH)
     assert np.abs(expected).max() > 1
     np.testing.assert_allclose(states, expected, atol=2e-5)
@@ -60,10 +43,8 @@ def test_with_all_layers_the_hidden_states_are_those_of_bert(transformers, tiny_
 
 
 @pytest.mark.slow
-def test_a_choice_of_layers_computes_with_just_those(transformers, tmp_path):
+def test_a_choice_of_layers_computes_with_just_those(tensorflow_ready, tmp_path):
     """A BERT that has only the chosen layers, in that order, is the measure."""
-    from safetensors.numpy import load_file, save_file
-
     whole = write_checkpoint(tmp_path / "whole", "bert", seed=3, layers=4)
     weights = load_file(whole / "model.safetensors")
     for layers in [(3,), (0, 2), (2, 0, 3)]:
@@ -77,85 +58,62 @@ def test_a_choice_of_layers_computes_with_just_those(transformers, tmp_path):
         save_file(kept, chosen / "model.safetensors", metadata={"format": "pt"})
         change_config(chosen, num_hidden_layers=len(layers))
         distilbert_form.write(whole, tmp_path / name, layers)
-        np.testing.assert_allclose(hidden_states(transformers, tmp_path / name), hidden_states(transformers, chosen), atol=2e-5)
+        np.testing.assert_allclose(hidden_states(tmp_path / name), hidden_states(chosen), atol=2e-5)
 
 
 def form_of(folder: Path, target: Path, layers=(0, 1)) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
     distilbert_form.write(folder, target, layers)
     return load_file(target / "model.safetensors")
 
 
 def test_the_form_is_a_checkpoint(tiny_bert, tmp_path):
     form_of(tiny_bert, tmp_path / "form", (1,))
-    found = checkpoints.find("distilbert", str(tmp_path / "form"))
-    assert found.config["n_layers"] == 1 and found.config["dim"] == WIDTH
+    form = checkpoints.find("distilbert", str(tmp_path / "form"))
+    assert form.config["n_layers"] == 1 and form.config["dim"] == WIDTH
     assert (tmp_path / "form" / "vocab.txt").read_bytes() == (tiny_bert / "vocab.txt").read_bytes()
     tokenizer = json.loads((tmp_path / "form" / "tokenizer_config.json").read_text())
     assert tokenizer == {"tokenizer_class": "DistilBertTokenizer", "do_lower_case": True}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["form"]
 
 
-@pytest.mark.parametrize("style", ["prefixed", "old names", "half precision"])
-def test_other_ways_to_write_a_bert(tiny_bert, own, tmp_path, style):
-    from safetensors.numpy import load_file, save_file
-
-    expected = form_of(tiny_bert, tmp_path / "expected")
-    weights = load_file(own / "model.safetensors")
-    if style == "prefixed":
-        weights = {f"bert.{name}": value for name, value in weights.items()} | {"cls.bias": np.zeros(3, np.float32)}
-    elif style == "old names":
-        renamed = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
-        for new, old in renamed.items():
-            weights = {name.replace(new, old): value for name, value in weights.items()}
-    else:
-        weights = {name: value.astype(np.float16) for name, value in weights.items()}
-    save_file(weights, own / "model.safetensors", metadata={"format": "pt"})
-    form = form_of(own, tmp_path / "form")
-    assert form.keys() == expected.keys()
-    for name, value in expected.items():
-        np.testing.assert_allclose(form[name], value, atol=0 if style != "half precision" else 2e-3)
+def test_other_ways_to_write_a_bert(tiny_bert, own, tmp_path):
+    expected, weights = form_of(tiny_bert, tmp_path / "expected"), load_file(own / "model.safetensors")
+    prefixed = {f"bert.{name}": value for name, value in weights.items()} | {"cls.bias": np.zeros(3, np.float32)}
+    renamed = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): value
+        for name, value in weights.items()
+    }
+    half_precision = {name: value.astype(np.float16) for name, value in weights.items()}
+    for number, (written, tolerance) in enumerate([(prefixed, 0), (renamed, 0), (half_precision, 2e-3)]):
+        save_file(written, own / "model.safetensors", metadata={"format": "pt"})
+        form = form_of(own, tmp_path / f"form-{number}")
+        assert form.keys() == expected.keys()
+        for name, value in expected.items():
+            np.testing.assert_allclose(form[name], value, atol=tolerance)
+    change_config(own, "hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings")
+    form_of(own, tmp_path / "defaults")
+    assert (tmp_path / "defaults" / "config.json").read_bytes() == (tmp_path / "expected" / "config.json").read_bytes()
 
 
 def test_what_no_form_is_made_of(tiny_bert, tiny_distilbert, own, tmp_path):
-    target = tmp_path / "form"
-    with pytest.raises(InputError, match="this one is distilbert"):
-        distilbert_form.write(tiny_distilbert, target, [0])
+    def refused(bert: Path, layers: list[int], match: str, error: type[Exception] = InputError) -> None:
+        with pytest.raises(error, match=match):
+            distilbert_form.write(bert, tmp_path / "form", layers)
+
+    refused(tiny_distilbert, [0], "this one is distilbert")
     for layers in ([], [LAYERS], [0, -1], [0, 7]):
-        with pytest.raises(InputError, match="requested; it has 0 to 1"):
-            distilbert_form.write(tiny_bert, target, layers)
+        refused(tiny_bert, layers, "requested; it has 0 to 1")
     change_config(own, position_embedding_type="relative_key")
-    with pytest.raises(InputError, match="relative_key"):
-        distilbert_form.write(own, target, [0])
+    refused(own, [0], "relative_key")
     change_config(own, position_embedding_type="absolute")
-    (own / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="model.safetensors, which is not there"):
-        distilbert_form.write(own, target, [0])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
-
-
-def test_a_config_that_leaves_out_the_defaults(tiny_bert, own, tmp_path):
-    config = json.loads((own / "config.json").read_text())
-    left_out = ("hidden_act", "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings")
-    (own / "config.json").write_text(json.dumps({name: value for name, value in config.items() if name not in left_out}))
-    form_of(tiny_bert, tmp_path / "expected")
-    form_of(own, tmp_path / "form")
-    assert (tmp_path / "form" / "config.json").read_bytes() == (tmp_path / "expected" / "config.json").read_bytes()
-
-
-def test_weights_that_lack_something(own, tmp_path):
-    from safetensors.numpy import load_file, save_file
-
     weights = load_file(own / "model.safetensors")
     for missing in ("embeddings.token_type_embeddings.weight", "encoder.layer.1.output.dense.bias"):
-        rest = {name: value for name, value in weights.items() if name != missing}
-        save_file(rest, own / "model.safetensors")
-        with pytest.raises(ArtefactError, match=r"model\.safetensors"):
-            distilbert_form.write(own, tmp_path / "form", (0, 1))
+        save_file({name: value for name, value in weights.items() if name != missing}, own / "model.safetensors")
+        refused(own, [0, 1], rf"model\.safetensors: {missing} is missing", ArtefactError)
     (own / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(ArtefactError, match=r"model\.safetensors"):
-        distilbert_form.write(own, tmp_path / "form", (0, 1))
+    refused(own, [0, 1], r"model\.safetensors: cannot be read", ArtefactError)
+    (own / "model.safetensors").unlink()
+    refused(own, [0], "model.safetensors, which is not there")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own"]
 
 
