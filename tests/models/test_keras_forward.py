@@ -14,13 +14,8 @@ DROPOUTS = {
     "bert": ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"),
     "distilbert": ("dropout", "attention_dropout", "seq_classif_dropout"),
 }
-BATCHES = {
-    "one text": [5],
-    "no padding": [7, 7, 7],
-    "several lengths": [2, 9, 14, 3],
-    "much padding": [2, 60],
-    "shortest text": [2],
-}
+SEVERAL_LENGTHS = [2, 9, 14, 3]
+BATCHES = [[5], [7, 7, 7], SEVERAL_LENGTHS, [2, 60], [2]]
 
 
 def load(checkpoint: Path, labels: int = LABEL_COUNT, **changes):
@@ -45,8 +40,13 @@ def forward(model):
     return keras_forward.forward(model)
 
 
-def kind(checkpoint: Path) -> str:
-    return checkpoint.name.removeprefix("tiny-")
+def dropouts(checkpoint: Path) -> tuple[str, ...]:
+    """The settings of the dropout of hidden states, attention and classifier."""
+    return DROPOUTS[checkpoint.name.removeprefix("tiny-")]
+
+
+def load_without_dropout(checkpoint: Path, labels: int = LABEL_COUNT, **but):
+    return load(checkpoint, labels, **{**dict.fromkeys(dropouts(checkpoint), 0.0), **but})
 
 
 def batch_of(lengths: list[int], seed: int = 0) -> dict:
@@ -80,7 +80,21 @@ def stock(model):
     return lambda features, training: model(features, training=training).logits
 
 
-def assert_equal_to_stock(model, features: dict, training: bool) -> None:
+@pytest.fixture(scope="module")
+def model(tensorflow_ready, tiny_checkpoint):
+    return load(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def model_without_dropout(tensorflow_ready, tiny_checkpoint):
+    return load_without_dropout(tiny_checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "training"), [*((lengths, False) for lengths in BATCHES), (SEVERAL_LENGTHS, True), ([5], True)]
+)
+def test_answers_and_gradients_equal_the_stock_model_s(model, model_without_dropout, lengths, training):
+    model, features = model_without_dropout if training else model, batch_of(lengths)
     logits, gradients = answers_and_gradients(model, forward(model), features, training)
     expected_logits, expected_gradients = answers_and_gradients(model, stock(model), features, training)
     assert logits.dtype == np.float32
@@ -94,47 +108,19 @@ def assert_equal_to_stock(model, features: dict, training: bool) -> None:
         np.testing.assert_allclose(gradients[name], expected, rtol=0, atol=tolerance, err_msg=name)
 
 
-# -- answers and gradients
-
-
-@pytest.fixture(scope="module")
-def model(tensorflow_ready, tiny_checkpoint):
-    return load(tiny_checkpoint)
-
-
-@pytest.fixture(scope="module")
-def model_without_dropout(tensorflow_ready, tiny_checkpoint):
-    return load(tiny_checkpoint, **dict.fromkeys(DROPOUTS[kind(tiny_checkpoint)], 0.0))
-
-
-@pytest.mark.parametrize("lengths", BATCHES.values(), ids=BATCHES)
-def test_answers_and_gradients_equal_the_stock_model_s(model, lengths):
-    assert_equal_to_stock(model, batch_of(lengths), training=False)
-
-
-@pytest.mark.parametrize("lengths", [BATCHES["several lengths"], BATCHES["one text"]], ids=["several lengths", "one text"])
-def test_so_they_do_in_training_without_dropout(model_without_dropout, lengths):
-    assert_equal_to_stock(model_without_dropout, batch_of(lengths), training=True)
-
-
-def test_padding_changes_no_answer(model):
-    call = forward(model)
-    features = batch_of([4, 30, 9])
-    together = call(features, training=False).numpy()
-    for row, length in enumerate([4, 30, 9]):
-        alone = {name: values[row : row + 1, :length] for name, values in features.items()}
-        np.testing.assert_allclose(call(alone, training=False).numpy()[0], together[row], atol=1e-5)
-
-
-def test_one_graph_serves_all_shapes(model):
+def test_one_graph_serves_all_shapes_and_padding_changes_no_answer(model):
     import tensorflow as tf
 
     call = forward(model)
     shapes = {name: tf.TensorSpec([None, None], tf.int32) for name in ("input_ids", "attention_mask")}
     graph = tf.function(lambda features: call(features, training=False), input_signature=[shapes])
-    for lengths in BATCHES.values():
-        expected = model(batch_of(lengths), training=False).logits.numpy()
-        np.testing.assert_allclose(graph(batch_of(lengths)).numpy(), expected, atol=2e-5)
+    for lengths in BATCHES:
+        features = batch_of(lengths)
+        together = graph(features).numpy()
+        np.testing.assert_allclose(together, model(features, training=False).logits.numpy(), atol=2e-5)
+        for row, length in enumerate(lengths):
+            alone = {name: values[row : row + 1, :length] for name, values in features.items()}
+            np.testing.assert_allclose(call(alone, training=False).numpy()[0], together[row], atol=1e-5)
 
 
 def test_it_reads_the_weights_of_the_moment(model):
@@ -160,16 +146,12 @@ def test_it_supports_published_checkpoints_and_declines_others(tiny_bert, tiny_d
 # -- dropout
 
 
-def with_one_dropout(checkpoint: Path, name: str, rate: float, labels: int = LABEL_COUNT):
-    return load(checkpoint, labels, **{**dict.fromkeys(DROPOUTS[kind(checkpoint)], 0.0), name: rate})
-
-
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["hidden", "attention", "classifier"])
 def test_dropout_spreads_the_answers_as_the_stock_model_s_does(tiny_checkpoint, which):
     """The same text thousands of times in a batch: each copy draws its own noise, and the stock model shows how much."""
     import tensorflow as tf
 
-    model = with_one_dropout(tiny_checkpoint, DROPOUTS[kind(tiny_checkpoint)][which], 0.3)
+    model = load_without_dropout(tiny_checkpoint, **{dropouts(tiny_checkpoint)[which]: 0.3})
     copies = 16_000
     features = {name: tf.repeat(values, copies, axis=0) for name, values in batch_of([6]).items()}
     drawn = []
@@ -186,8 +168,7 @@ def test_dropout_spreads_the_answers_as_the_stock_model_s_does(tiny_checkpoint, 
 @pytest.fixture(scope="module", params=[0.1, 0.5])
 def dropped(request, tensorflow_ready, tiny_checkpoint):
     """A model whose logits are its pooled state after dropout at a rate; with that rate, and the state without dropout."""
-    name = DROPOUTS[kind(tiny_checkpoint)][2]
-    model = with_one_dropout(tiny_checkpoint, name, request.param, labels=WIDTH)
+    model = load_without_dropout(tiny_checkpoint, WIDTH, **{dropouts(tiny_checkpoint)[2]: request.param})
     for variable in model.classifier.trainable_variables:
         variable.assign(np.eye(WIDTH) if len(variable.shape) == 2 else np.zeros(WIDTH))
     features = batch_of([5] * 500)
@@ -207,38 +188,23 @@ def test_dropout_drops_the_given_share_and_scales_the_rest(dropped):
     assert np.abs(answers).mean() == pytest.approx(np.abs(state).mean(), rel=0.03), "the mean is preserved"
 
 
-def test_dropout_is_different_in_each_row_and_each_step(dropped):
+def test_dropout_is_different_in_each_row_and_step_and_repeats_with_the_seed(dropped):
     import tensorflow as tf
 
     model, rate, features, state = dropped
-    call = forward(model)
-    step = tf.function(lambda: call(features, training=True))  # traced once: the noise must still be new
+    call, drawn = forward(model), []
+    for seed in (1, 1, 2):
+        tf.keras.utils.set_random_seed(seed)
+        step = tf.function(lambda: call(features, training=True))  # traced once: the noise of each step must still be new
+        drawn.append(np.stack([step().numpy(), step().numpy()]))
+    assert np.array_equal(drawn[0], drawn[1]) and not np.array_equal(drawn[0], drawn[2])
     alive = np.abs(state) > 1e-3
-    first, second = (np.abs(step().numpy()) > 1e-4 for _ in range(2))
+    first, second = np.abs(drawn[0]) > 1e-4
     differing = 2 * rate * (1 - rate)  # share of elements that two independent draws treat differently
     assert (first != second)[alive].mean() == pytest.approx(differing, rel=0.15)
     both = alive[:-1] & alive[1:]
     assert (first[:-1] != first[1:])[both].mean() == pytest.approx(differing, rel=0.15)
-
-
-def test_seeds_repeat_dropout(dropped):
-    import tensorflow as tf
-
-    model, _, features, _ = dropped
-    call = forward(model)
-    drawn = []
-    for seed in (1, 1, 2):
-        tf.keras.utils.set_random_seed(seed)
-        step = tf.function(lambda: call(features, training=True))
-        drawn.append(np.stack([step().numpy(), step().numpy()]))
-    assert np.array_equal(drawn[0], drawn[1])
-    assert not np.array_equal(drawn[0], drawn[2])
-
-
-def test_no_dropout_outside_training(model):
-    call, features = forward(model), batch_of([9, 5])
-    assert np.array_equal(call(features, training=False).numpy(), call(features, training=False).numpy())
-    assert not np.array_equal(call(features, training=True).numpy(), call(features, training=True).numpy())
+    assert np.array_equal(call(features, training=False).numpy(), state), "no dropout outside training"
 
 
 # -- what is saved, and other precisions
@@ -251,10 +217,10 @@ def test_training_changes_no_name_of_a_saved_weight(tiny_checkpoint, tmp_path):
     from halfbert.training import fit as training
 
     def names(folder: Path) -> dict[str, tuple]:
-        found = {}
+        shapes = {}
         with h5py.File(folder / "tf_model.h5") as file:
-            file.visititems(lambda name, item: found.update({name: item.shape}) if hasattr(item, "shape") else None)
-        return found
+            file.visititems(lambda name, item: shapes.update({name: item.shape}) if hasattr(item, "shape") else None)
+        return shapes
 
     model = load(tiny_checkpoint)
     model.save_pretrained(tmp_path / "before")
@@ -279,31 +245,30 @@ from halfbert.system import tensorflow_setup
 tensorflow_setup.prepare("cpu", precision="mixed_bfloat16")
 import numpy as np
 import test_keras_forward as tests
-for checkpoint in {checkpoints}:
-    checkpoint = Path(checkpoint)
-    model = tests.load(checkpoint, **dict.fromkeys(tests.DROPOUTS[tests.kind(checkpoint)], 0.0))
-    features = tests.batch_of(tests.BATCHES["several lengths"])
-    logits, gradients = tests.answers_and_gradients(model, tests.forward(model), features, True)
+for checkpoint in map(Path, {checkpoints}):
+    model, logits, gradients = tests.step_in_training(checkpoint)
     np.savez({out!r} + "/" + checkpoint.name, logits=logits, variables=[v.dtype.name for v in model.trainable_variables],
              **{{name.replace("/", "|"): gradient for name, gradient in gradients.items()}})
 """
 
 
+def step_in_training(checkpoint: Path):
+    model = load_without_dropout(checkpoint)
+    return model, *answers_and_gradients(model, forward(model), batch_of(SEVERAL_LENGTHS), True)
+
+
 @pytest.mark.slow
 def test_mixed_bfloat16_is_close_to_float32(tiny_bert, tiny_distilbert, tmp_path):
     """In a process of its own, because the precision is a setting of the whole process."""
-    checkpoints = [tiny_bert, tiny_distilbert]
     paths = [str(ROOT / part) for part in (".", "tests", "tests/models")]
-    code = MIXED.format(paths=paths, checkpoints=[str(checkpoint) for checkpoint in checkpoints], out=str(tmp_path))
+    code = MIXED.format(paths=paths, checkpoints=[str(tiny_bert), str(tiny_distilbert)], out=str(tmp_path))
     done = subprocess.run(
         [sys.executable, "-c", code], env=script_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    for checkpoint in checkpoints:
+    for checkpoint in (tiny_bert, tiny_distilbert):
         mixed = np.load(tmp_path / f"{checkpoint.name}.npz")
-        model = load(checkpoint, **dict.fromkeys(DROPOUTS[kind(checkpoint)], 0.0))
-        features = batch_of(BATCHES["several lengths"])
-        logits, gradients = answers_and_gradients(model, forward(model), features, True)
+        _, logits, gradients = step_in_training(checkpoint)
         assert mixed["logits"].dtype == np.float32
         assert set(mixed["variables"]) == {"float32"}
         difference = np.abs(mixed["logits"] - logits).max()

@@ -25,10 +25,8 @@ def preprocessing(tensorflow_ready):
 @pytest.fixture(scope="module")
 def rows() -> tuple[list[str], np.ndarray]:
     """Texts with the numbers of their labels."""
-    found = example_rows(50)
-    texts = [text for text, _ in found] + UNUSUAL_TEXTS
-    numbers = [LABELS.index(label) for _, label in found] + [0, 1, 2, 0, 1, 2, 0]
-    return texts, np.array(numbers)
+    texts, labels = zip(*example_rows(50), strict=True)
+    return [*texts, *UNUSUAL_TEXTS], np.array([*map(LABELS.index, labels), 0, 1, 2, 0, 1, 2, 0])
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +36,19 @@ def transformer_and_data(preprocessing, tiny_checkpoint, rows):
     return transformer, transformer.preprocess_train(*rows, verbose=0)
 
 
-def by_token_ids(data) -> dict[tuple, int]:
-    """Row number of each text by its token ids."""
-    encoded = data.encoded
-    ids = [tuple(encoded.ids[start : start + length]) for start, length in zip(encoded.starts, encoded.lengths, strict=False)]
-    return {text: row for row, text in enumerate(ids)}
+@pytest.fixture
+def rows_of(transformer_and_data):
+    """From a batch's features to the numbers of the data set's rows, known by their token ids."""
+    encoded = transformer_and_data[1].encoded
+    texts = [tuple(encoded.ids[start:end]) for start, end in itertools.pairwise(encoded.starts)]
+    known = {ids: row for row, ids in enumerate(texts)}
 
+    def rows_of(features) -> list[int]:
+        ids, mask = features["input_ids"], features["attention_mask"]
+        assert ids.dtype == mask.dtype == np.int32
+        return [known[tuple(row[kept == 1])] for row, kept in zip(ids, mask, strict=True)]
 
-# -- against plain ktrain
-
-
-@pytest.fixture(scope="module")
-def plain_and_data(preprocessing, tiny_checkpoint, rows):
-    """Plain ktrain's Transformer and the data set it made of the same rows."""
-    plain = preprocessing.text.Transformer(str(tiny_checkpoint), maxlen=12, class_names=list(LABELS))
-    return plain, plain.preprocess_train(*rows, verbose=0)
+    return rows_of
 
 
 def same_as_ktrain(ours, plain) -> None:
@@ -68,20 +64,15 @@ def same_as_ktrain(ours, plain) -> None:
     assert (ours.nsamples(), ours.nclasses()) == (plain.nsamples(), plain.nclasses())
 
 
-def test_training_rows_are_as_plain_ktrain_makes_them(transformer_and_data, plain_and_data):
-    same_as_ktrain(transformer_and_data[1], plain_and_data[1])
-
-
-def test_further_rows_are_as_plain_ktrain_makes_them(transformer_and_data, plain_and_data, rows):
-    texts, numbers = rows
-    arguments = (texts[::-2], numbers[::-2])
-    ours, plain = (made[0].preprocess_test(*arguments, verbose=0) for made in (transformer_and_data, plain_and_data))
-    same_as_ktrain(ours, plain)
-
-
-def test_further_rows_need_no_labels(transformer_and_data):
-    data = transformer_and_data[0].preprocess_test(["the cat", "my old saw is here"], verbose=0)
-    assert (data.nsamples(), data.nclasses()) == (2, len(LABELS))
+def test_rows_are_as_plain_ktrain_makes_them(preprocessing, transformer_and_data, tiny_checkpoint, rows):
+    transformer, data = transformer_and_data
+    plain = preprocessing.text.Transformer(str(tiny_checkpoint), maxlen=12, class_names=list(LABELS))
+    same_as_ktrain(data, plain.preprocess_train(*rows, verbose=0))
+    for further in [(rows[0][::-2], rows[1][::-2]), (rows[0][:10],)]:  # which need no labels
+        ours = transformer.preprocess_test(*further, verbose=0)
+        for other in (plain, transformer.for_predictor()):
+            same_as_ktrain(ours, other.preprocess_test(*further, verbose=0))
+        assert (ours.nsamples(), ours.nclasses()) == (len(further[0]), len(LABELS))
 
 
 def test_automatic_maxlen_comes_from_the_training_texts_only(preprocessing, tiny_checkpoint):
@@ -104,39 +95,31 @@ def test_config_names_labels_and_problem(transformer_and_data):
 
 @pytest.mark.parametrize("multiple", [1, 8])
 @pytest.mark.parametrize("batch_size", [16, 57, 100])
-def test_training_batches_hold_each_row_once_an_epoch(transformer_and_data, batch_size, multiple):
-    data = transformer_and_data[1]
+def test_training_batches_hold_each_row_once_an_epoch(transformer_and_data, rows_of, batch_size, multiple):
+    transformer, data = transformer_and_data
     data.batch_size, data.epochs, data.seed, data.pad_to_multiple_of = batch_size, 3, 0, multiple
-    known, orders = by_token_ids(data), []
+    orders = []
     batches = iter(data.to_tfdataset(train=True).as_numpy_iterator())
     for _ in range(data.epochs):
-        seen = []
+        order = []
         for features, labels in itertools.islice(batches, len(data)):
             ids, mask = features["input_ids"], features["attention_mask"]
-            assert (ids.dtype, mask.dtype, labels.dtype) == (np.int32, np.int32, np.float32)
-            found = [known[tuple(row[:length])] for row, length in zip(ids, mask.sum(axis=1), strict=True)]
-            longest = data.encoded.lengths[found].max()
-            assert ids.shape == mask.shape == (len(found), -(-longest // multiple) * multiple)
-            assert np.array_equal(mask, np.arange(ids.shape[1]) < data.encoded.lengths[found][:, None])
+            token_types = {"token_type_ids"} if transformer.name == "bert" else set()
+            assert set(features) == {"input_ids", "attention_mask"} | token_types
+            for name in token_types:
+                assert features[name].shape == ids.shape and features[name].dtype == np.int32 and not features[name].any()
+            batch = rows_of(features)
+            longest = data.encoded.lengths[batch].max()
+            assert ids.shape == mask.shape == (len(batch), -(-longest // multiple) * multiple)
+            assert np.array_equal(mask, np.arange(ids.shape[1]) < data.encoded.lengths[batch][:, None])
             assert not ids[mask == 0].any()
-            assert np.array_equal(labels, data.y[found])
-            seen += found
-        assert sorted(seen) == list(range(data.nsamples()))
-        orders.append(seen)
+            assert labels.dtype == np.float32 and np.array_equal(labels, data.y[batch])
+            order += batch
+        assert sorted(order) == list(range(data.nsamples()))
+        orders.append(order)
     assert len({tuple(order) for order in orders}) == data.epochs
     again = [ids for features, _ in itertools.islice(batches, len(data)) for ids in features["input_ids"]]
     assert len(again) == data.nsamples(), "the batches go on after the epochs that were laid out"
-
-
-def test_batches_have_token_types_where_the_model_takes_them(transformer_and_data):
-    transformer, data = transformer_and_data
-    features, _ = next(data.to_tfdataset(train=True).as_numpy_iterator())
-    if transformer.name == "distilbert":
-        assert set(features) == {"input_ids", "attention_mask"}
-        return
-    assert features["token_type_ids"].shape == features["input_ids"].shape
-    assert features["token_type_ids"].dtype == np.int32
-    assert not features["token_type_ids"].any()
 
 
 def test_training_batches_repeat_with_the_seed(transformer_and_data):
@@ -151,35 +134,28 @@ def test_training_batches_repeat_with_the_seed(transformer_and_data):
     assert not np.array_equal(*np.split(layouts[0], 2)), "the second epoch has an order of its own"
 
 
-def test_batches_of_a_fixed_shape_weigh_what_only_fills_them_with_nothing(transformer_and_data, monkeypatch):
+def test_batches_of_a_fixed_shape_weigh_what_only_fills_them_with_nothing(transformer_and_data, rows_of, monkeypatch):
     data = transformer_and_data[1]
     data.batch_size, data.epochs, data.pad_to_multiple_of = 16, 1, 1
     monkeypatch.setattr(data, "fixed_length", 24)
-    known, seen = by_token_ids(data), []
+    weighed = []
     for features, labels, weights in itertools.islice(data.to_tfdataset(train=True).as_numpy_iterator(), len(data)):
         assert all(values.shape == (16, 24) and values.dtype == np.int32 for values in features.values())
         assert (labels.shape, weights.dtype) == ((16, len(LABELS)), np.float32)
         assert set(weights.tolist()) <= {0.0, 1.0}
-        ids = [row[mask == 1] for row, mask in zip(features["input_ids"], features["attention_mask"], strict=True)]
-        found = [known[tuple(row)] for row in ids]
-        assert np.array_equal(labels, data.y[found])
-        seen += [row for row, weight in zip(found, weights, strict=True) if weight]
-    assert sorted(seen) == list(range(data.nsamples()))
+        batch = rows_of(features)
+        assert np.array_equal(labels, data.y[batch])
+        weighed += [row for row, weight in zip(batch, weights, strict=True) if weight]
+    assert sorted(weighed) == list(range(data.nsamples()))
 
 
 @pytest.mark.parametrize("batch_size", [16, 57, 100])
-def test_other_batches_are_in_order_once(transformer_and_data, batch_size):
+def test_other_batches_are_in_order_once(transformer_and_data, rows_of, batch_size):
     data = transformer_and_data[1]
     data.batch_size, data.pad_to_multiple_of = batch_size, 1
-    known, seen = by_token_ids(data), []
     batches = list(data.to_tfdataset(train=False).as_numpy_iterator())
-    for features, labels in batches:
-        found = [
-            known[tuple(ids[mask == 1])] for ids, mask in zip(features["input_ids"], features["attention_mask"], strict=True)
-        ]
-        assert np.array_equal(labels, data.y[found])
-        seen += found
-    assert seen == list(range(data.nsamples()))
+    assert [row for features, _ in batches for row in rows_of(features)] == list(range(data.nsamples()))
+    assert np.array_equal(np.concatenate([labels for _, labels in batches]), data.y)
     assert len(batches) == len(data) == -(-data.nsamples() // batch_size)
 
 
@@ -191,16 +167,13 @@ def test_arrays_are_padded_to_the_longest_row(transformer_and_data):
     assert np.array_equal(arrays[1].sum(axis=1), data.encoded.lengths)
 
 
-def test_the_end_of_a_fit_waits_for_no_tuner_of_the_input_pipeline(transformer_and_data):
-    """tf.data's tuner sleeps between its looks, and whoever drops the batches waits until it wakes."""
-    assert transformer_and_data[1].to_tfdataset(train=True).options().autotune.enabled is False
-
-
-def test_the_input_pipeline_runs_no_python(transformer_and_data):
+def test_the_input_pipeline_runs_no_python_and_no_tuner(transformer_and_data):
     from tensorflow.core.framework import graph_pb2
 
-    graph = transformer_and_data[1].to_tfdataset(train=True)._as_serialized_graph()
-    graph = graph_pb2.GraphDef.FromString(graph.numpy())
+    batches = transformer_and_data[1].to_tfdataset(train=True)
+    # tf.data's tuner sleeps between its looks, and whoever drops the batches waits until it wakes.
+    assert batches.options().autotune.enabled is False
+    graph = graph_pb2.GraphDef.FromString(batches._as_serialized_graph().numpy())
     operations = {node.op for nodes in (graph.node, *(f.node_def for f in graph.library.function)) for node in nodes}
     assert "TensorSliceDataset" in operations
     assert not {name for name in operations if "PyFunc" in name or "Generator" in name}
@@ -210,21 +183,14 @@ def test_the_input_pipeline_runs_no_python(transformer_and_data):
 
 
 @pytest.mark.filterwarnings("error:The multilabel")
-def test_single_label_stays_single_label_whatever_the_rows_look_like(preprocessing, tiny_distilbert):
-    transformer = preprocessing.Transformer(tiny_distilbert, maxlen=8, class_names=list(LABELS), multilabel=False)
-    data = transformer.preprocess_train(["the cat", "a dog"], np.array([[1, 1, 0], [0, 1, 1]]), verbose=0)
-    assert transformer.multilabel is False
-    assert transformer.for_predictor().multilabel is False
-    assert data.y.tolist() == [[1, 1, 0], [0, 1, 1]]
-
-
-@pytest.mark.filterwarnings("error:The multilabel")
-def test_multi_label_stays_multi_label_where_each_row_has_one_label(preprocessing, tiny_distilbert):
-    transformer = preprocessing.Transformer(tiny_distilbert, maxlen=8, class_names=list(LABELS), multilabel=True)
-    transformer.preprocess_train(["the cat", "a dog"], np.array([[1, 0, 0], [0, 1, 0]]), verbose=0)
-    assert transformer.multilabel is True
-    assert transformer.for_predictor().multilabel is True
-    assert transformer.get_classifier().config.problem_type == "multi_label_classification"
+@pytest.mark.parametrize(("multilabel", "labels"), [(False, [[1, 1, 0], [0, 1, 1]]), (True, [[1, 0, 0], [0, 1, 0]])])
+def test_the_task_is_what_was_stated_whatever_the_rows_look_like(preprocessing, tiny_distilbert, multilabel, labels):
+    transformer = preprocessing.Transformer(tiny_distilbert, maxlen=8, class_names=list(LABELS), multilabel=multilabel)
+    data = transformer.preprocess_train(["the cat", "a dog"], np.array(labels), verbose=0)
+    assert transformer.multilabel is transformer.for_predictor().multilabel is multilabel
+    assert data.y.tolist() == labels
+    problem = transformer.get_classifier().config.problem_type
+    assert problem == ("multi_label_classification" if multilabel else "single_label_classification")
 
 
 # -- ktrain takes it as its own
@@ -249,16 +215,12 @@ def test_ktrain_chooses_its_learner_for_transformers(preprocessing, transformer_
 class _Recorder(pickle.Unpickler):
     """Loads a pickle and notes each class and function that it names."""
 
-    def __init__(self, stream):
-        super().__init__(stream)
-        self.named: set[tuple[str, str]] = set()
-
     def find_class(self, module, name):
-        self.named.add((module, name))
+        self.named = {*getattr(self, "named", ()), (module, name)}
         return super().find_class(module, name)
 
 
-def test_the_pickle_for_a_predictor_names_nothing_of_this_project(transformer_and_data):
+def test_the_pickle_for_a_predictor_names_neither_this_project_nor_a_path(preprocessing, transformer_and_data, tiny_checkpoint):
     transformer, _ = transformer_and_data
     pickled = pickle.dumps(transformer.for_predictor())
     recorder = _Recorder(io.BytesIO(pickled))
@@ -267,29 +229,8 @@ def test_the_pickle_for_a_predictor_names_nothing_of_this_project(transformer_an
     assert packages <= {"ktrain", "transformers", "sklearn", "numpy", "builtins", "copyreg", "collections"}
     assert ("ktrain.text.preprocessor", "Transformer") in recorder.named
     strings = [argument for _, argument, _ in pickletools.genops(pickled) if isinstance(argument, str)]
-    assert not [string for string in strings if "halfbert" in string]
+    assert not [string for string in strings if "halfbert" in string or str(tiny_checkpoint.parent) in string]
     assert type(loaded).__module__ == "ktrain.text.preprocessor"
     assert (loaded.get_classes(), loaded.maxlen, loaded.multilabel) == (list(LABELS), 12, False)
-
-
-def test_the_pickle_for_a_predictor_holds_no_path(transformer_and_data, tiny_checkpoint):
-    strings = [
-        argument
-        for _, argument, _ in pickletools.genops(pickle.dumps(transformer_and_data[0].for_predictor()))
-        if isinstance(argument, str)
-    ]
-    assert not [string for string in strings if str(tiny_checkpoint.parent) in string]
-
-
-def test_making_the_object_for_a_predictor_changes_nothing(preprocessing, transformer_and_data, tiny_checkpoint):
-    transformer, _ = transformer_and_data
-    transformer.for_predictor()
-    assert type(transformer) is preprocessing.Transformer
-    assert transformer.model_name == str(tiny_checkpoint)
-
-
-def test_plain_ktrain_preprocesses_alike_with_the_object_for_a_predictor(transformer_and_data, rows):
-    transformer, _ = transformer_and_data
-    texts = rows[0][:10]
-    ours, plain = (made.preprocess_test(texts, verbose=0) for made in (transformer, transformer.for_predictor()))
-    same_as_ktrain(ours, plain)
+    # Making the object changes nothing.
+    assert type(transformer) is preprocessing.Transformer and transformer.model_name == str(tiny_checkpoint)
