@@ -50,42 +50,28 @@ def rows_of(encoded: batching.EncodedTexts) -> list[list[int]]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "batch_size"), [(1, 16), (15, 16), (16, 16), (17, 16), (100, 1), (803, 16), (1000, 7), (2000, 8)]
+    ("rows", "batch_size"), [(1, 16), (15, 16), (16, 16), (17, 16), (100, 1), (803, 16), (1000, 7), (1601, 16), (2000, 8)]
 )
-def test_each_row_stands_in_an_epoch_exactly_once(rows, batch_size):
-    generator = np.random.default_rng(0)
+def test_each_row_stands_in_an_epoch_exactly_once_and_one_batch_at_most_is_not_full(rows, batch_size):
+    rng = np.random.default_rng(0)
     for _ in range(3):
-        batches = batching.epoch_batches(random_lengths(rows), batch_size, generator)
+        batches = batching.epoch_batches(random_lengths(rows), batch_size, rng)
         assert batches.shape == (math.ceil(rows / batch_size), batch_size)
         assert batches.dtype == np.int32
         assert np.array_equal(np.sort(batches[batches >= 0]), np.arange(rows))
+        sizes = (batches >= 0).sum(axis=1)
+        assert sizes.min() > 0 and (sizes < batch_size).sum() == (rows % batch_size > 0)
 
 
-@pytest.mark.parametrize(("rows", "batch_size"), [(1, 16), (803, 16), (1601, 16), (1000, 7)])
-def test_one_batch_at_most_is_not_full(rows, batch_size):
-    batches = batching.epoch_batches(random_lengths(rows), batch_size, np.random.default_rng(0))
-    sizes = (batches >= 0).sum(axis=1)
-    assert sizes.min() > 0
-    assert (sizes < batch_size).sum() == (rows % batch_size > 0)
-
-
-def test_the_order_is_new_each_epoch():
-    lengths, generator = random_lengths(4000), np.random.default_rng(0)
-    first, second = (batching.epoch_batches(lengths, 8, generator) for _ in range(2))
+def test_batches_are_shuffled_and_new_each_epoch():
+    lengths, rng = random_lengths(4000), np.random.default_rng(0)
+    first, second = (batching.epoch_batches(lengths, 8, rng) for _ in range(2))
     assert not np.array_equal(first, second)
     company = {frozenset(batch) for batch in first.tolist()} & {frozenset(batch) for batch in second.tolist()}
     assert len(company) < 5, "the same rows should not meet in the same batch epoch after epoch"
-
-
-def test_batches_come_in_no_order_of_length():
-    lengths = random_lengths(800)
-    means = lengths[batching.epoch_batches(lengths, 8, np.random.default_rng(0))].mean(axis=1)
-    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.3
-
-
-def test_rows_of_equal_length_are_shuffled_among_themselves():
-    batches = batching.epoch_batches(np.full(64, 5), 8, np.random.default_rng(0))
-    assert not np.array_equal(np.sort(batches.ravel()), batches.ravel())
+    assert abs(np.corrcoef(lengths[first].mean(axis=1), np.arange(len(first)))[0, 1]) < 0.3, "batches in order of length"
+    of_equal_length = batching.epoch_batches(np.full(64, 5), 8, rng)
+    assert not np.array_equal(np.sort(of_equal_length.ravel()), of_equal_length.ravel())
 
 
 @pytest.mark.parametrize("rows", [800, 5000])
@@ -125,14 +111,8 @@ def test_texts_are_truncated_as_the_tokenizer_does(tokenizer, maxlen):
 def test_unusual_texts_are_encoded_each_as_if_alone(tokenizer):
     encoded, _ = batching.encode(tokenizer, UNUSUAL_TEXTS, 400)
     assert rows_of(encoded) == [tokenizer(text)["input_ids"] for text in UNUSUAL_TEXTS]
-    emoji = rows_of(encoded)[UNUSUAL_TEXTS.index(EMOJI)]
-    assert tokenizer.convert_ids_to_tokens(emoji) == ["[CLS]", EMOJI, "[SEP]"]
-
-
-def test_an_empty_text_is_two_special_tokens(tokenizer):
-    encoded, _ = batching.encode(tokenizer, ["", "ab"], 16)
-    assert encoded.lengths.tolist() == [2, 4]
-    assert tokenizer.convert_ids_to_tokens(rows_of(encoded)[0]) == ["[CLS]", "[SEP]"]
+    for text, tokens in (("", ["[CLS]", "[SEP]"]), (EMOJI, ["[CLS]", EMOJI, "[SEP]"])):
+        assert tokenizer.convert_ids_to_tokens(rows_of(encoded)[UNUSUAL_TEXTS.index(text)]) == tokens
 
 
 @pytest.mark.parametrize(
@@ -147,54 +127,39 @@ def test_an_empty_text_is_two_special_tokens(tokenizer):
 def test_automatic_maxlen_is_the_99th_percentile_and_at_most_512(tokenizer, texts, maxlen, lengths, share):
     encoded, used = batching.encode(tokenizer, texts, None)
     assert (used, set(encoded.lengths.tolist())) == (maxlen, lengths)
-    assert encoded.truncated_share == pytest.approx(share)
-
-
-def test_truncated_share_counts_the_texts_that_lost_tokens(tokenizer):
-    encoded, _ = batching.encode(tokenizer, ["a", "a b", "a b c", "a b c d"], 4)
-    assert encoded.truncated_share == pytest.approx(0.5)  # a text of exactly maxlen tokens is whole
+    assert encoded.truncated_share == pytest.approx(share)  # a text of exactly maxlen tokens is whole
 
 
 # -- padding, and batches for predicting
 
 
-def test_padded_gives_ids_and_mask_of_the_given_rows(tokenizer):
-    encoded, _ = batching.encode(tokenizer, ["a b c", "", "d", "e f g h i j"], 16)
-    rows = np.array([2, 0, 1, 2])
-    ids, mask = encoded.padded(rows)
+def test_rows_are_taken_and_padded(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["a b c", "", "d", "e f g h i j"], 5)
+    rows = np.array([3, 0, 2, 1, 3])
     expected = [rows_of(encoded)[row] for row in rows]
+    taken = encoded.take(rows)
+    assert rows_of(taken) == expected and taken.full_lengths.tolist() == [8, 5, 3, 2, 8]
+    ids, mask = encoded.padded(rows)
     assert ids.tolist() == [row + [0] * (5 - len(row)) for row in expected]
     assert mask.tolist() == [[1] * len(row) + [0] * (5 - len(row)) for row in expected]
     assert (ids.dtype, mask.dtype) == (np.int32, np.int32)
-
-
-def test_padded_of_no_rows_is_empty(tokenizer):
-    encoded, _ = batching.encode(tokenizer, ["a b"], 16)
-    ids, mask = encoded.padded(np.array([], np.int64))
-    assert ids.shape == mask.shape == (0, 0)
+    nothing = np.array([], np.int64)
+    assert rows_of(encoded.take(nothing)) == [] and [part.shape for part in encoded.padded(nothing)] == [(0, 0)] * 2
 
 
 @pytest.mark.parametrize("tokens", [1, 128, 500, 4096, 10**9])
-def test_predicting_covers_each_row_once_within_the_token_budget(tokens):
+def test_predicting_covers_each_row_once_longest_first_within_the_token_budget(tokens):
     lengths = random_lengths(777)
     batches = batching.batches_in_order_of_length(lengths, tokens)
-    assert np.array_equal(np.sort(np.concatenate(batches)), np.arange(777))
+    order = np.concatenate(batches)
+    assert np.array_equal(np.sort(order), np.arange(777)) and np.array_equal(lengths[order], np.sort(lengths)[::-1])
     for batch in batches:
         assert len(batch) == 1 or len(batch) * lengths[batch].max() <= tokens  # a row longer than the budget goes alone
 
 
-def test_predicting_begins_with_the_longest():
-    lengths = random_lengths(100)
-    order = np.concatenate(batching.batches_in_order_of_length(lengths, 300))
-    assert np.array_equal(lengths[order], np.sort(lengths)[::-1])
-
-
-def test_predicting_uses_few_batches():
-    assert len(batching.batches_in_order_of_length(np.full(1000, 16), 4096)) == math.ceil(1000 / 256)
-
-
-def test_predicting_no_rows_needs_no_batch():
-    assert batching.batches_in_order_of_length(np.array([], np.int64), 4096) == []
+@pytest.mark.parametrize(("rows", "batches"), [(1000, math.ceil(1000 / 256)), (0, 0)])
+def test_predicting_uses_few_batches(rows, batches):
+    assert len(batching.batches_in_order_of_length(np.full(rows, 16), 4096)) == batches
 
 
 def test_predictions_come_in_the_order_of_the_texts_whatever_the_parts(tokenizer, monkeypatch):
@@ -211,10 +176,3 @@ def test_predictions_come_in_the_order_of_the_texts_whatever_the_parts(tokenizer
     for label in (None, "counting"):
         assert batching.predict(iter(parts), len(texts), 2, forward, 10, label).tolist() == expected
     assert shown == [(6, "counting")]
-
-
-def test_taking_rows(tokenizer):
-    encoded, _ = batching.encode(tokenizer, ["a b c", "", "d", "e f g h i j"], 5)
-    taken = encoded.take(np.array([3, 0, 3, 1]))
-    assert rows_of(taken) == [rows_of(encoded)[row] for row in (3, 0, 3, 1)]
-    assert taken.full_lengths.tolist() == [8, 5, 8, 2] and rows_of(encoded.take(np.array([], int))) == []

@@ -1,12 +1,10 @@
 """Weights read out of a predictor without TensorFlow, and their export in Hugging Face's layout."""
 
-import json
-
 import h5py
 import numpy as np
 import pytest
 import tiny_predictors
-from support import HEADS, LABELS, LAYERS, WIDTH
+from support import HEADS, LABELS, LAYERS, WIDTH, change_config
 
 from halfbert.models import weights
 from halfbert.system.errors import ArtefactError
@@ -82,63 +80,54 @@ def test_export_is_what_transformers_reads(tensorflow_ready, folder, kind, tmp_p
 # Weights that are refused.
 
 
-def tensor_path(folder, kind):
-    with h5py.File(folder / weights.WEIGHTS) as file:
-        return QUERY[kind].format(next(iter(file[kind])))
-
-
-def refused(folder, *said):
+def refused(folder, *fragments):
     with pytest.raises(ArtefactError) as caught:
         weights.read(folder)
-    assert all(part in str(caught.value) for part in said), caught.value
+    assert all(part in str(caught.value) for part in fragments), caught.value
     assert "\n" not in str(caught.value)
 
 
 def replace(folder, kind, make):
-    """Put what `make(group, name)` creates in the place of a query kernel."""
-    path = tensor_path(folder, kind)
+    """Put what `make(group, name, values)` creates in the place of a query kernel."""
     with h5py.File(folder / weights.WEIGHTS, "a") as file:
-        group, name = file[path].parent, path.rsplit("/", 1)[1]
-        values = group[name][()]
-        del group[name]
-        make(group, name, values)
+        group, _, name = QUERY[kind].format(next(iter(file[kind]))).rpartition("/")
+        values = file[group][name][()]
+        del file[group][name]
+        make(file[group], name, values)
 
 
+SECRET = [("secret", 0, 4 * WIDTH * WIDTH)]
 VIRTUAL = h5py.VirtualLayout((WIDTH, WIDTH), np.float32)
 VIRTUAL[:] = h5py.VirtualSource("other.h5", "x", (WIDTH, WIDTH))
 
 
+def instead(change, **options):
+    return lambda group, name, values: group.create_dataset(name, data=change(values), **options)
+
+
 @pytest.mark.parametrize(
-    ("put", "said"),
+    ("put", "message"),
     [
         (lambda group, name, values: None, "kernel:0 is missing"),
-        (
-            lambda group, name, values: group.create_dataset(name, data=np.where(values == values[3, 4], np.nan, values)),
-            "NaN or",
-        ),
-        (lambda group, name, values: group.create_dataset(name, data=values * np.float32("inf")), "NaN or infinite"),
-        (lambda group, name, values: group.create_dataset(name, data=values[:-1]), "(31, 32) float32"),
-        (lambda group, name, values: group.create_dataset(name, data=values.astype(np.float64)), "(32, 32) float64"),
-        (lambda group, name, values: group.create_dataset(name, data=np.float32(1)), "() float32"),
+        (instead(lambda values: np.where(values == values[3, 4], np.nan, values).astype(np.float32)), "NaN or"),
+        (instead(lambda values: values * np.float32("inf")), "NaN or infinite"),
+        (instead(lambda values: values[:-1]), "(31, 32) float32"),
+        (instead(lambda values: values.astype(np.float64)), "(32, 32) float64"),
+        (instead(lambda values: np.float32(1)), "() float32"),
         (lambda group, name, values: group.create_group(name), "a group"),
         (lambda group, name, values: group.create_virtual_dataset(name, VIRTUAL), "not stored as plain values"),
+        (instead(lambda values: 0 * values, chunks=(WIDTH, WIDTH), compression="gzip"), "not stored as plain values"),
         (
-            lambda group, name, values: group.create_dataset(name, data=0 * values, chunks=values.shape, compression="gzip"),
-            "not stored as plain values",
-        ),
-        (
-            lambda group, name, values: group.create_dataset(
-                name, values.shape, np.float32, external=[("secret", 0, values.nbytes)]
-            ),
+            lambda group, name, values: group.create_dataset(name, data=None, shape=values.shape, dtype="f4", external=SECRET),
             "not stored as plain values",
         ),
     ],
 )
-def test_a_tensor_that_is_not_plain_float32_of_its_shape(folder, kind, put, said, tmp_path, monkeypatch):
+def test_a_tensor_that_is_not_plain_float32_of_its_shape(folder, kind, put, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret").write_bytes(bytes(4 * WIDTH * WIDTH))
     replace(folder, kind, put)
-    refused(folder, weights.WEIGHTS, "kernel", said)
+    refused(folder, weights.WEIGHTS, "kernel", message)
 
 
 @pytest.mark.parametrize("link", [h5py.ExternalLink("other.h5", "/x"), h5py.SoftLink("/elsewhere")])
@@ -154,11 +143,6 @@ def test_links_are_not_followed(folder, kind, link):
     refused(folder, "kernel:0 is a link")
 
 
-def change_config(folder, **changes):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, **changes}))
-
-
 def test_a_config_of_absurd_size_reads_nothing(folder, monkeypatch):
     change_config(folder, vocab_size=10**12)
     monkeypatch.setattr(h5py, "File", lambda *_: pytest.fail("opened"))
@@ -166,7 +150,7 @@ def test_a_config_of_absurd_size_reads_nothing(folder, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("bert", "distilbert", "said"),
+    ("bert", "distilbert", "message"),
     [
         ({"num_hidden_layers": 1}, {"n_layers": 1}, "2 layers; config.json has 1"),
         ({"num_attention_heads": 5}, {"n_heads": 5}, "cannot be divided among 5 heads"),
@@ -177,9 +161,9 @@ def test_a_config_of_absurd_size_reads_nothing(folder, monkeypatch):
         *(({"num_attention_heads": value}, {"n_heads": value}, repr(value)) for value in (0, -4, 2.5, "4", None, True)),
     ],
 )
-def test_a_config_that_does_not_fit_the_weights(folder, kind, bert, distilbert, said):
+def test_a_config_that_does_not_fit_the_weights(folder, kind, bert, distilbert, message):
     change_config(folder, **(bert if kind == "bert" or distilbert is None else distilbert))
-    refused(folder, said)
+    refused(folder, message)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe"])

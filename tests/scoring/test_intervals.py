@@ -28,41 +28,34 @@ def test_scores_are_those_of_scikit_learn_on_the_drawn_rows():
         assert statistics.accuracy(truth, answers, weights)[number] == pytest.approx(expected)
 
 
-def test_the_interval_is_that_of_the_known_standard_error():
+def test_intervals_are_those_of_the_known_standard_error():
     """Rows on which the two differ in accuracy are +1, -1 or 0: the mean's interval is normal, its width is known."""
     rows = 2000
     first, second = np.ones(rows, bool), np.ones(rows, bool)
     second[:200], first[200:300] = False, False  # 200 rows for the first, 100 for the second
     truth, of_first = answers_of(first)
-    found = statistics.paired_bootstrap(statistics.accuracy, truth, [of_first], [answers_of(second)[1]], resamples=4000)
+    result = statistics.paired_bootstrap(statistics.accuracy, truth, [of_first], [answers_of(second)[1]], resamples=4000)
     half_width = 1.96 * np.sqrt((300 / rows - 0.05**2) / rows)
-    assert found.difference == pytest.approx(0.05) and (found.first, found.second) == (0.95, 0.9)
-    assert found.low == pytest.approx(0.05 - half_width, abs=0.002)
-    assert found.high == pytest.approx(0.05 + half_width, abs=0.002)
-    assert (found.rows, found.seeds, found.resamples, found.level) == (rows, 1, 4000, 0.95)
+    assert result.difference == pytest.approx(0.05) and (result.first, result.second) == (0.95, 0.9)
+    assert [result.low, result.high] == pytest.approx([0.05 - half_width, 0.05 + half_width], abs=0.002)
+    assert (result.rows, result.seeds, result.resamples, result.level) == (rows, 1, 4000, 0.95)
+    one, half_width = statistics.bootstrap(statistics.accuracy, truth, [of_first]), 1.96 * np.sqrt(0.95 * 0.05 / rows)
+    assert one.score == 0.95 and [one.low, one.high] == pytest.approx([0.95 - half_width, 0.95 + half_width], abs=0.002)
 
 
-def test_what_is_hard_for_both_cancels_out():
-    truth, answers = answers_of(np.random.default_rng(0).random(300) < 0.5)
-    found = statistics.paired_bootstrap(statistics.macro_f1, truth, [answers], [answers])
-    assert found.low == found.difference == found.high == 0
-
-
-def test_seeds_are_averaged_and_blocks_change_nothing(monkeypatch):
+def test_what_is_hard_for_both_cancels_out_seeds_are_averaged_and_blocks_change_nothing(monkeypatch):
     right = np.random.default_rng(0).random((4, 100)) < 0.8
     truth = answers_of(right[0])[0]
     runs = [answers_of(row)[1] for row in right]
-    found = statistics.paired_bootstrap(statistics.accuracy, truth, runs[:2], runs[2:], resamples=300)
-    assert found.difference == pytest.approx(right[:2].mean() - right[2:].mean()) and found.seeds == 2
+    same = statistics.paired_bootstrap(statistics.macro_f1, truth, runs[:1], runs[:1])
+    assert same.low == same.difference == same.high == 0
+    result = statistics.paired_bootstrap(statistics.accuracy, truth, runs[:2], runs[2:], resamples=300)
+    assert result.difference == pytest.approx(right[:2].mean() - right[2:].mean()) and result.seeds == 2
     monkeypatch.setattr(statistics, "NUMBERS_AT_ONCE", 100 * 64)
-    assert statistics.paired_bootstrap(statistics.accuracy, truth, runs[:2], runs[2:], resamples=300) == found
-
-
-def test_what_does_not_fit_is_refused():
-    truth, answers = answers_of(np.ones(4, bool))
-    for wrong in ([], [answers[:3]]):
+    assert statistics.paired_bootstrap(statistics.accuracy, truth, runs[:2], runs[2:], resamples=300) == result
+    for wrong in ([], [runs[0][:3]]):
         with pytest.raises(ValueError, match="shape"):
-            statistics.paired_bootstrap(statistics.accuracy, truth, [answers], wrong)
+            statistics.paired_bootstrap(statistics.accuracy, truth, runs[:1], wrong)
 
 
 def test_mcnemar_by_hand():
@@ -72,11 +65,3 @@ def test_mcnemar_by_hand():
     assert statistics.mcnemar(first, second) == statistics.McNemar(6, 1, 0.125)
     assert statistics.mcnemar(first, first) == statistics.McNemar(0, 0, 1.0)
     assert statistics.mcnemar(np.ones(3000, bool), np.zeros(3000, bool)).p_value == 0.0  # 2⁻²⁹⁹⁹ in floats
-
-
-def test_the_interval_of_one_score_is_that_of_its_standard_error():
-    truth, answers = answers_of(np.arange(1000) < 900)
-    found = statistics.bootstrap(statistics.accuracy, truth, [answers])
-    half_width = 1.96 * np.sqrt(0.9 * 0.1 / 1000)
-    assert found.score == 0.9
-    assert [found.low, found.high] == pytest.approx([0.9 - half_width, 0.9 + half_width], abs=0.002)

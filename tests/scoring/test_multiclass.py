@@ -36,22 +36,17 @@ def random_example(rows: int = 400, classes: int = 5) -> tuple[np.ndarray, np.nd
     return truth, softmax(rng.normal(size=(rows, classes)) + 1.5 * np.eye(classes)[truth])
 
 
-def test_per_label_stands_in_label_order():
-    per_label = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)["per_label"]
-    assert [entry["label"] for entry in per_label] == LABELS
-    assert per_label[1] == {"label": "dog", "precision": 1.0, "recall": 2 / 3, "f1": pytest.approx(0.8), "support": 3}
-    assert per_label[3] == {"label": "owl", "precision": None, "recall": None, "f1": None, "support": 0}
-
-
-def test_commonest_label_is_the_training_rows_one():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_by_hand_go_into_json(dtype):
+    scores = metrics.multiclass(TRUTH, PROBABILITIES.astype(dtype), LABELS, commonest=1)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+    assert [entry["label"] for entry in scores["per_label"]] == LABELS
+    dog, owl = scores["per_label"][1], scores["per_label"][3]
+    assert dog == {"label": "dog", "precision": 1.0, "recall": 2 / 3, "f1": pytest.approx(0.8), "support": 3}
+    assert owl == {"label": "owl", "precision": None, "recall": None, "f1": None, "support": 0}
     # Always "dog": 3 of 6 right; recall 1 for dog, 0 for cat and fox; precision 3/6, so F1 = 2 * 0.5 / 1.5 = 2/3.
-    scores = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=1)["commonest_label"]
-    assert scores == {
-        "label": "dog",
-        "accuracy": 0.5,
-        "balanced_accuracy": pytest.approx(1 / 3),
-        "macro_f1": pytest.approx(2 / 3 / 4),
-    }
+    expected = {"accuracy": 0.5, "balanced_accuracy": pytest.approx(1 / 3), "macro_f1": pytest.approx(2 / 3 / 4)}
+    assert scores["commonest_label"] == {"label": "dog", **expected}
     # "owl" was commonest in training and is absent here: everything is wrong.
     absent = metrics.multiclass(TRUTH, PROBABILITIES, LABELS, commonest=3)["commonest_label"]
     assert absent == {"label": "owl", "accuracy": 0.0, "balanced_accuracy": 0.0, "macro_f1": 0.0}
@@ -68,6 +63,13 @@ def test_equal_to_scikit_learn(truth, probabilities):
     expected["log_loss"] = sklearn.metrics.log_loss(truth, probabilities, labels=classes)
     assert {name: scores[name] for name in expected} == pytest.approx(expected)
     assert scores["confusion"] == sklearn.metrics.confusion_matrix(truth, answers, labels=classes).tolist()
+    assert metrics.validation(truth, probabilities) == {
+        "val_loss": scores["log_loss"],
+        "val_accuracy": scores["accuracy"],
+        "val_macro_f1": scores["macro_f1"],
+    }
+    bins = metrics.reliability_bins(truth, probabilities, bins=15)
+    assert scores["expected_calibration_error"] == metrics.expected_calibration_error(bins)
 
 
 def test_balanced_accuracy_leaves_out_an_absent_label_without_a_warning():
@@ -75,22 +77,6 @@ def test_balanced_accuracy_leaves_out_an_absent_label_without_a_warning():
         warnings.simplefilter("error")
         scores = metrics.multiclass(np.array([0, 1, 1]), np.eye(3)[[0, 2, 1]], list("abc"), commonest=0)
     assert scores["balanced_accuracy"] == (1 + 1 / 2) / 2
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_everything_goes_into_json(dtype):
-    scores = metrics.multiclass(TRUTH, PROBABILITIES.astype(dtype), LABELS, commonest=1)
-    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
-
-
-def test_validation_agrees_with_multiclass():
-    truth, probabilities = random_example()
-    scores = metrics.multiclass(truth, probabilities, list("abcde"), commonest=0)
-    assert metrics.validation(truth, probabilities) == {
-        "val_loss": scores["log_loss"],
-        "val_accuracy": scores["accuracy"],
-        "val_macro_f1": scores["macro_f1"],
-    }
 
 
 def test_the_loss_of_a_certain_and_wrong_answer_is_finite_and_nan_passes_on():
@@ -113,13 +99,6 @@ def test_reliability_bins_by_hand():
 def test_a_confidence_on_an_edge_falls_into_the_lower_bin_and_rounding_into_the_last(confidence, low, high):
     (only,) = metrics.reliability_bins(np.array([0]), np.array([[confidence, 0.0]]), bins=2)
     assert (only.low, only.high, only.rows) == (low, high, 1)
-
-
-def test_calibration_error_in_the_scores_uses_fifteen_bins():
-    truth, probabilities = random_example()
-    scores = metrics.multiclass(truth, probabilities, list("abcde"), commonest=0)
-    bins = metrics.reliability_bins(truth, probabilities, bins=15)
-    assert scores["expected_calibration_error"] == metrics.expected_calibration_error(bins)
 
 
 @pytest.mark.parametrize(

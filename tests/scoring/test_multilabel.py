@@ -63,8 +63,10 @@ def test_what_cannot_be_measured_is_none():
         assert label["precision"] is label["recall"] is label["f1"] is label["f1_at_half"] is None
     scores = metrics.multilabel(np.ones_like(TRUTH), PROBABILITIES, THRESHOLDS, LABELS)
     assert [scores[name] for name in ranking] == [None] * 3 and scores["at_half"]["micro_f1"] > 0
-    found = metrics.validation(np.zeros_like(TRUTH), PROBABILITIES)
-    assert found.pop("val_loss") > 0 and found == dict.fromkeys(f"val_{name}" for name in (*ranking[:2], "micro_f1"))
+    epoch = metrics.validation(np.zeros_like(TRUTH), PROBABILITIES)
+    assert epoch.pop("val_loss") > 0 and epoch == dict.fromkeys(
+        f"val_{name}" for name in (*ranking[:2], "micro_f1")
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -98,6 +100,12 @@ def test_equal_to_scikit_learn(example, dtype):
     columns = sklearn.metrics.precision_recall_fscore_support(truth, answers, zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "support"), columns, strict=True):
         assert [entry[name] or 0 for entry in scores["per_label"]] == pytest.approx(values.tolist())
+    assert metrics.validation(truth, probabilities) == {
+        "val_loss": scores["log_loss"],
+        "val_mean_average_precision": scores["mean_average_precision"],
+        "val_mean_roc_auc": scores["mean_roc_auc"],
+        "val_micro_f1": scores["at_half"]["micro_f1"],
+    }
 
 
 @pytest.mark.parametrize(
@@ -134,17 +142,6 @@ def test_one_label_is_scored_as_many_are():
     assert scores["confusion"] == [[[1, 1], [0, 2]]]
 
 
-def test_validation_agrees_with_multilabel():
-    truth, probabilities = random_example()
-    scores = metrics.multilabel(truth, probabilities, np.full(6, 0.5), list("abcdef"))
-    assert metrics.validation(truth, probabilities) == {
-        "val_loss": scores["log_loss"],
-        "val_mean_average_precision": scores["mean_average_precision"],
-        "val_mean_roc_auc": scores["mean_roc_auc"],
-        "val_micro_f1": scores["at_half"]["micro_f1"],
-    }
-
-
 def test_the_loss_of_a_certain_and_wrong_answer_is_finite_and_nan_passes_on():
     scores = metrics.validation(column(0, 1), column(1.0, 0.0))
     assert scores["val_loss"] == pytest.approx(-math.log(np.finfo(np.float64).eps))
@@ -153,20 +150,35 @@ def test_the_loss_of_a_certain_and_wrong_answer_is_finite_and_nan_passes_on():
     assert all(math.isnan(score) for score in metrics.validation(TRUTH, probabilities).values())
 
 
+# One answer: sensitivity 1/2 times specificity 1; five answers: 1 times 5/8, the best. F1: 2/3 by one, 4/7 by five.
+TEN = (1, 0, 0, 0, 1, 0, 0, 0, 0, 0), (0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.2, 0.15, 0.1, 0.05)
+FOUR = (0.9, 0.6, 0.3, 0.1)
+
+
 @pytest.mark.parametrize(
-    ("truth", "probabilities", "threshold"),
+    ("how", "truth", "probabilities", "threshold"),
     [
         # The middle: best F1 by answering three, 2 * 2 / (3 + 2) = 4/5; one answer gives 2/3, two 1/2, four 2/3.
-        ((1, 0, 1, 0), (0.9, 0.8, 0.6, 0.2), (0.6 + 0.2) / 2),
+        ("f1", (1, 0, 1, 0), (0.9, 0.8, 0.6, 0.2), (0.6 + 0.2) / 2),
         # Answering two of the three rows at 0.6 would be best, and no threshold does that.
-        ((1, 1, 0, 0, 0), (0.6, 0.6, 0.6, 0.3, 0.1), 0.45),
+        ("f1", (1, 1, 0, 0, 0), (0.6, 0.6, 0.6, 0.3, 0.1), 0.45),
         # F1 2/3 by answering one (above 0.85) or four (between 0.2 and 0.4); 0.3 is nearer to 0.5 than 0.85.
-        ((1, 0, 0, 1, 0), (0.9, 0.8, 0.7, 0.4, 0.2), 0.3),
-        ((1, 1), (0.8, 0.3), 0.15),  # a label of every row is answered for every row
+        ("f1", (1, 0, 0, 1, 0), (0.9, 0.8, 0.7, 0.4, 0.2), 0.3),
+        ("f1", (1, 1), (0.8, 0.3), 0.15),  # a label of every row is answered for every row
+        ("gmean", *TEN, 0.4),
+        ("f1", *TEN, 0.85),
+        ("gmean", (1, 1), (0.8, 0.3), 0.5),  # no threshold is better than another
+        ("gmean", (1, 0), (0.3, 0.3), 0.5),
+        # The expected F1 follows the probabilities where rows are few: of FOUR, which sum to 1.9, it is 1.8 / 2.9, 3 / 3.9,
+        # 3.6 / 4.9, 3.8 / 5.9: best between 0.6 and 0.3.
+        ("expected-f1", (1, 1, 0, 0), FOUR, 0.45),
+        ("expected-f1", (1, 0, 1, 0), FOUR, 0.45),
+        ("f1", (1, 0, 1, 0), FOUR, 0.2),
+        *((how, (0, 0), (0.8, 0.3), 0.5) for how in THRESHOLD_RULES),  # a label without rows keeps a half
     ],
 )
-def test_f1_thresholds_by_hand(truth, probabilities, threshold):
-    assert choose_thresholds(column(*truth), column(*probabilities), "f1") == pytest.approx([threshold])
+def test_thresholds_by_hand(how, truth, probabilities, threshold):
+    assert choose_thresholds(column(*truth), column(*probabilities), how) == pytest.approx([threshold])
 
 
 @pytest.mark.parametrize("low", [0.3, np.nextafter(0.3, 1)])  # halfway rounds up from one and down from the other
@@ -176,38 +188,11 @@ def test_neighbouring_floats_are_parted_nonetheless(low):
     assert (probabilities >= thresholds).tolist() == [[True], [False]]
 
 
-@pytest.mark.parametrize("how", THRESHOLD_RULES)
-def test_a_label_without_rows_keeps_a_half(how):
-    assert choose_thresholds(column(0, 0), column(0.8, 0.3), how) == [0.5]
-
-
-@pytest.mark.parametrize(("truth", "probabilities"), [((1, 1), (0.8, 0.3)), ((1, 0), (0.3, 0.3))])
-def test_gmean_keeps_a_half_where_no_threshold_is_better_than_another(truth, probabilities):
-    assert choose_thresholds(column(*truth), column(*probabilities), "gmean") == [0.5]
-
-
-def test_gmean_differs_from_f1():
-    # One answer: sensitivity 1/2 times specificity 1; five answers: 1 times 5/8, the best. F1: 2/3 by one, 4/7 by five.
-    truth = column(1, 0, 0, 0, 1, 0, 0, 0, 0, 0)
-    probabilities = column(0.9, 0.8, 0.7, 0.6, 0.5, 0.3, 0.2, 0.15, 0.1, 0.05)
-    assert choose_thresholds(truth, probabilities, "gmean") == pytest.approx([0.4])
-    assert choose_thresholds(truth, probabilities, "f1") == pytest.approx([0.85])
-
-
-def test_expected_f1_takes_the_probabilities_word_where_rows_are_few():
-    """Of 0.9, 0.6, 0.3, 0.1, which sum to 1.9, it is 1.8 / 2.9, 3 / 3.9, 3.6 / 4.9, 3.8 / 5.9: best between 0.6 and 0.3."""
-    probabilities = column(0.9, 0.6, 0.3, 0.1)
-    assert choose_thresholds(column(1, 1, 0, 0), probabilities, "expected-f1") == pytest.approx([0.45])
-    assert choose_thresholds(column(1, 0, 1, 0), probabilities, "expected-f1") == pytest.approx([0.45])
-    assert choose_thresholds(column(1, 0, 1, 0), probabilities, "f1") == pytest.approx([0.2])
-    assert choose_thresholds(column(0, 0, 0, 0), probabilities, "expected-f1") == [0.5]
-
-
 def test_expected_f1_corrects_probabilities_that_are_off():
     """Logits that are all too low by 2 have their threshold lower by 2, and half as steep ones at half its logit."""
-    generator = np.random.default_rng(0)
-    logits = generator.normal(-2, 2, (20_000, 1))
-    truth = (generator.random(logits.shape) < expit(logits)).astype(int)
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-2, 2, (20_000, 1))
+    truth = (rng.random(logits.shape) < expit(logits)).astype(int)
     right, low, flat = (
         logit(choose_thresholds(truth, expit(given), "expected-f1"))[0] for given in (logits, logits - 2, logits / 2)
     )
@@ -224,26 +209,21 @@ def test_global_f1_is_one_threshold_for_all_answers_together():
     assert choose_thresholds(truth, probabilities, "f1") == pytest.approx([0.75, 0.35])
 
 
-def test_no_other_threshold_is_better_by_scikit_learn():
+def test_f1_curves_and_the_best_thresholds_are_scikit_learns():
     truth, probabilities = random_example()
     chosen = {how: probabilities >= choose_thresholds(truth, probabilities, how) for how in THRESHOLD_RULES}
     for label, (true, ranked_by) in enumerate(zip(truth.T, probabilities.T, strict=True)):
-        best = max(sklearn.metrics.f1_score(true, ranked_by >= cut) for cut in np.unique(ranked_by))
-        assert sklearn.metrics.f1_score(true, chosen["f1"][:, label]) == pytest.approx(best)
+        cuts, f1 = metrics.f1_curve(true, ranked_by)
+        assert cuts.tolist() == np.unique(ranked_by).tolist()
+        assert f1 == pytest.approx([sklearn.metrics.f1_score(true, ranked_by >= cut) for cut in cuts])
+        assert sklearn.metrics.f1_score(true, chosen["f1"][:, label]) == pytest.approx(max(f1))
         false_rate, true_rate, _ = sklearn.metrics.roc_curve(true, ranked_by, drop_intermediate=False)
-        (negatives, false), (missed, found) = sklearn.metrics.confusion_matrix(true, chosen["gmean"][:, label])
-        gmean = math.sqrt(found / (found + missed) * negatives / (negatives + false))
+        (negatives, false), (missed, right) = sklearn.metrics.confusion_matrix(true, chosen["gmean"][:, label])
+        gmean = math.sqrt(right / (right + missed) * negatives / (negatives + false))
         assert gmean == pytest.approx(np.sqrt(true_rate * (1 - false_rate)).max())
     cuts = np.unique(probabilities)
     best = max(sklearn.metrics.f1_score(truth, probabilities >= cut, average="micro") for cut in cuts)
     assert sklearn.metrics.f1_score(truth, chosen["global-f1"], average="micro") == pytest.approx(best)
-
-
-def test_f1_curve_gives_the_f1_at_each_probability():
-    truth, probabilities = random_example()
-    cuts, f1 = metrics.f1_curve(truth[:, 2], probabilities[:, 2])
-    assert cuts.tolist() == np.unique(probabilities[:, 2]).tolist()
-    assert f1 == pytest.approx([sklearn.metrics.f1_score(truth[:, 2], probabilities[:, 2] >= cut) for cut in cuts])
 
 
 @pytest.mark.parametrize(
