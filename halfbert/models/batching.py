@@ -66,17 +66,17 @@ class EncodedTexts:
         return ids, mask.astype(np.int32)
 
 
-def encode(tokenizer: Any, texts: Sequence[str], maxlen: int | None, quantile: float = 0.99) -> tuple[EncodedTexts, int]:
+def encode(tokenizer: Any, texts: Sequence[str], maxlen: int | None) -> tuple[EncodedTexts, int]:
     """Tokenise all texts in one call (in Rust), truncate them at `maxlen` tokens, and return them with the maxlen in use.
 
     `tokenizer` is one of the library tokenizers or of transformers, whose own settings for padding and truncation are not
-    used. If `maxlen` is None it becomes the `quantile` of the lengths, at most the model's 512. Halves of surrogate pairs,
+    used. If `maxlen` is None it becomes the 99th percentile of the lengths, at most the model's 512. Halves of surrogate pairs,
     which UTF-8 lacks, become question marks.
     """
     token_ids = _tokenise(tokenizer, texts) if len(texts) else []
     full_lengths = np.fromiter(map(len, token_ids), np.int64, len(token_ids))
     if maxlen is None:
-        maxlen = min(LONGEST, math.ceil(np.quantile(full_lengths, quantile))) if len(texts) else LONGEST
+        maxlen = min(LONGEST, math.ceil(np.quantile(full_lengths, 0.99))) if len(texts) else LONGEST
     # As BERT's tokenizers truncate: the first maxlen - 1 tokens, then [SEP].
     kept = [ids if len(ids) <= maxlen else [*ids[: maxlen - 1], ids[-1]] for ids in token_ids]
     starts = np.concatenate([[0], np.cumsum(np.minimum(full_lengths, maxlen))]).astype(np.int64)
@@ -114,25 +114,17 @@ def epoch_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator
     return batches[rng.permutation(steps)]
 
 
-def batches_in_order_of_length(lengths: np.ndarray, tokens: int) -> list[np.ndarray]:
-    """Row numbers in batches for predicting: longest first, each batch of at most `tokens` tokens, padding included.
+def padded_batches(encoded: EncodedTexts, tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Row numbers, ids and attention mask of batches for predicting, each of at most `tokens` tokens, padding included.
 
-    The longest come first, so that a batch too large for the memory fails at once.
+    The longest texts come first, so that a batch too large for the memory fails at once.
     """
-    order = np.argsort(-lengths, kind="stable")
-    batches = []
+    order = np.argsort(-encoded.lengths, kind="stable")
     start = 0
     while start < len(order):
-        rows = max(1, tokens // int(lengths[order[start]]))
-        batches.append(order[start : start + rows])
-        start += rows
-    return batches
-
-
-def padded_batches(encoded: EncodedTexts, tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """For each of `batches_in_order_of_length` its row numbers, ids and attention mask."""
-    for rows in batches_in_order_of_length(encoded.lengths, tokens):
+        rows = order[start : start + max(1, tokens // int(encoded.lengths[order[start]]))]
         yield rows, *encoded.padded(rows)
+        start += len(rows)
 
 
 def predict(

@@ -63,9 +63,12 @@ def write(bert: Path, target: Path, layers: Sequence[int]) -> None:
         form = _weights(bert_weights(bert), layers)
     except KeyError as error:
         raise ArtefactError(f"{bert / 'model.safetensors'}: {error.args[0]} is missing") from error
+    settings = {"architectures": ["DistilBertModel"], "model_type": "distilbert", "n_layers": len(layers)}
+    settings |= {"sinusoidal_pos_embds": False, "tie_weights_": True}
+    settings |= {ours: config.get(theirs, default) for ours, (theirs, default) in SETTINGS.items()}
     try:
         with storage.atomic_folder(target) as folder:
-            write_checkpoint(form, _config(config, len(layers)), bert, folder)
+            write_checkpoint(form, settings, bert, folder)
             file = folder / "tokenizer_config.json"
             if file.is_file():
                 tokenizer = json.loads(file.read_text(encoding="utf-8"))
@@ -100,9 +103,3 @@ def _weights(bert: dict[str, np.ndarray], layers: Sequence[int]) -> dict[str, np
             for theirs, ours in LAYER_PARTS.values():
                 form[f"transformer.layer.{to_layer}.{ours}.{part}"] = bert[f"encoder.layer.{from_layer}.{theirs}.{part}"]
     return {f"distilbert.{name}": value for name, value in form.items()}
-
-
-def _config(bert: dict[str, Any], layers: int) -> dict[str, Any]:
-    fixed = {"architectures": ["DistilBertModel"], "model_type": "distilbert", "n_layers": layers}
-    fixed |= {"sinusoidal_pos_embds": False, "tie_weights_": True}
-    return fixed | {ours: bert.get(theirs, default) for ours, (theirs, default) in SETTINGS.items()}

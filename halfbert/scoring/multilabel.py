@@ -43,7 +43,6 @@ def choose_thresholds(truth: np.ndarray, probabilities: np.ndarray, how: str) ->
     if how not in THRESHOLD_RULES:
         raise ValueError(f"expected one of {', '.join(THRESHOLD_RULES)}, found {how!r}")
     _check(truth, probabilities)
-    _check_range(probabilities)
     if how == "0.5":
         return np.full(truth.shape[1], 0.5)
     if how == "global-f1":
@@ -98,20 +97,18 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
         - `exact_match`: the share of rows with all labels right.
     """
     _check(truth, probabilities)
-    _check_range(probabilities)
     if not truth.shape[1] == len(labels) == len(thresholds):
         raise ValueError(f"{len(labels)} labels and {len(thresholds)} thresholds do not fit {truth.shape[1]} columns")
     true, at_thresholds, at_half = truth > 0, probabilities >= thresholds, probabilities >= 0.5
     areas, precisions = ranking_scores(true, probabilities)
     ranked = true.any(axis=1) & ~true.all(axis=1)
     answered = {**scores_per_label(true, at_thresholds), "f1_at_half": scores_per_label(true, at_half)["f1"]}
-    support = true.sum(axis=0)
-    known = {
-        name: [float(score) if rows else None for score, rows in zip(scores, support, strict=True)]
-        for name, scores in answered.items()
-    }
-    per_label = {"label": labels, "threshold": thresholds, **known, "support": support}
-    per_label |= {"roc_auc": areas, "average_precision": precisions}
+    per_label = [
+        {"label": label, "threshold": float(thresholds[number])}
+        | {name: float(scores[number]) if support else None for name, scores in answered.items()}
+        | {"support": int(support), "roc_auc": areas[number], "average_precision": precisions[number]}
+        for number, (label, support) in enumerate(zip(labels, true.sum(axis=0), strict=True))
+    ]
     return {
         "mean_roc_auc": _mean(areas),
         "mean_average_precision": _mean(precisions),
@@ -124,7 +121,7 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
         "at_thresholds": _scores_of_answers(true, at_thresholds),
         "no_label": _scores_of_answers(true, np.zeros_like(true)),
         "thresholds": [float(threshold) for threshold in thresholds],
-        "per_label": _table(per_label),
+        "per_label": per_label,
         "confusion": _confusion(true, at_thresholds),
     }
 
@@ -141,7 +138,7 @@ def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float 
         `val_mean_roc_auc` (over the labels that have rows with and rows without them; None where no label has),
         `val_micro_f1` (at 0.5; None where no row has a label). All are NaN where a probability is.
     """
-    _check(truth, probabilities)
+    _check(truth, probabilities, may_be_nan=True)
     loss = _cross_entropy(truth > 0, probabilities)
     if math.isnan(loss):
         return dict.fromkeys(("val_loss", "val_mean_average_precision", "val_mean_roc_auc", "val_micro_f1"), math.nan)
@@ -182,17 +179,14 @@ def f1_curve(truth: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, 
     return cuts[::-1], _f1_of_cuts(right, answered)[::-1]
 
 
-def _check(truth: np.ndarray, probabilities: np.ndarray) -> None:
+def _check(truth: np.ndarray, probabilities: np.ndarray, may_be_nan: bool = False) -> None:
     if truth.ndim != 2 or truth.shape != probabilities.shape:
         raise ValueError(f"expected two arrays of shape (rows, labels), found {truth.shape} and {probabilities.shape}")
     if not truth.size:
         raise ValueError(f"no rows or no labels to score: shape {truth.shape}")
     if not np.isin(truth, (0, 1)).all():
         raise ValueError(f"expected a truth of 0 and 1, found {truth.min()} to {truth.max()}")
-
-
-def _check_range(probabilities: np.ndarray) -> None:
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+    if not (may_be_nan or ((probabilities >= 0) & (probabilities <= 1)).all()):
         raise ValueError(f"expected probabilities from 0 to 1, found {probabilities.min()} to {probabilities.max()}")
 
 
@@ -260,9 +254,3 @@ def _scores_of_answers(true: np.ndarray, answers: np.ndarray) -> dict[str, float
 def _confusion(true: np.ndarray, answers: np.ndarray) -> list[list[list[int]]]:
     cells = np.array([[~true & ~answers, ~true & answers], [true & ~answers, true & answers]])
     return np.moveaxis(cells.sum(axis=2), 2, 0).tolist()
-
-
-def _table(columns: dict[str, Any]) -> list[dict[str, Any]]:
-    """One entry per row of the columns, of plain Python values."""
-    plain = {name: column.tolist() if isinstance(column, np.ndarray) else column for name, column in columns.items()}
-    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

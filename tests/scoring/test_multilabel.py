@@ -64,9 +64,7 @@ def test_what_cannot_be_measured_is_none():
     scores = metrics.multilabel(np.ones_like(TRUTH), PROBABILITIES, THRESHOLDS, LABELS)
     assert [scores[name] for name in ranking] == [None] * 3 and scores["at_half"]["micro_f1"] > 0
     epoch = metrics.validation(np.zeros_like(TRUTH), PROBABILITIES)
-    assert epoch.pop("val_loss") > 0 and epoch == dict.fromkeys(
-        f"val_{name}" for name in (*ranking[:2], "micro_f1")
-    )
+    assert epoch.pop("val_loss") > 0 and epoch == dict.fromkeys(f"val_{name}" for name in (*ranking[:2], "micro_f1"))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
