@@ -87,7 +87,7 @@ def find(model: str, checkpoint: str | None = None) -> Checkpoint:
         return _from_folder(model, Path(checkpoint), checkpoint)
     name = checkpoint or HUB_NAMES[model]
     folder = _cached(name)
-    if folder is None and hub_answers():
+    if folder is None and _hub_answers():
         try:
             folder = _fetch(model, name)
         except ResourceError:
@@ -230,7 +230,7 @@ def _cached(name: str) -> Path | None:
     return config.parent if config and has_weights and has_tokenizer else None
 
 
-def hub_answers(seconds: float = HUB_SECONDS) -> bool:
+def _hub_answers() -> bool:
     """Whether the hub can be reached: one request, in a thread, since a dead name server can hold a request for long."""
     from huggingface_hub import constants, get_session
 
@@ -240,11 +240,11 @@ def hub_answers(seconds: float = HUB_SECONDS) -> bool:
 
     def request() -> None:
         with contextlib.suppress(Exception):  # no route, no name, no certificate, a proxy's refusal: all mean unreachable
-            get_session().head(constants.ENDPOINT, timeout=seconds)
+            get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
             answered.set()
 
     threading.Thread(target=request, daemon=True).start()
-    return answered.wait(seconds + 1)
+    return answered.wait(HUB_SECONDS + 1)
 
 
 def _fetch(model: str, name: str) -> Path:

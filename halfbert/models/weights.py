@@ -166,9 +166,7 @@ def _sizes(folder: Path, config: dict) -> dict[str, int]:
 def _shapes(config: dict, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor by canonical name."""
     hidden, inner = sizes["hidden"], sizes["feed_forward"]
-    shapes: dict[str, tuple[int, ...]] = {
-        name: (sizes[size], hidden) for name, size in (("words", "vocabulary"), ("positions", "positions"))
-    }
+    shapes: dict[str, tuple[int, ...]] = {"words": (sizes["vocabulary"], hidden), "positions": (sizes["positions"], hidden)}
     if "token_types" in sizes:
         shapes["token_types"] = (sizes["token_types"], hidden)
     kernels = {part: (hidden, hidden) for part in ("query", "key", "value", "attention_output")}

@@ -86,27 +86,23 @@ def test_a_folder(model, tiny_bert, tiny_distilbert, monkeypatch):
         assert checkpoints.find(model, name).folder == folder
 
 
-@pytest.mark.parametrize(("width", "recipe"), [(384, "SMALL_RECIPE"), (768, "BASE_RECIPE")])
-@pytest.mark.parametrize("key", ["hidden_size", "dim"])
-def test_the_recipe_belongs_to_the_width(own, key, width, recipe):
-    change_config(own, **{"hidden_size": None, key: width})
-    assert checkpoints.Checkpoint("a", own, "bert", "").recipe == getattr(checkpoints, recipe)
+def test_the_recipe_belongs_to_the_width(own):
+    for width, recipe in ((384, checkpoints.SMALL_RECIPE), (768, checkpoints.BASE_RECIPE)):
+        for key in ("hidden_size", "dim"):
+            change_config(own, **{"hidden_size": None, "dim": None, key: width})
+            assert checkpoints.Checkpoint("a", own, "bert", "").recipe == recipe
+    change_config(own, "hidden_size", "dim", "vocab_size", "num_hidden_layers")  # left out: as wide as the default
+    assert checkpoints.find("bert", str(own)).recipe == checkpoints.BASE_RECIPE
 
 
-def test_the_other_architecture(tiny_bert, tiny_distilbert):
+def test_names_that_are_refused(tiny_bert, tiny_distilbert, tmp_path):
     refused(InputError, "bert", tiny_distilbert, "--model distilbert", str(tiny_distilbert))
     refused(InputError, "distilbert", tiny_bert, "--model bert", str(tiny_bert))
-
-
-def test_no_such_folder(tmp_path):
     (tmp_path / "file").touch()
     for name in (tmp_path / "nowhere", "./nowhere", "~/nowhere/at all", tmp_path / "file"):
         refused(InputError, "bert", name, "no such folder")
-
-
-@pytest.mark.parametrize("name", ["two words", "a--b", "-a", "bert..base", "owner/na me", "x" * 100])
-def test_a_name_that_no_hub_could_have(name):
-    refused(InputError, "bert", name, f"--checkpoint {name}", "neither a folder nor a name")
+    for name in ("two words", "a--b", "-a", "bert..base", "owner/na me", "x" * 100):
+        refused(InputError, "bert", name, f"--checkpoint {name}", "neither a folder nor a name")
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"[]", b"{}", b"\xff\xfe\x00", b"", b'"bert"', b'{"model_type": "roberta"}'])
@@ -141,12 +137,6 @@ def test_weights_truncated_or_of_another_config(own):
     refused(ArtefactError, "bert", own, "model.safetensors", "[7, 32]")
     save_file({"anything": np.zeros((2, 2), np.float32)}, own / "model.safetensors")
     refused(ArtefactError, "bert", own, "model.safetensors", "no word embeddings")
-
-
-def test_a_config_that_leaves_out_what_is_default(own):
-    config = json.loads((own / "config.json").read_text())
-    (own / "config.json").write_text(json.dumps({name: config[name] for name in ("model_type", "intermediate_size")}))
-    assert checkpoints.find("bert", str(own)).recipe == checkpoints.BASE_RECIPE
 
 
 def test_cache_folder(monkeypatch, tmp_path):

@@ -1,12 +1,10 @@
 """The forward pass written for training, held against the stock transformers models: answers, gradients, dropout."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support import ROOT, VOCABULARY, WIDTH, script_environment
+from support import VOCABULARY, WIDTH
 
 pytestmark = pytest.mark.usefixtures("tensorflow_ready")
 LABEL_COUNT = 3
@@ -227,44 +225,23 @@ def test_training_changes_no_name_of_a_saved_weight(tiny_checkpoint, tmp_path):
     assert not np.allclose(expected, untrained, atol=1e-5), "the training step had no effect"
 
 
-MIXED = """
-import sys
-from pathlib import Path
-sys.path[:0] = {paths}
-from halfbert.system import tensorflow_setup
-tensorflow_setup.prepare("cpu", precision="mixed_bfloat16")
-import numpy as np
-import test_keras_forward as tests
-for checkpoint in map(Path, {checkpoints}):
-    model, logits, gradients = tests.step_in_training(checkpoint)
-    np.savez({out!r} + "/" + checkpoint.name, logits=logits, variables=[v.dtype.name for v in model.trainable_variables],
-             **{{name.replace("/", "|"): gradient for name, gradient in gradients.items()}})
-"""
+def test_mixed_bfloat16_is_close_to_float32(tiny_checkpoint):
+    import tensorflow as tf
 
-
-def step_in_training(checkpoint: Path):
-    model = load_without_dropout(checkpoint)
-    return model, *answers_and_gradients(model, forward(model), batch_of(SEVERAL_LENGTHS), True)
-
-
-@pytest.mark.slow
-def test_mixed_bfloat16_is_close_to_float32(tiny_bert, tiny_distilbert, tmp_path):
-    """In a process of its own, because the precision is a setting of the whole process."""
-    paths = [str(ROOT / part) for part in (".", "tests", "tests/models")]
-    code = MIXED.format(paths=paths, checkpoints=[str(tiny_bert), str(tiny_distilbert)], out=str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=script_environment(), cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    for checkpoint in (tiny_bert, tiny_distilbert):
-        mixed = np.load(tmp_path / f"{checkpoint.name}.npz")
-        _, logits, gradients = step_in_training(checkpoint)
-        assert mixed["logits"].dtype == np.float32
-        assert set(mixed["variables"]) == {"float32"}
-        difference = np.abs(mixed["logits"] - logits).max()
-        assert 0 < difference < 0.05 * np.abs(logits).max()  # bfloat16 has 8 bits: some 0.4 % a product
-        ours = np.concatenate([gradient.ravel() for gradient in gradients.values()])
-        theirs = np.concatenate([mixed[name.replace("/", "|")].ravel() for name in gradients])
-        assert np.isfinite(theirs).all()
-        assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.99
-        assert np.linalg.norm(theirs) == pytest.approx(np.linalg.norm(ours), rel=0.05)
+    steps = []
+    for policy in ("float32", "mixed_bfloat16"):
+        tf.keras.mixed_precision.set_global_policy(policy)
+        try:
+            model = load_without_dropout(tiny_checkpoint)
+            steps.append(answers_and_gradients(model, forward(model), batch_of(SEVERAL_LENGTHS), True))
+        finally:
+            tf.keras.mixed_precision.set_global_policy("float32")
+    (logits, gradients), (mixed_logits, mixed_gradients) = steps
+    assert mixed_logits.dtype == np.float32
+    assert {variable.dtype.name for variable in model.trainable_variables} == {"float32"}
+    difference = np.abs(mixed_logits - logits).max()
+    assert 0 < difference < 0.05 * np.abs(logits).max()  # bfloat16 has 8 bits: some 0.4 % a product
+    ours, theirs = (np.concatenate([part[name].ravel() for name in gradients]) for part in (mixed_gradients, gradients))
+    assert np.isfinite(ours).all()
+    assert ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs) > 0.99
+    assert np.linalg.norm(ours) == pytest.approx(np.linalg.norm(theirs), rel=0.05)
