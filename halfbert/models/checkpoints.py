@@ -42,6 +42,7 @@ BASE_RECIPE = {"learning_rate": 5e-5, "epochs": 3, "head": "random"}
 
 HUB_SECONDS = 3.0
 WEIGHT_FILES = ("model.safetensors", "tf_model.h5")
+VOCABULARIES = ("vocab.txt", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,6 @@ def _temporary_cache() -> Path:
     return Path(folder)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Folders and the hub
-
-
 def _looks_like_path(name: str) -> bool:
     return name.startswith((".", "~", os.sep)) or (os.sep != "/" and os.sep in name) or name.count("/") > 1
 
@@ -173,7 +170,7 @@ def _from_folder(model: str, folder: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         raise InputError(f"--checkpoint {name}: no such folder")
     config = _config_of(model, folder, name)
-    if not any((folder / file).is_file() for file in ("vocab.txt", "tokenizer.json")):
+    if not any((folder / file).is_file() for file in VOCABULARIES):
         raise InputError(f"--checkpoint {name}: no tokenizer (vocab.txt or tokenizer.json) in {folder}")
     weights = _weights(folder)
     _check_weights(weights, config)
@@ -225,9 +222,7 @@ def _cached(name: str) -> Path | None:
         return Path(path) if isinstance(path, str) else None
 
     config = cached("config.json")
-    has_weights = any(cached(file) for file in WEIGHT_FILES)
-    has_tokenizer = any(cached(file) for file in ("vocab.txt", "tokenizer.json"))
-    return config.parent if config and has_weights and has_tokenizer else None
+    return config.parent if config and any(map(cached, WEIGHT_FILES)) and any(map(cached, VOCABULARIES)) else None
 
 
 def _hub_answers() -> bool:

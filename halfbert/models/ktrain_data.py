@@ -110,12 +110,8 @@ class TransformerDataset(_Dataset):
 class Transformer(_Transformer):
     """ktrain's `text.Transformer` for a checkpoint folder of BERT or DistilBERT architecture.
 
-    Parameters
-    ----------
-    model_name: folder with config.json, weights and tokenizer.
-    maxlen: tokens at which a text is truncated; None takes the 99th percentile of the training texts, at most 512.
-    class_names: labels in the order of their numbers.
-    multilabel: whether a text may have any number of the labels. It is stated here, never guessed from the rows.
+    `model_name` is a folder with config.json, weights and tokenizer. A text is truncated at `maxlen` tokens; None takes the
+    99th percentile of the training texts, at most 512. The labels are in the order of their numbers.
     """
 
     def __init__(self, model_name: str, maxlen: int | None, class_names: list[str], multilabel: bool = False):

@@ -63,10 +63,6 @@ class _Graph:
         """Add an operation; returns the name of its output."""
         return self.nodes_of(kind, 1, *inputs, domain=domain, **attributes)[0]
 
-    def split(self, x: str, parts: int) -> list[str]:
-        """Add a split of the last axis; returns the names of the parts."""
-        return self.nodes_of("Split", parts, x, axis=-1, num_outputs=parts)
-
     def nodes_of(self, kind: str, outputs: int, *inputs: str, domain: str = "", **attributes: Any) -> list[str]:
         names = [f"{kind}_{len(self.nodes)}_{number}" for number in range(outputs)]
         self.nodes.append(helper.make_node(kind, inputs, names, domain=domain, **attributes))
@@ -165,10 +161,10 @@ def _layer(graph: _Graph, encoder: Encoder, name: str, x: str, first_token_only:
         answered = graph.node("Gather", x, graph.constant("axis_0", np.array([0])), axis=1)  # (B, 1, h)
         together = _product(graph, f"{name}.key_value", x, np.concatenate([key, value], axis=1))
         of_query = _product(graph, f"{name}.query", answered, query, rounded)
-        parts = [of_query, *graph.split(together, 2)]
+        parts = [of_query, *graph.nodes_of("Split", 2, together, axis=-1, num_outputs=2)]
     else:
         together = _product(graph, f"{name}.query_key_value", x, np.concatenate([query, key, value], axis=1))
-        parts = graph.split(together, 3)
+        parts = graph.nodes_of("Split", 3, together, axis=-1, num_outputs=3)
     context = graph.node("MultiHeadAttention", *parts, bias, "attention_mask", domain=CONTRIB, num_heads=encoder.heads)
     x = _added(graph, encoder, f"{name}.attention_output", f"{name}.attention_norm", context, answered, rounded)
     kernel, inner_bias = encoder.part(f"{name}.intermediate")

@@ -148,10 +148,6 @@ def write_checkpoint(tensors: dict[str, np.ndarray], config: dict[str, Any], tok
             shutil.copyfile(tokenizer / name, folder / name)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# What config.json requires
-
-
 def _sizes(folder: Path, config: dict) -> dict[str, int]:
     names = {**_SIZES[config["model_type"]], "vocabulary": "vocab_size", "positions": "max_position_embeddings"}
     sizes: dict[str, int] = {size: config.get(name, 0) for size, name in names.items()}
@@ -197,10 +193,6 @@ def _module(kind: str, name: str) -> tuple[str, str]:
     if kind == "bert":
         return f"bert.encoder.layer.{number}.{in_bert}", leaf
     return f"distilbert.transformer.layer.{number}.{in_distilbert}", leaf
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# tf_model.h5
 
 
 def _read_weights(file: Path, kind: str, shapes: dict[str, tuple[int, ...]], layers: int) -> dict[str, np.ndarray]:

@@ -46,9 +46,6 @@ def rows_of(encoded: batching.EncodedTexts) -> list[list[int]]:
     return [encoded.ids[start:end].tolist() for start, end in zip(encoded.starts[:-1], encoded.starts[1:], strict=True)]
 
 
-# -- batches for training
-
-
 @pytest.mark.parametrize(
     ("rows", "batch_size"), [(1, 16), (15, 16), (16, 16), (17, 16), (100, 1), (803, 16), (1000, 7), (1601, 16), (2000, 8)]
 )
@@ -87,9 +84,6 @@ def test_rows_of_like_length_share_a_batch(rows):
     assert padded < 0.6 * (lengths[shuffled].max(axis=1) * 16).sum()
 
 
-# -- encoding
-
-
 @pytest.mark.parametrize("maxlen", [2, 3, 7, 20, 512])
 def test_texts_are_truncated_as_the_tokenizer_does(tokenizer, maxlen):
     generator = np.random.default_rng(maxlen)
@@ -123,9 +117,6 @@ def test_automatic_maxlen_is_the_99th_percentile_and_at_most_512(tokenizer, text
     encoded, used = batching.encode(tokenizer, texts, None)
     assert (used, set(encoded.lengths.tolist())) == (maxlen, lengths)
     assert encoded.truncated_share == pytest.approx(share)  # a text of exactly maxlen tokens is whole
-
-
-# -- padding, and batches for predicting
 
 
 def test_rows_are_taken_and_padded(tokenizer):

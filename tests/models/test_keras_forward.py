@@ -130,9 +130,6 @@ def test_it_supports_published_checkpoints_and_declines_others(tiny_bert, tiny_d
     assert not supports(load(tiny_distilbert, activation="relu"))
 
 
-# -- dropout
-
-
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["hidden", "attention", "classifier"])
 def test_dropout_spreads_the_answers_as_the_stock_model_s_does(tiny_checkpoint, which):
     """The same text thousands of times in a batch: each copy draws its own noise, and the stock model shows how much."""
@@ -192,9 +189,6 @@ def test_dropout_is_different_in_each_row_and_step_and_repeats_with_the_seed(dro
     both = alive[:-1] & alive[1:]
     assert (first[:-1] != first[1:])[both].mean() == pytest.approx(differing, rel=0.15)
     assert np.array_equal(call(features, training=False).numpy(), state), "no dropout outside training"
-
-
-# -- what is saved, and other precisions
 
 
 def test_training_changes_no_name_of_a_saved_weight(tiny_checkpoint, tmp_path):

@@ -82,9 +82,6 @@ def test_automatic_maxlen_comes_from_the_training_texts_only(preprocessing, tiny
     assert transformer.preprocess_test(["the old cat is here"], verbose=0).encoded.lengths.tolist() == [4]
 
 
-# -- the data set
-
-
 @pytest.mark.parametrize("multiple", [1, 8])
 @pytest.mark.parametrize("batch_size", [16, 57, 100])
 def test_training_batches_hold_each_row_once_an_epoch(transformer_and_data, rows_of, batch_size, multiple):
@@ -163,12 +160,10 @@ def test_the_input_pipeline_runs_no_python_and_no_tuner(transformer_and_data):
     assert not {name for name in operations if "PyFunc" in name or "Generator" in name}
 
 
-# -- the task is stated: ktrain neither guesses it nor warns that the rows look like the other one
-
-
 @pytest.mark.filterwarnings("error:The multilabel")
 @pytest.mark.parametrize(("multilabel", "labels"), [(False, [[1, 1, 0], [0, 1, 1]]), (True, [[1, 0, 0], [0, 1, 0]])])
 def test_the_task_is_what_was_stated_whatever_the_rows_look_like(preprocessing, tiny_distilbert, multilabel, labels):
+    """ktrain neither guesses it nor warns that the rows look like the other one."""
     transformer = preprocessing.Transformer(tiny_distilbert, maxlen=8, class_names=list(LABELS), multilabel=multilabel)
     data = transformer.preprocess_train(["the cat", "a dog"], np.array(labels), verbose=0)
     assert transformer.multilabel is transformer.for_predictor().multilabel is multilabel
@@ -177,9 +172,6 @@ def test_the_task_is_what_was_stated_whatever_the_rows_look_like(preprocessing, 
     assert config.problem_type == ("multi_label_classification" if multilabel else "single_label_classification")
     assert config.id2label == dict(enumerate(LABELS)) and config.num_labels == len(LABELS)
     assert config.label2id == {label: number for number, label in enumerate(LABELS)}
-
-
-# -- ktrain takes it as its own
 
 
 def test_ktrain_chooses_its_learner_for_transformers(preprocessing, transformer_and_data):
