@@ -188,7 +188,6 @@ def test_dropout_is_different_in_each_row_and_step_and_repeats_with_the_seed(dro
     assert (first != second)[alive].mean() == pytest.approx(differing, rel=0.15)
     both = alive[:-1] & alive[1:]
     assert (first[:-1] != first[1:])[both].mean() == pytest.approx(differing, rel=0.15)
-    assert np.array_equal(call(features, training=False).numpy(), state), "no dropout outside training"
 
 
 def test_training_changes_no_name_of_a_saved_weight(tiny_checkpoint, tmp_path):
