@@ -4,12 +4,14 @@ A part stands between `<!-- made: NAME -->` and `<!-- end -->`. Without --write 
 """
 
 import argparse
+import itertools
 import re
 import sys
 from pathlib import Path
 
 from halfbert.cli.command import VERBS
 from halfbert.options import Option, declared
+from halfbert.output.sheets import markdown_table
 from halfbert.system import storage
 from halfbert.system.machine import PROJECT
 from tools import tables
@@ -45,29 +47,20 @@ def fresh(text: str, page: Path) -> str:
 
 def option_tables() -> str:
     """Every option of every command with its help, by group."""
-    lines: list[str] = []
+    parts: list[str] = []
     for name, verb in VERBS.items():
-        lines += ["", f"## {name}", "", verb.description, "", "| option | |", "|---|---|"]
-        group = None
-        for option in declared(verb.options):
-            if option.group != group:
-                group = option.group
-                lines.append(f"| **{group}** | |")
-            lines.append(f"| `{usage(option)}` | {_cell(option.help_text)} |")
-    return "\n".join(lines)
-
-
-def _cell(content: str) -> str:
-    return content.replace("|", "\\|")
+        rows = []
+        for group, options in itertools.groupby(declared(verb.options), lambda option: option.group):
+            rows += [[f"**{group}**", ""], *([f"`{usage(option)}`", option.help_text] for option in options)]
+        parts.append(f"\n## {name}\n\n{verb.description}\n\n{markdown_table(['option', ''], rows)}")
+    return "\n".join(parts)
 
 
 def usage(option: Option) -> str:
-    """An option and what stands for its value, as a cell of a table."""
+    """An option and what stands for its value."""
     if option.positional:
         return f"{option.metavar} …"
-    if option.is_switch:
-        return option.flag
-    return _cell(f"{option.flag} {option.metavar or '|'.join(option.choices)}")
+    return option.flag if option.is_switch else f"{option.flag} {option.metavar or '|'.join(option.choices)}"
 
 
 MAKERS = {

@@ -18,7 +18,6 @@ from halfbert.output import sheets
 from halfbert.output.sheets import markdown_table
 from halfbert.output.words import significant
 from halfbert.predictor.engines import INSTALL_TRAIN
-from halfbert.predictor.manifest import Agreement
 from halfbert.system import storage
 from halfbert.system.errors import InputError, ResourceError
 
@@ -129,14 +128,6 @@ def check_output(output: Path, overwrite: bool) -> None:
     storage.check_output(output, "--output", overwrite, marker=MARKDOWN)
     if record_file(output).exists() and not overwrite:
         raise InputError(f"--output {output}: {record_file(output)} already exists; --overwrite replaces it")
-
-
-def agreement_line(engine: str, figures: Agreement) -> str:
-    """How alike an engine answers, in a line for the console."""
-    return (
-        f"{engine}: {figures.equal_decisions:.2%} of {figures.rows:,} decisions equal to keras, largest difference "
-        f"of a probability {figures.largest_difference:.1e}"
-    )
 
 
 def closing(record: Record, output: Path) -> str:

@@ -39,11 +39,17 @@ def measure_alone(plan: Plan, stop: StopRequest) -> None:
     for contestant in running:
         contestant.cases = [_measured(case, contestant, plan) for case in cases_of(contestant, plan)]
     for repeat, contestant in _turns(turns, "timing each engine alone", stop):
-        if not contestant.not_run:
-            try:
-                _one_repeat(contestant, repeat, plan)
-            except HalfbertError as error:
-                leave_out(contestant, error)
+        if contestant.not_run:
+            continue
+        try:
+            with started(contestant, plan) as worker:
+                for case in contestant.cases:
+                    case.blocks.append(_block(worker, case, repeat, plan))
+                if "cold" in plan.options.scenarios:
+                    seconds = {"first_answer_seconds": worker.first_answer_seconds, **worker.ready["seconds"]}
+                    contestant.cold.append(records.Start(repeat=repeat, **seconds, **worker.ask({"do": "memory"})))
+        except HalfbertError as error:
+            leave_out(contestant, error)
 
 
 def cases_of(contestant: Contestant, plan: Plan) -> list[Case]:
@@ -67,15 +73,6 @@ def _measured(case: Case, contestant: Contestant, plan: Plan) -> MeasuredCase:
     subject = plan.subject(contestant)
     lengths = list(itertools.islice(itertools.cycle(subject.token_lengths[case.lengths]), case.texts))
     return MeasuredCase(**vars(case), gflop=gflop(subject.described.sizes, lengths))
-
-
-def _one_repeat(contestant: Contestant, repeat: int, plan: Plan) -> None:
-    with started(contestant, plan) as worker:
-        for case in contestant.cases:
-            case.blocks.append(_block(worker, case, repeat, plan))
-        if "cold" in plan.options.scenarios:
-            seconds = {"first_answer_seconds": worker.first_answer_seconds, **worker.ready["seconds"]}
-            contestant.cold.append(records.Start(repeat=repeat, **seconds, **worker.ask({"do": "memory"})))
 
 
 def _block(worker: Worker, case: MeasuredCase, repeat: int, plan: Plan) -> records.Block:

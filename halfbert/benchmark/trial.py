@@ -1,14 +1,15 @@
 """The trial of every contestant: who can run, whether it answers like the others, and the files that engines make once."""
 
 import contextlib
+import operator
 from collections.abc import Iterator, Sequence
 
 import msgspec
+import numpy as np
 
 from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, Texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Contestant, Who
-from halfbert.benchmark.report import agreement_line
 from halfbert.data.cells import as_known
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Agreement
@@ -46,7 +47,8 @@ def prove(subject: Subject, texts: Texts, engine_names: Sequence[str]) -> None:
     worker.close()
     proven = msgspec.convert(worker.ready, dict[str, Agreement])
     for engine, figures in proven.items():
-        say(f"  {agreement_line(engine, figures)}")
+        equal = f"{figures.equal_decisions:.2%} of {figures.rows:,} decisions equal to keras"
+        say(f"  {engine}: {equal}, largest difference of a probability {figures.largest_difference:.1e}")
     subject.described.agreement |= proven
 
 
@@ -86,19 +88,14 @@ def _compare_answers(plan: Plan, answers: dict[Who, list]) -> None:
     for contestant in plan.running:
         mine, predictor = answers[contestant.who], plan.subject(contestant).described
         if contestant.predictor in references:
-            contestant.equal_answers = _equal_share(mine, references[contestant.predictor])
-        if labels is None or predictor.task != "multiclass" or predictor.random_weights:
-            continue
-        true = as_known(map(str, labels), predictor.labels)
-        if set(true) <= set(predictor.labels):
-            contestant.accuracy = _equal_share(mine, true)
+            contestant.equal_answers = float(np.mean(list(map(operator.eq, mine, references[contestant.predictor]))))
+        if labels is not None and predictor.task == "multiclass" and not predictor.random_weights:
+            true = as_known(map(str, labels), predictor.labels)
+            if set(true) <= set(predictor.labels):
+                contestant.accuracy = float(np.mean(list(map(operator.eq, mine, true))))
 
 
 def leave_out(contestant: Contestant, error: HalfbertError) -> None:
     """Measure a contestant no more; what it did before stays in the record."""
     contestant.not_run = str(error)
     say(f"not measured: {contestant}: {error}")
-
-
-def _equal_share(answers: Sequence, others: Sequence) -> float:
-    return sum(one == other for one, other in zip(answers, others, strict=True)) / len(answers)

@@ -23,7 +23,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,9 @@ class Served:
         call, inputs = self._call(Work(**work))
         seen: set[tuple] = set()
         seconds: list[float] = []
-        for item, shapes in zip(inputs, self._shapes(Work(**work)), strict=True):
+        for item, batches in zip(inputs, self._batches(Work(**work)), strict=True):
+            shapes = {ids.shape for ids, _ in batches}
+            shapes |= {("together", max(tokens for _, tokens in shapes))}  # an engine may take all texts of a call at once
             if not shapes <= seen:
                 seconds += measure(call, [item], seconds=0.0)
                 seen |= shapes
@@ -190,19 +192,11 @@ class Served:
         texts = list(itertools.islice(itertools.cycle(texts), work.texts))
         return user, [texts[start : start + work.batch] for start in range(0, len(texts), work.batch)]
 
-    def _batches(self, work: Work) -> Iterator[list[tuple]]:
+    def _batches(self, work: Work) -> list[list[tuple]]:
         """For each call of a pass the batches that the classifier makes of its texts: ids and mask, (rows, tokens) each."""
         user, chunks = self._chunks(work)
-        for chunk in chunks:
-            yield [batch[1:] for batch in padded_batches(user.encode(chunk), user.loaded.tokens_per_batch)]
-
-    def _shapes(self, work: Work) -> list[set[tuple]]:
-        """For each call of a pass the shapes of its batches, and that of all its texts together."""
-        shapes_of_calls = []
-        for batches in self._batches(work):
-            shapes = {ids.shape for ids, _ in batches}
-            shapes_of_calls.append(shapes | {("together", work.batch, max(longest for _, longest in shapes))})
-        return shapes_of_calls
+        batches = (padded_batches(user.encode(chunk), user.loaded.tokens_per_batch) for chunk in chunks)
+        return [[(ids, mask) for _, ids, mask in batches_of_call] for batches_of_call in batches]
 
     def _call(self, work: Work) -> tuple[Callable, list]:
         """What is called, and with what in turn."""
@@ -215,7 +209,7 @@ class Served:
             for ids, mask in batches:
                 user.loaded.forward(ids, mask)
 
-        return model, list(self._batches(work))
+        return model, self._batches(work)
 
 
 def import_runtime(packages: Sequence[str], device: str, threads: int) -> None:

@@ -51,7 +51,8 @@ def test_every_option_of_every_command_is_in_a_table():
     for table, (name, verb) in zip(tables[1:], VERBS.items(), strict=True):
         assert table.startswith(name)
         for option in declared(verb.options):
-            assert f"| `{docs.usage(option)}` |" in table
+            cell = docs.usage(option).replace("|", "\\|")
+            assert f"| `{cell}` |" in table
 
 
 def test_a_stale_part_is_reported_and_rewritten(tmp_path, monkeypatch, capsys):

@@ -26,14 +26,18 @@ def test_a_file_named_for_both_is_cut_in_two(tmp_path):
     write_csv(tmp_path / "x.csv", [*rows, ("", "animal"), ("text", "")])
     short = replace(race.RACES[0], train="x.csv", test="x.csv", columns=("text", "label"))
     job = race.job(short, race.FITTING["float32"], 30, 64, Namespace(data=tmp_path, threads=1))
-    assert (len(job.train), len(job.test)) == (30, 10) and sorted([*job.train, *job.test]) == sorted(rows)
+    assert (len(job.texts), len(job.test_texts)) == (30, 10)
+    both = zip([*job.texts, *job.test_texts], [*job.labels, *job.test_labels], strict=True)
+    assert sorted(both) == sorted(rows)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ktrain", "float32"])
 def test_contestants_that_fit(name, tiny_bert):
     rows = example_rows(64)
-    job = Job(checkpoint=str(tiny_bert), train=rows[:48], test=rows[48:], maxlen=16, batch_size=16, threads=1)
+    parts = {"texts": (rows[:48], 0), "labels": (rows[:48], 1), "test_texts": (rows[48:], 0), "test_labels": (rows[48:], 1)}
+    parts = {name: [row[column] for row in part] for name, (part, column) in parts.items()}
+    job = Job(checkpoint=str(tiny_bert), **parts, maxlen=16, batch_size=16, threads=1)
     figures = race.start(race.FITTING[name], job, Namespace())
     assert figures["fit_seconds"] > 0 and figures["predict_rows_per_second"] > 0 and 0 <= figures["accuracy"] <= 1
     assert 0 < figures["single_p50_ms"] <= figures["single_p95_ms"]

@@ -130,22 +130,21 @@ def fit(race: Race, options: argparse.Namespace) -> dict[str, Any]:
             samples[name].append(sample | {key: figures[key] for key in FITTED if key in figures})
             print(f"{race.name}, {name}, run {repeat + 1}: {rows} rows in {figures['fit_seconds']:.1f} s", flush=True)
     return {
-        "date": time.strftime("%Y-%m-%d"),
+        **described(options),
         "maxlen": race.maxlen,
         "rows": race.rows,
         "batch_size": BATCH_SIZE,
         "results": [summary(name, mine) for name, mine in samples.items()],
         "samples": [sample for mine in samples.values() for sample in mine],
-        "environment": environment(options),
     }
 
 
 def summary(name: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the repeats: the steady rate, and the seconds of the long job (none if it was shorter than the race's)."""
     short, long = samples[::2], samples[1::2]
-    added = [b["rows"] - a["rows"] for a, b in zip(short, long, strict=True)]
-    seconds = [_steps_seconds(b) - _steps_seconds(a) for a, b in zip(short, long, strict=True)]
-    steady = [rows / elapsed for rows, elapsed in zip(added, seconds, strict=True)]
+    steps = [sample["fit_seconds"] - sample.get("probe_seconds", 0.0) for sample in samples]
+    seconds = [b - a for a, b in zip(steps[::2], steps[1::2], strict=True)]
+    steady = [(b["rows"] - a["rows"]) / elapsed for a, b, elapsed in zip(short, long, seconds, strict=True)]
     result = {
         "contestant": name,
         "name": FITTING[name].name,
@@ -160,10 +159,6 @@ def summary(name: str, samples: list[dict[str, Any]]) -> dict[str, Any]:
         result["ceiling_gflop_per_second"] = statistics.median(sample["ceiling_gflop_per_second"] for sample in samples)
         result["share_by_operation"] = {kind: statistics.median(share[kind] for share in shares) for kind in shares[0]}
     return result
-
-
-def _steps_seconds(sample: dict[str, Any]) -> float:
-    return sample["fit_seconds"] - sample.get("probe_seconds", 0.0)
 
 
 def predict(race: Race, options: argparse.Namespace) -> dict[str, Any]:
@@ -190,14 +185,9 @@ def predict(race: Race, options: argparse.Namespace) -> dict[str, Any]:
         shares = {"share_of_ceiling": gflop_per_second / ceiling or None}
         shares["equal_decisions"] = agreement.equal_decisions if agreement else None
         results.append({"contestant": who.engine or name, "form": who.form, "name": who.name, **medians, **shares})
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "texts": race.predicted,
-        "ceiling_gflop_per_second": ceiling,
-        "results": results,
-        "samples": [sample for mine in samples.values() for sample in mine],
-        "environment": environment(options),
-    }
+    all_samples = [sample for mine in samples.values() for sample in mine]
+    figures = {"texts": race.predicted, "ceiling_gflop_per_second": ceiling, "results": results, "samples": all_samples}
+    return {**described(options), **figures}
 
 
 def fit_predictor(race: Race, form: str, options: argparse.Namespace, room: Path) -> Path:
@@ -217,10 +207,15 @@ def job(
     """The rows and settings that a contestant gets; a file named for both train and test is cut in two."""
     train = read(options.data / race.train, race.columns)
     test = train[rows:] if race.test == race.train else read(options.data / race.test, race.columns)
+    (texts, labels), (test_texts, test_labels) = (
+        map(list, zip(*part, strict=True)) for part in (train[:rows], test[:predicted])
+    )
     return Job(
         checkpoint=str(checkpoint or checkpoints.mini(who.form).folder),
-        train=train[:rows],
-        test=test[:predicted],
+        texts=texts,
+        labels=labels,
+        test_texts=test_texts,
+        test_labels=test_labels,
         maxlen=race.maxlen,
         batch_size=BATCH_SIZE,
         threads=options.threads,
@@ -248,10 +243,10 @@ def start(who: Contestant, job: Job, options: argparse.Namespace) -> dict[str, A
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def environment(options: argparse.Namespace) -> dict[str, Any]:
-    """What the record says of machine and versions."""
+def described(options: argparse.Namespace) -> dict[str, Any]:
+    """What a part of the record says of its date, the machine and the versions."""
     versions = {"versions": machine.versions(), "hardware": machine.hardware(), "commit": machine.commit()}
-    return {"threads": options.threads, **versions}
+    return {"date": time.strftime("%Y-%m-%d"), "environment": {"threads": options.threads, **versions}}
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Standard library only, since a contestant may run in an environment without this
 """
 
 import json
+import operator
 import statistics
 import sys
 import time
@@ -19,8 +20,10 @@ class Job:
     """Fit a checkpoint on some rows, then answer the texts of others; with an `engine` only answer, by a saved predictor."""
 
     checkpoint: str
-    train: list[tuple[str, str]]  # text and label
-    test: list[tuple[str, str]]
+    texts: list[str]  # of the training rows
+    labels: list[str]
+    test_texts: list[str]
+    test_labels: list[str]
     maxlen: int
     batch_size: int
     threads: int
@@ -28,21 +31,6 @@ class Job:
     engine: str | None = None
     epochs: int = 1
     lr: float = 3e-4
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts of the training rows."""
-        return [text for text, _ in self.train]
-
-    @property
-    def labels(self) -> list[str]:
-        """The labels of the training rows."""
-        return [label for _, label in self.train]
-
-    @property
-    def test_texts(self) -> list[str]:
-        """The texts to answer."""
-        return [text for text, _ in self.test]
 
 
 def read() -> Job:
@@ -64,10 +52,10 @@ def report(job: Job, predict: Callable[[list[str]], list[str]], fit_seconds: flo
         single.append(time.perf_counter() - start)
     figures = {
         "fit_seconds": fit_seconds,
-        "fit_rows_per_second": len(job.train) * job.epochs / fit_seconds if fit_seconds else None,
+        "fit_rows_per_second": len(job.texts) * job.epochs / fit_seconds if fit_seconds else None,
         "predict_rows_per_second": len(answers) / seconds,
         "single_p50_ms": 1000 * statistics.median(single),
         "single_p95_ms": 1000 * statistics.quantiles(single, n=20, method="inclusive")[-1],
-        "accuracy": statistics.mean(answer == truth for answer, (_, truth) in zip(answers, job.test, strict=True)),
+        "accuracy": statistics.mean(map(operator.eq, answers, job.test_labels)),
     }
     print(json.dumps({**figures, **more}), flush=True)

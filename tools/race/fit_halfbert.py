@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from halfbert.benchmark.statistics import measure
 from halfbert.benchmark.worker import CEILING_SIZE
 from halfbert.system import tensorflow_setup
 from tools.race.contest import read, report
@@ -57,11 +58,7 @@ def ceiling() -> float:
     """10⁹ floating-point operations a second in one large matrix product of the run's precision; the best of twenty."""
     kind = tf.keras.mixed_precision.global_policy().compute_dtype
     a, b = (tf.cast(tf.random.normal([CEILING_SIZE, CEILING_SIZE]), kind) for _ in range(2))
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        tf.matmul(a, b)[0, 0].numpy()
-        seconds.append(time.perf_counter() - start)
+    seconds = measure(lambda _: tf.matmul(a, b)[0, 0].numpy(), range(20), seconds=0.0)
     return 2 * CEILING_SIZE**3 / min(seconds) / 1e9
 
 
