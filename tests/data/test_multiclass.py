@@ -9,7 +9,6 @@ from table_files import every_row, labels_of, numbered, read, refused, sizes, wr
 from halfbert.data.cells import cell_text, name_text
 from halfbert.data.checks import group_by_text
 from halfbert.data.splits import stratified_sample
-from halfbert.data.tables import Rows
 
 FAMILY, RAINBOW, WANT = "\U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f3f3\ufe0f\u200d\U0001f308", "می\u200cخواهم"
 INVISIBLE = "\u200b\ufeff\u2060\u00ad\u200e\u200f\u202b\u2066\u200d\u200c\ufe0f\u180e\u034f\u3164\U000e0041\x08\x7f"
@@ -75,15 +74,11 @@ def test_spellings_of_one_label_are_merged_and_noted(table, spellings, labels):
         assert bool(data.notes) == (set(spellings) != set(labels))  # "1.0" that is read as "1"
 
 
-def test_a_merge_is_noted_with_its_spellings_and_rows(table):
+def test_a_label_of_many_spellings_is_noted_and_the_one_that_most_training_rows_have(table):
     data = read(table(numbered(40, ["0", "1", "1.0", "1\u200b"])))
     assert data.notes == ['read as one label each: "1" (10 rows) and "1.0" (10 rows) and "1\\u200b" (10 rows)']
-    assert read(table(numbered(30, ["0.0", "1.0", "a\nb"]))).notes == [
-        'read the label "0.0" as "0", "1.0" as "1", "a\\nb" as "a b"'
-    ]
-
-
-def test_a_label_of_many_spellings_is_the_one_that_most_training_rows_have(table):
+    notes = read(table(numbered(30, ["0.0", "1.0", "a\nb"]))).notes
+    assert notes == ['read the label "0.0" as "0", "1.0" as "1", "a\\nb" as "a b"']
     train, test = table(numbered(30, ("True", "no"))), table(numbered(60, ("TRUE", "no"), "other"), "test.csv")
     assert read(train, test=test).labels == ["True", "no"]
     assert read(test, test=train).labels == ["TRUE", "no"]
@@ -149,41 +144,24 @@ def test_equal_texts_stay_on_one_side(table):
 
 
 def test_one_text_under_two_labels_is_counted_and_kept(table):
+    clean = read(table(numbered(30)))
+    names = ["conflicting_texts", "dropped_missing", "duplicates", "formula_texts", "labels_merged", "leaks_dropped"]
+    assert clean.notes == [] and clean.counts == dict.fromkeys(names, 0)
     data = read(table([*numbered(30), ["TEXT number 0", "pos"]]))
     assert data.counts["conflicting_texts"] == 1 and len(every_row(data)) == 31
     assert any("more than one label" in note and "2, 32" in note for note in data.notes)
 
 
-def test_a_clean_table_has_no_notes(table):
-    data = read(table(numbered(30)))
-    assert data.notes == [] and set(data.counts.values()) == {0}
-    names = ["conflicting_texts", "dropped_missing", "duplicates", "formula_texts", "labels_merged", "leaks_dropped"]
-    assert sorted(data.counts) == names
-
-
-def leaking(table):
+@pytest.mark.parametrize(("keep", "verb", "kept"), [(False, "dropped", [40, 7, 8]), (True, "kept", [42, 8, 8])])
+def test_leaks_are_dropped_from_train_and_val_and_never_from_test(table, keep, verb, kept):
     train = table([*numbered(40), ["Shared  ONE", "neg"], ["shared\u200b two", "pos"]], "train.csv")
     val = table([*numbered(6, word="val"), ["shared two", "pos"], ["shared three", "neg"]], "val.csv")
     test = table([*numbered(6, word="test"), ["shared one", "neg"], ["Shared three\ufeff", "neg"]], "test.csv")
-    return train, {"val": val, "test": test}
-
-
-def test_leaks_are_dropped_from_train_and_val_and_never_from_test(table):
-    train, files = leaking(table)
-    data = read(train, **files)
-    assert sizes(data) == [40, 7, 8] and data.train.numbers == list(range(2, 42))
-    assert "shared two" in data.val.texts and "shared three" not in data.val.texts
-    assert data.counts["leaks_dropped"] == 3 and "leaks_kept" not in data.counts
-    for part in ("val.csv: dropped 1 row ", "train.csv: dropped 2 rows "):
-        assert any(part in note for note in data.notes)
-
-
-def test_leaks_may_be_kept(table):
-    train, files = leaking(table)
-    data = read(train, **files, keep_leaks=True)
-    assert sizes(data) == [42, 8, 8]
-    assert data.counts["leaks_kept"] == 3 and "leaks_dropped" not in data.counts
-    assert any("train.csv: kept 2 rows " in note for note in data.notes)
+    data = read(train, val=val, test=test, keep_leaks=keep)
+    assert sizes(data) == kept and data.train.numbers == list(range(2, 2 + kept[0]))
+    assert "shared two" in data.val.texts and ("shared three" in data.val.texts) is keep
+    assert {name: count for name, count in data.counts.items() if "leaks" in name} == {f"leaks_{verb}": 3}
+    assert [note.split("csv: ")[1].split(" row")[0] for note in data.notes] == [f"{verb} 1", f"{verb} 2"]
 
 
 def test_leaks_that_leave_nothing_are_named(table):
@@ -206,13 +184,10 @@ def test_three_parts_are_stratified_by_the_seed(table):
     assert sizes(data) == [800, 100, 100] and len(set(every_row(data))) == 1000
     assert all(shares(part) == {"a": 0.6, "b": 0.2, "c": 0.2} for _, part in data.parts())
     assert data == read(path, seed=3)
+    # Published records name a seed, not rows, so that the split of a seed must never change.
+    small = read(table(numbered(40, ("a", "b", "a")), "small.csv"), seed=7)
+    assert (small.val.numbers, small.test.numbers) == ([10, 22, 25, 36], [8, 17, 20, 33])
     assert all(getattr(data, part).numbers != getattr(read(path, seed=4), part).numbers for part in ("val", "test"))
-
-
-def test_the_split_of_a_seed_never_changes(table):
-    """Published records name a seed, not rows."""
-    data = read(table(numbered(40, ("a", "b", "a"))), seed=7)
-    assert (data.val.numbers, data.test.numbers) == ([10, 22, 25, 36], [8, 17, 20, 33])
 
 
 def test_a_given_file_is_used_whole_and_the_other_is_split_off(table):
@@ -250,23 +225,20 @@ def test_rows_samples_train_shrinks_val_and_leaves_test(table):
     assert sizes(tested) == [2400, 300, 40] and Counter(tested.test.labels) == {"a": 27, "b": 13}
 
 
-def test_sizes_that_cannot_be_had(table):
+def test_small_samples_keep_every_label_and_sizes_that_cannot_be_had_are_named(table):
     path = table(numbered(100))
     refused(path, "--test-rows 0", test_rows=0)
     refused(path, "--rows 3", "at least 4", rows=3)
     assert len(read(path, rows=4).train) == 4
+    labels = [f"label{index}" for index in range(60)]
+    assert len(read(table(numbered(1800, labels), "u.csv"), rows=120).val) == 120  # two rows for each
+    assert len(read(table(numbered(200, labels[:4]), "u.csv"), rows=8).val) == 20  # all there are
+    sampled = read(table([*numbered(500), *numbered(3, ("rare",), word="rare")], "u.csv"), rows=6)
+    assert set(sampled.train.labels) == {"neg", "pos", "rare"} and len(sampled.train) == 6
     data = read(path, rows=5000, test_rows=400)
     assert sizes(data) == [80, 10, 10]
     for requested, there in (("5,000 train rows", "all 80"), ("400 test rows", "all 10")):
         assert [note for note in data.notes if requested in note and there in note]
-
-
-def test_small_samples_keep_every_label(table):
-    labels = [f"label{index}" for index in range(60)]
-    assert len(read(table(numbered(1800, labels)), rows=120).val) == 120  # two rows for each
-    assert len(read(table(numbered(200, labels[:4])), rows=8).val) == 20  # all there are
-    data = read(table([*numbered(500), *numbered(3, ("rare",), word="rare")]), rows=6)
-    assert set(data.train.labels) == {"neg", "pos", "rare"} and len(data.train) == 6
 
 
 def test_stratified_sample_keeps_shares_and_size():
@@ -276,8 +248,3 @@ def test_stratified_sample_keeps_shares_and_size():
         assert len(set(drawn)) == len(drawn) == size and drawn == sorted(drawn)
         assert size < 3 or {labels[index] for index in drawn} == {"a", "b", "c"}
     assert Counter(labels[index] for index in stratified_sample(labels, 50, 0)) == {"a": 45, "b": 4, "c": 1}
-
-
-def test_take_keeps_rows_together():
-    rows = Rows(["a", "b", "c"], ["x", "y", "z"], [2, 3, 4], "t.csv")
-    assert rows.take([2, 0]) == Rows(["c", "a"], ["z", "x"], [4, 2], "t.csv") and len(rows) == 3

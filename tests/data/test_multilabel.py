@@ -140,17 +140,14 @@ def test_all_where_some_columns_cannot_be_labels(table):
 
 @pytest.mark.parametrize("role", ["val", "test"])
 @pytest.mark.parametrize("columns", [LABELS, ["ALL"]])
-def test_a_label_column_that_another_file_lacks(table, role, columns):
+def test_other_files_need_the_columns_of_train_and_no_more(table, role, columns):
     train = table(answered(40))
+    other = table([["17", *row] for row in answered(10, word="other")], ("id", *HEADER), "other.csv")
+    data = read(train, label_columns=columns, **{role: other})
+    assert getattr(data, role).labels == labels_of(read(train))[:10]
     other = table(answered(6, word="other"), ("text", "rude", "lately", "angry"), "other.csv")
     options = {role: other, "label_columns": columns}
     refused(train, "other.csv: has no column 'late'", "did you mean 'lately'?", reader=read, **options)
-
-
-def test_other_files_need_no_more_than_the_columns_of_train(table):
-    train = table(answered(40))
-    test = table([["17", *row] for row in answered(10, word="other")], ("id", *HEADER), "test.csv")
-    assert read(train, test=test, label_columns=["ALL"]).test.labels == labels_of(read(train))[:10]
 
 
 @pytest.mark.parametrize(
@@ -183,49 +180,30 @@ def test_a_formula_without_a_stored_value_is_no_blank(tmp_path, form):
     refused(path, "t.xlsx, row 5, column", "formula without a stored value", reader=read, **form)
 
 
-# Missing texts, equal texts, leaks.
+# Texts, which are checked as in a table of one label.
 
 
-def test_missing_texts_are_named_or_dropped(table):
-    records = answered(41)
-    records[1][0], records[40][0] = "\u200b", "  "
-    path = table(records)
-    refused(path, "column 'text' is empty or blank in 2 lines: line 3, 42", "--drop-missing", reader=read)
-    data = read(path, drop_missing=True)
-    assert data.counts["dropped_missing"] == 2 and len(every_row(data)) == 39
-    assert any("dropped 2 rows with a missing text" in note and "label" not in note for note in data.notes)
-    refused(table([["", *"100"], ["", *"010"]]), "no row with a text", reader=read, drop_missing=True)
-
-
-def test_one_text_with_two_sets_of_labels_is_counted_and_kept_together(table):
-    records = [*answered(60), *([f"TEXT  number {index}", *"111"] for index in range(0, 60, 2))]
-    random.Random(1).shuffle(records)
-    path = table(records)
+def test_missing_repeated_and_leaking_texts(table):
+    repeated = ["TEXT  number 1", *"111"]
+    records = [*answered(40), ["\u200b", *"100"], repeated, ["Test  NUMBER 3\u200b", *"111"]]
+    train, test = table(records), table(answered(10, word="test"), name="test.csv")
+    refused(train, "column 'text' is empty or blank in 1 line: line 42;", "--drop-missing", reader=read, test=test)
+    data = read(train, test=test, drop_missing=True)
+    found = {"dropped_missing": 1, "duplicates": 1, "conflicting_texts": 1, "leaks_dropped": 1}
+    assert data.counts == {**found, "formula_texts": 0, "constant_labels_dropped": 0} and sum(sizes(data)) == 41 + 10
+    assert f"{train}: dropped 1 row with a missing text" in data.notes
+    assert read(train, test=test, drop_missing=True, keep_leaks=True).counts["leaks_kept"] == 1
+    no_text = table([["", *"100"], ["", *"010"]], name="no_text.csv")
+    refused(no_text, "no row with a text", reader=read, drop_missing=True)
     for seed in range(5):
-        data = read(path, seed=seed)
-        train, val, test = (group_by_text(part).keys() for _, part in data.parts())
-        assert not train & val and not train & test and not val & test
-        assert len(every_row(data)) == 90
-    assert data.counts["duplicates"] == data.counts["conflicting_texts"] == 30
-    assert any("30 texts under more than one labelling" in note for note in data.notes)
+        groups = [group_by_text(part).values() for _, part in read(train, drop_missing=True, seed=seed).parts()]
+        assert [len(group) for part in groups for group in part].count(2) == 1  # on one side
 
 
-def test_leaks_are_dropped(table):
-    train = table([*answered(40), ["Test  NUMBER 3\u200b", *"111"]])
-    test = table(answered(10, word="test"), name="test.csv")
-    data = read(train, test=test)
-    assert data.counts["leaks_dropped"] == 1 and sizes(data) == [36, 4, 10]
-    assert read(train, test=test, keep_leaks=True).counts["leaks_kept"] == 1
-
-
-def test_counts_are_those_of_a_table_of_one_label(table):
-    common = read_multiclass(table(numbered(40), ("text", "label"))).counts.keys()
+def test_counts_of_names_are_those_of_a_table_of_one_label(table):
+    common = read_multiclass(table(numbered(40), ("text", "label"))).counts
     names = table(numbered(40, ("a", "b,c", "", "a,c")), ("text", "tags"), "names.csv")
-    of_names = read(names, label_column="tags", label_separator=",").counts
-    assert of_names.keys() == common | {"constant_labels_dropped"}
-    columns = read(table(answered(40))).counts
-    assert columns.keys() == (common | {"constant_labels_dropped"}) - {"labels_merged"}
-    assert {*columns.values(), *of_names.values()} == {0}
+    assert read(names, label_column="tags", label_separator=",").counts == {**common, "constant_labels_dropped": 0}
 
 
 def test_rows_without_any_label_are_noted_for_each_file(table):
@@ -262,12 +240,6 @@ def test_a_label_is_judged_by_the_rows_that_are_trained_on(table):
     assert read(train, test=test, drop_missing=True, drop_constant_labels=True).labels == ["late"]
 
 
-def test_one_label_is_a_task(table):
-    data = read(table(answered(100)), label_columns=["rude"])
-    assert data.labels == ["rude"]
-    assert [(len(part), having(part, "rude")) for _, part in data.parts()] == [(80, 32), (10, 4), (10, 4)]
-
-
 # Splitting and sampling.
 
 
@@ -287,6 +259,8 @@ def test_each_part_keeps_each_share_and_the_split_goes_by_the_seed(table):
     records = imbalanced(1000)
     path = table(records)
     splits = [read(path, seed=seed) for seed in range(3)]
+    one_label = read(path, label_columns=["rude"])
+    assert one_label.labels == ["rude"] and having(one_label.test, "rude") == pytest.approx(40, abs=4)
     for data in splits:
         assert sizes(data) == pytest.approx([800, 100, 100], abs=2)
         for column, label in enumerate(LABELS, start=1):
@@ -304,15 +278,13 @@ def test_the_split_of_a_seed_never_changes(table):
 
 def test_rows_samples_train_shrinks_val_and_leaves_test(table):
     path = table(imbalanced(3000))
-    whole, sampled = read(path), read(path, rows=1200)
+    whole, sampled, tested = read(path), read(path, rows=1200), read(path, test_rows=50)
     assert sizes(sampled) == [1200, round(len(whole.val) * 1200 / len(whole.train)), len(whole.test)]
-    assert sampled.test == whole.test
+    assert sampled.test == whole.test and tested.train == whole.train and len(tested.test) == 50
     assert set(sampled.train.numbers) < set(whole.train.numbers) and set(sampled.val.numbers) < set(whole.val.numbers)
-    for label in LABELS:
-        assert having(sampled.train, label) == pytest.approx(having(whole.train, label) / len(whole.train) * 1200, abs=2)
-    tested = read(path, test_rows=50)
-    assert len(tested.test) == 50 and tested.train == whole.train
-    assert having(tested.test, "rude") == pytest.approx(having(whole.test, "rude") * 50 / len(whole.test), abs=2)
+    for part, given in ((sampled.train, whole.train), (tested.test, whole.test)):
+        for label in LABELS:
+            assert having(part, label) == pytest.approx(having(given, label) / len(given) * len(part), abs=2)
     refused(path, "--rows 5", "at least 6", reader=read, rows=5)
     refused(path, "--test-rows 0", reader=read, test_rows=0)
 
@@ -322,7 +294,9 @@ LOPSIDED = [*answered(196, ("011", "001")), ["r", *"101"], ["s", *"111"], ["t", 
 
 
 def test_training_rows_have_and_lack_each_label(table):
-    for given in (LOPSIDED, [row for row in LOPSIDED if row[0] not in ("s", "u")]):
+    # In the last one, every text has "rude" in one row or another, and one of them lacks it in one.
+    hidden = [*answered(100, ("100", "110", "101")), ["text number 0", *"011"], ["u", *"100"]]
+    for given in (LOPSIDED, [row for row in LOPSIDED if row[0] not in ("s", "u")], hidden):
         path = table(given)
         for seed in range(5):
             for rows in (None, 6, 20):
@@ -331,24 +305,13 @@ def test_training_rows_have_and_lack_each_label(table):
                 assert all(0 < having(train, label) < len(train) for label in LABELS)
 
 
-def test_a_text_with_two_sets_of_labels_does_not_hide_the_rows_that_lack_one(table):
-    # Every text has "rude" in one row or another, and one of them lacks it in one.
-    path = table([*answered(100, ("100", "110", "101")), ["text number 0", *"011"]])
-    for seed in range(10):
-        train = read(path, seed=seed).train
-        assert having(train, "rude") < len(train)
-
-
-def test_each_part_has_each_label_that_has_three_texts(table):
+def test_each_part_has_each_label_that_has_three_texts_and_a_rarer_one_is_noted(table):
     records = [*answered(200, ("000",)), *(["r" * count, *"100"] for count in (1, 2, 3))]
     path = table([*records, *(["l" * count, *"011"] for count in range(1, 10))])
     for seed in range(5):
         data = read(path, seed=seed)
         assert [having(part, "rude") for _, part in data.parts()] == [1, 1, 1]
         assert all(having(part, label) for _, part in data.parts() for label in LABELS)
-
-
-def test_a_label_that_is_not_in_every_part_is_noted(table):
     data = read(table([*answered(200, ("010", "001", "000")), ["only", *"100"]]))
     assert [having(part, "rude") for _, part in data.parts()] == [1, 0, 0]
     assert data.notes[-1] == 'too few rows to judge by: "rude" (1 to train, 0 to validate, 0 to test)'
