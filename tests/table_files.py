@@ -7,6 +7,8 @@ import pytest
 from support import write_workbook
 
 from halfbert.data.multiclass import read_multiclass
+from halfbert.data.multilabel import read_multilabel
+from halfbert.data.tables import Reading
 from halfbert.system.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx", ".frame")
@@ -40,9 +42,15 @@ def write_table(path, records, header=("text", "label"), delimiter=",", encoding
     return path
 
 
-def read(source, **options):
+def read(source, label_column="label", **options):
     """Read a table of one label a text."""
-    return read_multiclass(source, **{"text_column": "text", "label_column": "label", **options})
+    return read_multiclass(Reading(train=source, **{"text_column": "text", **options}), label_column)
+
+
+def read_labels(source, **options):
+    """Read a table of any number of labels a text."""
+    form = {name: options.pop(name) for name in list(options) if "label" in name}
+    return read_multilabel(Reading(train=source, **{"text_column": "text", **options}), **form)
 
 
 def every_row(data):

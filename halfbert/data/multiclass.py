@@ -8,50 +8,28 @@ from halfbert.data.cells import label_order, name_text, quoted, spelling, writte
 from halfbert.data.lists import check_no_lists
 from halfbert.data.sources import describe_files, read_table, read_tables
 from halfbert.data.splits import check_enough_texts, divide, draw_by_label
-from halfbert.data.tables import Data, Findings, Rows, Source, Table
+from halfbert.data.tables import Data, Findings, Reading, Rows, Source, Table
 from halfbert.system.errors import InputError
 
 
-def read_multiclass(
-    train: Source,
-    *,
-    val: Source | None = None,
-    test: Source | None = None,
-    text_column: str,
-    label_column: str,
-    sheet: str | None = None,
-    encoding: str | None = None,
-    drop_missing: bool = False,
-    keep_leaks: bool = False,
-    rows: int | None = None,
-    test_rows: int | None = None,
-    seed: int = 0,
-) -> Data:
-    """Read a table of one label per text: a file, hf:NAME or a pandas DataFrame.
-
-    A part that is not given as a file is split off the training rows, one row in ten, stratified by label; texts that
-    are equal (`equality.normalise`) stay on one side. Training texts that also stand in a given validation or test file
-    are dropped (`keep_leaks`: kept). `rows` and `test_rows` then take a stratified sample of the training and test rows;
-    validation shrinks along with training. What is held out depends on `seed` alone.
-
-    Raises InputError, naming file, column and row, for whatever makes the table unfit to train on.
-    """
-    text_column, label_column = name_text(text_column), name_text(label_column)
+def read_multiclass(reading: Reading, label_column: str) -> Data:
+    """Read a table of one label per text. Raises InputError, naming file, column and row, where it is unfit to train on."""
+    text_column, label_column = name_text(reading.text_column), name_text(label_column)
     if text_column == label_column:
         raise InputError(f"the text column and the label column are both {text_column!r}; name two columns")
     findings = Findings()
-    tables = read_tables({"train": train, "val": val, "test": test}, (text_column, label_column), sheet, encoding, findings)
+    tables = read_tables(reading, (text_column, label_column), findings)
     spellings = partial(read_spellings, column=label_column)
-    parts = checks.complete_rows(tables, text_column, label_column, spellings, drop_missing, findings)
+    parts = checks.complete_rows(tables, text_column, label_column, spellings, reading.drop_missing, findings)
     checks.settle_labels(parts, label_column, findings)
     labels: list[str] = sorted(set(parts["train"].labels), key=label_order)
     if len(labels) == 1:
         raise InputError(
             f"{parts['train'].file}: column {label_column!r} holds one label only, {quoted(labels[0])}; two are needed"
         )
-    checks.settle_repeats(parts, keep_leaks, findings)
+    checks.settle_repeats(parts, reading.keep_leaks, findings)
     check_enough_texts(parts, labels)
-    divide(parts, len(labels), draw_by_label, rows, test_rows, seed, findings)
+    divide(parts, len(labels), draw_by_label, reading, findings)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
 
 

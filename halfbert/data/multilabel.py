@@ -15,7 +15,7 @@ from halfbert.data.lists import check_no_list, read_names
 from halfbert.data.phrases import listed, place, plural
 from halfbert.data.sources import describe_files, read_tables
 from halfbert.data.splits import divide
-from halfbert.data.tables import EVERY_OTHER, Data, Findings, Piece, Source, Table
+from halfbert.data.tables import EVERY_OTHER, Data, Findings, Piece, Reading, Table
 from halfbert.system.errors import InputError
 
 ALL = "ALL"  # given in place of label columns, it means every column that is not the text
@@ -28,22 +28,12 @@ UNDERSTOOD = "1, true, t, yes or y where the label applies, 0, false, f, no, n o
 
 
 def read_multilabel(
-    train: Source,
+    reading: Reading,
     *,
-    val: Source | None = None,
-    test: Source | None = None,
-    text_column: str,
     label_columns: Sequence[str] | None = None,
     label_column: str | None = None,
     label_separator: str | None = None,
     drop_constant_labels: bool = False,
-    sheet: str | None = None,
-    encoding: str | None = None,
-    drop_missing: bool = False,
-    keep_leaks: bool = False,
-    rows: int | None = None,
-    test_rows: int | None = None,
-    seed: int = 0,
 ) -> Data:
     """Read a table of any number of labels per text, none included.
 
@@ -52,15 +42,15 @@ def read_multilabel(
     text with `label_separator` between two names. A blank cell means no label in both. A label that no training row has,
     or every one, is an error (`drop_constant_labels`: left out).
 
-    Parts, leaks and samples are those of `multiclass.read_multiclass`, but for the sampling: iterative stratification keeps
-    the share of every label. Of each label the training part keeps a row with and a row without it.
+    Iterative stratification keeps the share of every label. Of each label the training part keeps a row with and a row
+    without it.
 
     Raises InputError, naming file, column and row, for whatever makes the table unfit to train on.
     """
-    text_column = name_text(text_column)
+    text_column = name_text(reading.text_column)
     columns = _label_columns(text_column, label_columns, label_column, label_separator)
     findings = Findings()
-    tables = read_tables({"train": train, "val": val, "test": test}, (text_column, *columns), sheet, encoding, findings)
+    tables = read_tables(reading, (text_column, *columns), findings)
     _, *labels = tables["train"].columns
     if not labels:
         raise InputError(f"{tables['train'].file}: has no column beside {text_column!r} to take for a label")
@@ -72,15 +62,15 @@ def read_multilabel(
         read_labels = partial(_answers, labels=labels, hint=hint)
     else:
         read_labels = partial(read_names, column=columns[0], separator=label_separator, findings=findings)
-    parts = checks.complete_rows(tables, text_column, None, read_labels, drop_missing, findings)
+    parts = checks.complete_rows(tables, text_column, None, read_labels, reading.drop_missing, findings)
     if label_column is not None:
         labels = _settle_names(parts, columns[0], label_separator, findings)
-    checks.settle_repeats(parts, keep_leaks, findings)
+    checks.settle_repeats(parts, reading.keep_leaks, findings)
     labels = _without_constant_labels(parts, labels, drop_constant_labels, findings)
     for part in parts.values():
         if without := sum(not names for names in part.labels):
             findings.notes.append(f"{part.file}: {without:,} of {plural(len(part), 'row')} have no label")
-    divide(parts, len(labels), iterative_sample, rows, test_rows, seed, findings)
+    divide(parts, len(labels), iterative_sample, reading, findings)
     _note_rare_labels(parts, labels, findings)
     return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
 

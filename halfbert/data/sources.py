@@ -9,7 +9,7 @@ from typing import Any
 from halfbert.data.cells import as_spelt
 from halfbert.data.formats import TEXT_SUFFIXES, WORKBOOK_SUFFIXES, read_file
 from halfbert.data.phrases import HUB_PREFIX, listed
-from halfbert.data.tables import Findings, Source, Table, locate
+from halfbert.data.tables import Findings, Reading, Source, Table, locate
 from halfbert.data.workbooks import first_line
 from halfbert.system.errors import InputError, ResourceError
 
@@ -35,11 +35,10 @@ def is_frame(source: Any) -> bool:
     return any(kind.__name__ == "DataFrame" and kind.__module__.split(".")[0] == "pandas" for kind in type(source).__mro__)
 
 
-def read_tables(
-    sources: dict[str, Source | None], columns: Sequence[str], sheet: str | None, encoding: str | None, findings: Findings
-) -> dict[str, Table]:
+def read_tables(reading: Reading, columns: Sequence[str], findings: Findings) -> dict[str, Table]:
     """Read the files that are given for the roles train, val and test; the others need the columns read from train."""
-    given = {role: source for role, source in sources.items() if source is not None}
+    sheet, encoding = reading.sheet, reading.encoding
+    given = {role: getattr(reading, role) for role in ("train", "val", "test") if getattr(reading, role) is not None}
     names = ["a DataFrame" if is_frame(source) else str(source) for source in given.values()]
     suffixes = {Path(name).suffix.lower() for name in names if not name.startswith(HUB_PREFIX)}
     if sheet is not None and suffixes.isdisjoint(WORKBOOK_SUFFIXES):

@@ -8,7 +8,7 @@ from typing import Any
 from halfbert.data.cells import quoted
 from halfbert.data.checks import Parts, group_by_text
 from halfbert.data.phrases import listed, plural
-from halfbert.data.tables import Findings, Rows
+from halfbert.data.tables import Findings, Reading, Rows
 from halfbert.system.errors import InputError
 
 HELD_OUT = 10  # one row in so many is held out for validation, and one for testing
@@ -19,15 +19,13 @@ FEWEST_VALIDATION_ROWS = 100  # below that, a sampled validation part says too l
 Draw = Callable[[Sequence[Sequence[Any]], int, int, bool], list[int]]
 
 
-def divide(
-    parts: Parts, label_count: int, draw: Draw, rows: int | None, test_rows: int | None, seed: int, findings: Findings
-) -> None:
+def divide(parts: Parts, label_count: int, draw: Draw, reading: Reading, findings: Findings) -> None:
     """Split what was not given as a file, test or val, off the training rows; then sample what is to be sampled."""
     share = 1 / HELD_OUT
     for role in _absent(parts):
-        parts["train"], parts[role] = _split_off(parts["train"], share, draw, seed)
+        parts["train"], parts[role] = _split_off(parts["train"], share, draw, reading.seed)
         share = 1 / (HELD_OUT - 1)  # of what is left, for the second part to be as large as the first
-    _sample(parts, label_count, draw, rows, test_rows, seed, findings)
+    _sample(parts, label_count, draw, reading, findings)
 
 
 def _absent(parts: Parts) -> list[str]:
@@ -95,10 +93,9 @@ def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:
     return sorted(index for label, indices in members.items() for index in rng.sample(indices, drawn[label]))
 
 
-def _sample(
-    parts: Parts, label_count: int, draw: Draw, rows: int | None, test_rows: int | None, seed: int, findings: Findings
-) -> None:
+def _sample(parts: Parts, label_count: int, draw: Draw, reading: Reading, findings: Findings) -> None:
     """Shrink training to `rows`, validation in proportion but not to too few, and the test part to `test_rows`."""
+    rows, test_rows, seed = reading.rows, reading.test_rows, reading.seed
     if test_rows is not None and test_rows < 1:
         raise InputError(f"--test-rows {test_rows}: at least one row is needed to test on")
     for role, size in (("train", rows), ("test", test_rows)):

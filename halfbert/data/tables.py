@@ -17,6 +17,29 @@ Source: TypeAlias = str | Path | Any  # a file, hf:NAME[:CONFIG] or a pandas.Dat
 Label = TypeVar("Label", str, tuple[str, ...])
 
 
+@dataclass(kw_only=True)
+class Reading:
+    """What to read of the tables of a run, and how to check, split and sample it.
+
+    A part that is not given as a file is split off the training rows, one row in ten, stratified by label; texts that
+    are equal (`equality.normalise`) stay on one side. Training texts that also stand in a given validation or test file
+    are dropped (`keep_leaks`: kept). `rows` and `test_rows` then take a stratified sample of the training and test rows;
+    validation shrinks along with training. What is held out depends on `seed` alone.
+    """
+
+    train: Source
+    val: Source | None = None
+    test: Source | None = None
+    text_column: str
+    sheet: str | None = None
+    encoding: str | None = None
+    drop_missing: bool = False
+    keep_leaks: bool = False
+    rows: int | None = None
+    test_rows: int | None = None
+    seed: int = 0
+
+
 @dataclass
 class Table:
     """The columns that are requested, one value a row, as the file holds them.

@@ -4,11 +4,10 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from halfbert.data.tables import Data
+from halfbert.data.tables import Data, Reading
 from halfbert.models import checkpoints
 from halfbert.options import TrainOptions
 from halfbert.output import record as records
@@ -48,16 +47,12 @@ def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
         yield output, results
 
 
-def reading(options: TrainOptions) -> dict[str, Any]:
-    """What the options say to the reader of either task's tables."""
-    names = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
-    return {**{name: getattr(options, name) for name in names}, "seed": options.split_seed}
-
-
 def read(task: str, options: TrainOptions) -> Data:
     """The tables, checked; what was found is said."""
     reader, columns = tasks.reader(task, options)
-    data = reader(**reading(options), **columns)
+    names = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
+    reading = Reading(**{name: getattr(options, name) for name in names}, seed=options.split_seed or 0)
+    data = reader(reading, **columns)
     say(report.data_line(data))
     for note in data.notes:
         say(f"  {note}")

@@ -22,7 +22,7 @@ ERROR_COLUMNS = {
 
 
 def reader(task: str, options: Any) -> tuple[Callable[..., Data], dict[str, Any]]:
-    """The reader of the task's tables, and its arguments beside those of `steps.reading`."""
+    """The reader of the task's tables, and its arguments beside a `Reading`."""
     if task == "multiclass":
         return read_multiclass, {"label_column": options.label_column}
     names = ("label_columns", "label_column", "label_separator", "drop_constant_labels")  # the last one is not distillation's

@@ -16,6 +16,7 @@ from halfbert.data import messages
 from halfbert.data.equality import normalise
 from halfbert.data.messages import TAGS
 from halfbert.data.multiclass import read_multiclass
+from halfbert.data.tables import Reading
 
 QUEUES = ["account", "billing", "delivery", "feedback", "order_change", "product_question", "returns", "technical_help"]
 LEAST_ROWS = {"train": 700, "test": 200}
@@ -125,7 +126,7 @@ def test_words_alone_do_not_decide(parts, settings):
 
 
 def test_the_reader_takes_every_row_as_it_is(parts):
-    data = read_multiclass(messages.TRAIN, test=messages.TEST, text_column="text", label_column=messages.LABEL)
+    data = read_multiclass(Reading(train=messages.TRAIN, test=messages.TEST, text_column="text"), messages.LABEL)
     assert data.labels == QUEUES and data.notes == []
     assert len(data.train) + len(data.val) == len(parts["train"])
     assert data.test.texts == [row["text"] for row in parts["test"]]

@@ -12,10 +12,9 @@ import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
-from table_files import SUFFIXES, every_row, labels_of, numbered, read, refused, sizes, texts_of, write_table
+from table_files import SUFFIXES, every_row, labels_of, numbered, read, read_labels, refused, sizes, texts_of, write_table
 
 from halfbert.data import workbooks
-from halfbert.data.multilabel import read_multilabel
 from halfbert.system.errors import ResourceError
 
 
@@ -354,7 +353,7 @@ def test_hub_class_numbers_become_names_also_in_lists(hub):
     assert read("hf:someone/reviews").labels == ["0.1", "2.5"]
     refused("hf:someone/reviews", "no test split", "train", test="hf:someone/reviews")
     hub({"text": texts, "tags": [[0, 1], [], [1], [0]] * 10}, {"tags": hub.datasets.Sequence(kind)})
-    data = read_multilabel("hf:someone/feelings", text_column="text", label_column="tags")
+    data = read_labels("hf:someone/feelings", label_column="tags")
     assert data.labels == ["bad", "good"] and labels_of(data)[:4] == [("bad", "good"), (), ("good",), ("bad",)]
 
 

@@ -5,17 +5,16 @@ import json
 import numpy as np
 import pandas
 import pytest
-from table_files import labels_of, numbered, refused, write_table
+from table_files import labels_of, numbered, read_labels, refused, write_table
 from table_files import read as read_multiclass
 
 from halfbert.data.cells import label_order
-from halfbert.data.multilabel import read_multilabel
 
 VECTOR = "0 and 1 in place of the names of labels"
 
 
 def read(source, **options):
-    return read_multilabel(source, **{"text_column": "text", "label_column": "tags", "label_separator": ",", **options})
+    return read_labels(source, **{"label_column": "tags", "label_separator": ",", **options})
 
 
 @pytest.fixture

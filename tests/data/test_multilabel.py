@@ -7,12 +7,11 @@ from collections import Counter
 
 import pytest
 from support import write_workbook
-from table_files import every_row, labels_of, numbered, refused, sizes, write_table
+from table_files import every_row, labels_of, numbered, read_labels, refused, sizes, write_table
 from table_files import read as read_multiclass
 
 from halfbert.data.checks import group_by_text
 from halfbert.data.iterative import iterative_sample
-from halfbert.data.multilabel import read_multilabel
 
 LABELS = ["rude", "late", "angry"]
 HEADER = ("text", *LABELS)
@@ -31,7 +30,7 @@ def table(tmp_path):
 
 def read(source, **options):
     form = {} if "label_column" in options else {"label_columns": LABELS}
-    return read_multilabel(source, **{"text_column": "text", **form, **options})
+    return read_labels(source, **{**form, **options})
 
 
 def having(part, label):

@@ -7,7 +7,7 @@ from support import LABELS, example_rows, write_csv
 
 from halfbert.data.equality import digests
 from halfbert.data.multiclass import read_multiclass
-from halfbert.data.tables import Data
+from halfbert.data.tables import Data, Reading
 from halfbert.distillation import pretraining, rows
 from halfbert.distillation.teacher import Teacher
 from halfbert.options import DistillOptions
@@ -16,7 +16,7 @@ from halfbert.system.errors import InputError
 
 
 def read(**given) -> Data:
-    return read_multiclass(text_column="text", label_column="label", **given)
+    return read_multiclass(Reading(text_column="text", **given), "label")
 
 
 def teacher_of(folder, data: Data, with_digests: bool = True) -> Teacher:
