@@ -4,9 +4,7 @@ python benchmark.py predictors/bert-messages predictors/distilbert-messages
 python benchmark.py predictors/* --engines ktrain,keras,onnx,onnx-int8 --texts reviews.xlsx --text-column Reviews
 """
 
-import sys
-
-from halfbert.cli import command
+from halfbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(command.main(["benchmark", *sys.argv[1:]], prog="benchmark.py"))
+    main("benchmark")

@@ -4,9 +4,7 @@ python compare.py --train reviews.xlsx --text-column Reviews --label-column Sent
 python compare.py --task multilabel --train toxic.csv --text-column text --label-columns ALL --seeds 3
 """
 
-import sys
-
-from halfbert.cli import command
+from halfbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(command.main(["compare", *sys.argv[1:]], prog="compare.py"))
+    main("compare")

@@ -4,9 +4,7 @@ python distill.py --teacher predictors/bert-messages
 python distill.py --teacher predictors/bert-reviews --train reviews.xlsx --unlabelled more_reviews.csv --output predictors/small
 """
 
-import sys
-
-from halfbert.cli import command
+from halfbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(command.main(["distill", *sys.argv[1:]], prog="distill.py"))
+    main("distill")

@@ -4,9 +4,7 @@ python train_multiclass.py --model distilbert
 python train_multiclass.py --model bert --train reviews.xlsx --text-column Reviews --label-column Sentiment
 """
 
-import sys
-
-from halfbert.cli import command
+from halfbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(command.main(["train-multiclass", *sys.argv[1:]], prog="train_multiclass.py"))
+    main("train-multiclass")

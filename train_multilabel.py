@@ -4,9 +4,7 @@ python train_multilabel.py --model distilbert
 python train_multilabel.py --model bert --train comments.csv --text-column text --label-columns toxic,obscene,threat
 """
 
-import sys
-
-from halfbert.cli import command
+from halfbert.__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(command.main(["train-multilabel", *sys.argv[1:]], prog="train_multilabel.py"))
+    main("train-multilabel")

@@ -8,17 +8,12 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
+
+if TYPE_CHECKING:  # the rest is imported at first use: importing the package costs nothing
     from halfbert.api import benchmark, compare, distill, train_multiclass, train_multilabel
     from halfbert.predictor.classifier import load
-    from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
 
-# Imported at first use: importing the package costs nothing.
-_MODULES = {
-    **dict.fromkeys(("train_multiclass", "train_multilabel", "distill", "compare", "benchmark"), "halfbert.api"),
-    "load": "halfbert.predictor.classifier",
-    **dict.fromkeys(("HalfbertError", "InputError", "ArtefactError", "ResourceError"), "halfbert.system.errors"),
-}
 __all__ = [
     "ArtefactError",
     "HalfbertError",
@@ -34,15 +29,10 @@ __all__ = [
 
 
 class _Package(ModuleType):
-    """This module, in which the function `benchmark` keeps its name when the folder benchmark/ is imported."""
-
-    @property
-    def benchmark(self) -> Any:
-        return __getattr__("benchmark")
-
-    @benchmark.setter
-    def benchmark(self, folder: ModuleType) -> None:
-        """Python names an imported folder in its package; `from halfbert.benchmark import …` does not need that."""
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute, but not the folder benchmark/ when Python imports it: it would hide the function of that name."""
+        if name != "benchmark" or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
 
 
 sys.modules[__name__].__class__ = _Package
@@ -53,9 +43,9 @@ def __getattr__(name: str) -> Any:
         from halfbert.cli.command import version
 
         return version()
-    if name not in _MODULES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    return getattr(importlib.import_module("halfbert.predictor.classifier" if name == "load" else "halfbert.api"), name)
 
 
 def __dir__() -> list[str]:

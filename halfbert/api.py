@@ -4,7 +4,6 @@ They are made for notebooks: `halfbert.train_multiclass(frame, epochs=2).predict
 one process, on tables in memory as well, and says in one line what is wrong.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import functools
@@ -12,13 +11,13 @@ import inspect
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from halfbert.cli.command import VERBS, Verb
 from halfbert.data.sources import Frame, is_frame
-from halfbert.options import Option, Options, as_arguments, declared
+from halfbert.options import Option, as_arguments, declared
 from halfbert.system import tensorflow_setup
 from halfbert.system.console import StopRequest
 from halfbert.system.errors import HalfbertError, InputError
@@ -60,24 +59,26 @@ def _function(name: str, first: str) -> Callable[..., Result]:
     options = {option.name: option for option in declared(verb.options)}
 
     def function(*position: Any, **given: Any) -> Result:
-        if len(position) > 1 or (position and first in given):
-            raise InputError(f"{name}: give {first} once, and everything else by name")
-        given.update(zip([first], position, strict=False))
         for unknown in given.keys() - options.keys():
             near = difflib.get_close_matches(unknown, options, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(options)}"
             raise InputError(f"{name}: has no option {unknown!r}; {hint}")
-        for missing in {each.name for each in options.values() if each.default is dataclasses.MISSING} - given.keys():
-            raise InputError(f"{name}: give {missing}")
-        with _in_python_words(options.values()):
+        try:
+            given = signature.bind(*position, **given).arguments
+        except TypeError as error:  # an option twice, or a required one not at all
+            raise InputError(f"{name}: {error}") from None
+        try:
             return _run(name, verb, given)
+        except HalfbertError as error:
+            error.args = (_translated(str(error), options.values()),)
+            raise
 
     types = {field.name: field.type for field in dataclasses.fields(verb.options)}
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = _documentation(verb, first, options)
-    function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [_parameter(options[each], types[each], each == first) for each in sorted(options, key=lambda one: one != first)]
-    )
+    function.__doc__ = _documentation(verb, options)
+    in_order = sorted(options.values(), key=lambda option: option.name != first)
+    signature = inspect.Signature([_parameter(option, types[option.name], option.name == first) for option in in_order])
+    function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
 
@@ -89,7 +90,7 @@ def _parameter(option: Option, kind: Any, first: bool) -> inspect.Parameter:
     return inspect.Parameter(option.name, where, default=default, annotation=kind)
 
 
-def _documentation(verb: Verb, first: str, options: dict[str, Option]) -> str:
+def _documentation(verb: Verb, options: dict[str, Option]) -> str:
     lines = [verb.description, "", verb.epilog.replace("--", ""), "", "Parameters", "----------"]
     for name, option in options.items():
         values = " | ".join(map(repr, option.choices)) or ("a file, or a DataFrame" if name in TABLES else "")
@@ -106,8 +107,12 @@ def _run(name: str, verb: Verb, given: dict[str, Any]) -> Result:
             if is_frame(table):
                 given[role] = _written(table, role, Path(scratch)) if verb.in_children else Frame(table, role)
         options = verb.options(**given)
-        with tensorflow_setup.global_settings_kept(), stop.on_interrupt(), _command(name, options):
-            made: Any = verb.function()(options, stop)
+        before, sys.argv = sys.argv, [f"halfbert.{name}", *as_arguments(options)]  # for records: not a notebook server's script
+        try:
+            with tensorflow_setup.global_settings_kept(), stop.on_interrupt():
+                made: Any = verb.function()(options, stop)
+        finally:
+            sys.argv = before
     results = getattr(made, "results", None)
     return Result(made.folder and made.folder.resolve(), made.record, results and results.resolve())
 
@@ -124,30 +129,11 @@ def _written(frame: Any, role: str, folder: Path) -> Path:
     return file
 
 
-@contextlib.contextmanager
-def _in_python_words(options: Any) -> Iterator[None]:
-    """Let an error name options as Python has them: overwrite=True where the command line has --overwrite."""
-    try:
-        yield
-    except HalfbertError as error:
-        error.args = (_translated(str(error), options),)
-        raise
-
-
-def _translated(text: str, options: Any) -> str:
+def _translated(text: str, options: Iterable[Option]) -> str:
+    """Name options as Python has them: overwrite=True where the command line has --overwrite."""
     words = {option.flag: f"{option.name}=True" if option.is_switch else option.name for option in options}
     words |= {f"{option.flag}:": f"{option.name}:" for option in options}
     return re.sub(r"(?<![\w-])--[a-z]+(?:-[a-z]+)*:?", lambda match: words.get(match[0], match[0]), text)
-
-
-@contextlib.contextmanager
-def _command(name: str, options: Options) -> Iterator[None]:
-    """Let records say which function was called, where they would say which script of a notebook server."""
-    before, sys.argv = sys.argv, [f"halfbert.{name}", *as_arguments(options)]
-    try:
-        yield
-    finally:
-        sys.argv = before
 
 
 train_multiclass = _function("train_multiclass", "train")

@@ -30,78 +30,68 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 VOCABULARY = [*SPECIAL, *COMMON, *(word for words in WORDS.values() for word in words)]
 
 
+# Of each architecture: class, what config.json calls the sizes, where the layers are, and what they consist of.
+ARCHITECTURES = {
+    "bert": SimpleNamespace(
+        name="Bert",
+        sizes=("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+        prefix="",
+        layer="encoder.layer",
+        square=("attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"),
+        forward=("intermediate.dense", "output.dense"),
+        norms=("attention.output.LayerNorm", "output.LayerNorm"),
+    ),
+    "distilbert": SimpleNamespace(
+        name="DistilBert",
+        sizes=("dim", "n_layers", "n_heads", "hidden_dim"),
+        prefix="distilbert.",
+        layer="transformer.layer",
+        square=("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin"),
+        forward=("ffn.lin1", "ffn.lin2"),
+        norms=("sa_layer_norm", "output_layer_norm"),
+    ),
+}
+
+
 def write_checkpoint(folder: Path, model: str, seed: int = 0, layers: int = LAYERS) -> Path:
     """Write a real checkpoint of `model`'s architecture with random weights, as the hub would hold it."""
     from safetensors.numpy import save_file
 
+    form, rng, tensors = ARCHITECTURES[model], np.random.default_rng(seed), {}
+
+    def random_tensor(name: str, *shape: int) -> None:
+        tensors[form.prefix + name] = rng.normal(0, 0.3, shape).astype(np.float32)
+
+    def dense(name: str, units: int = WIDTH, inputs: int = WIDTH) -> None:
+        random_tensor(f"{name}.weight", units, inputs)
+        random_tensor(f"{name}.bias", units)
+
+    def norm(name: str) -> None:
+        tensors[f"{form.prefix}{name}.weight"] = np.ones(WIDTH, np.float32)
+        random_tensor(f"{name}.bias", WIDTH)
+
+    random_tensor("embeddings.word_embeddings.weight", len(VOCABULARY), WIDTH)
+    random_tensor("embeddings.position_embeddings.weight", 512, WIDTH)
+    if model == "bert":
+        random_tensor("embeddings.token_type_embeddings.weight", 2, WIDTH)
+        dense("pooler.dense")
+    norm("embeddings.LayerNorm")
+    for layer in (f"{form.layer}.{number}." for number in range(layers)):
+        for name in form.square:
+            dense(layer + name)
+        dense(layer + form.forward[0], units=2 * WIDTH)
+        dense(layer + form.forward[1], inputs=2 * WIDTH)
+        for name in form.norms:
+            norm(layer + name)
     folder.mkdir(parents=True)
-    generator = np.random.default_rng(seed)
-    tensors = {
-        name: np.ones(shape, np.float32)
-        if name.endswith(("LayerNorm.weight", "layer_norm.weight"))
-        else generator.normal(0, 0.3, shape).astype(np.float32)
-        for name, shape in _shapes(model, layers).items()
-    }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(json.dumps(_config(model, layers)))
+    config = dict(zip(form.sizes, (WIDTH, layers, HEADS, 2 * WIDTH), strict=True))
+    config |= {"model_type": model, "architectures": [f"{form.name}Model"], "vocab_size": len(VOCABULARY)}
+    (folder / "config.json").write_text(json.dumps(config))
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
-    tokenizer_class = {"bert": "BertTokenizer", "distilbert": "DistilBertTokenizer"}[model]
-    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": tokenizer_class, "do_lower_case": True}))
+    tokenizer = {"tokenizer_class": f"{form.name}Tokenizer", "do_lower_case": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     return folder
-
-
-def _config(model: str, layers: int) -> dict:
-    common = {"model_type": model, "vocab_size": len(VOCABULARY), "max_position_embeddings": 512, "pad_token_id": 0}
-    if model == "bert":
-        return {
-            **common,
-            "architectures": ["BertModel"],
-            "hidden_size": WIDTH,
-            "num_hidden_layers": layers,
-            "num_attention_heads": HEADS,
-            "intermediate_size": 2 * WIDTH,
-            "hidden_act": "gelu",
-            "type_vocab_size": 2,
-            "hidden_dropout_prob": 0.1,
-            "attention_probs_dropout_prob": 0.1,
-            "layer_norm_eps": 1e-12,
-        }
-    return {
-        **common,
-        "architectures": ["DistilBertModel"],
-        "dim": WIDTH,
-        "n_layers": layers,
-        "n_heads": HEADS,
-        "hidden_dim": 2 * WIDTH,
-        "activation": "gelu",
-        "dropout": 0.1,
-        "attention_dropout": 0.1,
-        "sinusoidal_pos_embds": False,
-    }
-
-
-def _shapes(model: str, layers: int) -> dict[str, tuple]:
-    shapes = {"embeddings.word_embeddings.weight": (len(VOCABULARY), WIDTH)}
-    shapes["embeddings.position_embeddings.weight"] = (512, WIDTH)
-    dense = {"in": (2 * WIDTH, WIDTH), "out": (WIDTH, 2 * WIDTH), "square": (WIDTH, WIDTH)}
-    if model == "bert":
-        shapes["embeddings.token_type_embeddings.weight"] = (2, WIDTH)
-        shapes.update({"pooler.dense.weight": dense["square"], "pooler.dense.bias": (WIDTH,)})
-        layer = {f"attention.self.{part}": "square" for part in ("query", "key", "value")}
-        layer.update({"attention.output.dense": "square", "intermediate.dense": "in", "output.dense": "out"})
-        norms, prefix, stem = ("attention.output.LayerNorm", "output.LayerNorm"), "", "encoder.layer"
-    else:
-        layer = {f"attention.{part}_lin": "square" for part in ("q", "k", "v", "out")}
-        layer.update({"ffn.lin1": "in", "ffn.lin2": "out"})
-        norms, prefix, stem = ("sa_layer_norm", "output_layer_norm"), "distilbert.", "transformer.layer"
-    shapes.update({"embeddings.LayerNorm.weight": (WIDTH,), "embeddings.LayerNorm.bias": (WIDTH,)})
-    for number in range(layers):
-        for name, kind in layer.items():
-            shapes[f"{stem}.{number}.{name}.weight"] = dense[kind]
-            shapes[f"{stem}.{number}.{name}.bias"] = (dense[kind][0],)
-        for name in norms:
-            shapes[f"{stem}.{number}.{name}.weight"] = shapes[f"{stem}.{number}.{name}.bias"] = (WIDTH,)
-    return {prefix + name: shape for name, shape in shapes.items()}
 
 
 def change_config(folder: Path, *left_out: str, **changes) -> None:
@@ -169,16 +159,17 @@ def script_environment(**changes: str) -> dict[str, str]:
     return {**environment, "HF_HUB_OFFLINE": "1", **changes}
 
 
+def run_python(
+    *arguments: str | Path, cwd: Path = ROOT, encoding: str = "utf-8", **changes: str
+) -> subprocess.CompletedProcess:
+    """Run Python with these arguments in a process of its own; what it prints is text."""
+    command, environment = [sys.executable, *map(str, arguments)], script_environment(**changes)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding=encoding, timeout=300)
+
+
 def run_script(*arguments: str | Path, cwd: Path, script: str = "train_multiclass.py", **changes: str):
-    """Run a script of the project in a process of its own; returns its CompletedProcess with text output."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / script), *map(str, arguments)],
-        cwd=cwd,
-        env=script_environment(**changes),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """Run a script of the project in a process of its own."""
+    return run_python(ROOT / script, *arguments, cwd=cwd, **changes)
 
 
 def train_here(*arguments: str | Path, script: str = "train_multiclass") -> str:

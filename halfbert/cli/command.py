@@ -1,18 +1,27 @@
 """The command: `halfbert VERB …`, which is `python -m halfbert VERB …` and what the scripts at the root call."""
 
+import argparse
 import importlib.metadata
 import importlib.util
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
-from halfbert.cli.parsing import Parser, parse, parser_of
 from halfbert.data.phrases import listed
 from halfbert.options import BenchmarkOptions, CompareOptions, DistillOptions, MulticlassOptions, MultilabelOptions, Options
+from halfbert.options.declaring import GROUPS, declared
 from halfbert.system import console
 from halfbert.system.errors import InputError, ResourceError
 from halfbert.system.machine import PROJECT
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, but a mistake is one line and exit code 2, like every other mistake of the user's."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message} (all options: {self.prog} --help)")
 
 
 @dataclass(frozen=True)
@@ -27,11 +36,31 @@ class Verb:
     needs: tuple[str, ...] = ("tensorflow", "tf_keras", "ktrain", "transformers", "sklearn")  # beside the base install
 
     def parser(self, prog: str) -> Parser:
-        return parser_of(self.options, prog, self.description, self.epilog)
+        """The parser of the options. It takes words apart and no more: the dataclass reads and checks the values.
+
+        Options are written out: an abbreviation would become ambiguous, or mean another option, once there are more of them.
+        """
+        parser = Parser(prog, None, self.description, self.epilog, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+        for title, options in itertools.groupby(declared(self.options), lambda option: option.group):
+            group = parser.add_argument_group(title, GROUPS[title])
+            for option in options:
+                kind: dict[str, Any] = {"metavar": option.value_name, "required": option.required}
+                if option.positional:
+                    kind = {"metavar": option.metavar, "nargs": "*"}
+                elif option.is_switch:
+                    kind = {"action": "store_true", "default": argparse.SUPPRESS}
+                name = option.name if option.positional else option.flag
+                group.add_argument(name, help=option.help_text.replace("%", "%%"), **kind)
+        return parser
 
     def parse(self, argv: list[str], prog: str = "halfbert") -> Any:
-        """The options that the words of a command line give. Raises InputError for a mistake."""
-        return parse(self.parser(prog), self.options, argv)
+        """The options that the words of a command line give. Raises InputError, in one line, for a mistake."""
+        parser = self.parser(prog)
+        given = vars(parser.parse_args(argv))
+        try:
+            return self.options(**given)
+        except InputError as error:
+            parser.error(str(error))
 
     def function(self) -> Callable[[Any, console.StopRequest], Any]:
         """What does the job. Raises ResourceError where a package that it needs is not installed."""

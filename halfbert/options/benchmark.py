@@ -22,7 +22,7 @@ timed, of_texts, how = (partial(option, group) for group in ("what to time", "te
 
 def known_engines(value: object) -> list[str]:
     """Names of engines, each at most once."""
-    return values.names_of(engines.names())(value)
+    return values.names_of(value, engines.names())
 
 
 @dataclass(kw_only=True)
@@ -33,8 +33,12 @@ class BenchmarkOptions(Options):
     base: bool = timed(
         False, "also BERT-base and DistilBERT-base, from their configurations with random weights: speed only, no scores"
     )
-    engines: list[str] = timed(engines.timed(), f"{', '.join(engines.names())} (default: all but {NOT_TIMED})", known_engines)
-    devices: list[str] = timed(["cpu"], "cpu, gpu or both", values.names_of(DEVICES))
+    engines: list[str] = timed(
+        engines.timed(),
+        f"{', '.join(engines.names())} (default: all but {NOT_TIMED})",
+        known_engines,
+    )
+    devices: list[str] = timed(["cpu"], "cpu, gpu or both", partial(values.names_of, known=DEVICES))
     threads: list[int] = timed(
         None,
         "processor threads of every engine; all means those of the machine (default: 1,all; all with --quick)",
@@ -44,10 +48,12 @@ class BenchmarkOptions(Options):
         list(SCENARIOS),
         "single: one text at a time; offline: batches; cold: from the start of a process; paper: one pass over the texts, "
         "one at a time, on the CPU (default: all four)",
-        values.names_of(SCENARIOS),
+        partial(values.names_of, known=SCENARIOS),
     )
     lengths: list[str] = timed(
-        list(LENGTHS), "natural: texts as they are; fixed: 128 tokens each (default: both)", values.names_of(LENGTHS)
+        list(LENGTHS),
+        "natural: texts as they are; fixed: 128 tokens each (default: both)",
+        partial(values.names_of, known=LENGTHS),
     )
     batches: list[int] = timed(None, "texts per call for batches (default: 8,32,128; 8,32 with --quick)", values.batches)
     texts: str = of_texts(None, "texts to answer (default: the embedded messages)", values.source)

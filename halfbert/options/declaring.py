@@ -133,11 +133,11 @@ def changed(options: Options, groups: Collection[str] = tuple(GROUPS), leave_out
     }
 
 
-def as_arguments(options: Options, groups: Collection[str] = tuple(GROUPS), leave_out: Collection[str] = ()) -> list[str]:
-    """The words of a command line that give the options of these groups that differ from their defaults."""
+def as_arguments(options: Options, leave_out: Collection[str] = ()) -> list[str]:
+    """The words of a command line that give the options that differ from their defaults."""
     by_name = {each.name: each for each in declared(type(options))}
     words: list[str] = []
-    for name, value in changed(options, groups, leave_out).items():
+    for name, value in changed(options, leave_out=leave_out).items():
         if by_name[name].positional:
             words += map(str, value)
         else:

@@ -92,20 +92,7 @@ class MachineOptions(Options):
 
 
 @dataclass(kw_only=True)
-class OutputOptions(Options):
-    """Where to put what a run makes. Jobs see paths: the defaults are filled in."""
-
-    output: Path = in_output(None, "folder of the predictor (default: predictors/MODEL-TABLE)", values.path)
-    results: Path = in_output(
-        None, "folder of the record, tables and plots (default: results/TASK/ and the predictor's name)", values.path
-    )
-    overwrite: bool = in_output(False, "replace an earlier predictor and its results")
-    keep_epochs: bool = in_output(False, "keep each epoch's predictor, in the folder's epochs/")
-    debug: bool = in_output(False, DEBUG)
-
-
-@dataclass(kw_only=True)
-class TrainOptions(TableOptions, LearningOptions, MachineOptions, OutputOptions):
+class TrainOptions(TableOptions, LearningOptions, MachineOptions):
     """What every job that trains a predictor has; multiclass, multilabel and distillation add their own."""
 
     task: ClassVar[str]
@@ -113,6 +100,14 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions, OutputOptions)
         model: str | None
         checkpoint: str | None
         label_column: str | None
+    # Jobs see paths: the defaults are filled in.
+    output: Path = in_output(None, "folder of the predictor (default: predictors/MODEL-TABLE)", values.path)
+    results: Path = in_output(
+        None, "folder of the record, tables and plots (default: results/TASK/ and the predictor's name)", values.path
+    )
+    overwrite: bool = in_output(False, "replace an earlier predictor and its results")
+    keep_epochs: bool = in_output(False, "keep each epoch's predictor, in the folder's epochs/")
+    debug: bool = in_output(False, DEBUG)
 
     def complete_training(self, task: str) -> None:
         """Fill in the defaults that depend on others. Raises InputError where options contradict each other."""

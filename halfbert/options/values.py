@@ -9,6 +9,7 @@ import operator
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,34 +65,9 @@ def one_of(value: Any, known: Sequence[str]) -> str:
     return value
 
 
-def count(value: Any) -> int:
-    """An integer of at least 1."""
-    return _integer(value, 1, LARGEST_INTEGER, "an integer of at least 1 (and below 2^31)")
-
-
-def seed(value: Any) -> int:
-    """An integer of at least 0 that fits in 32 bits."""
-    return _integer(value, 0, 2**32 - 1, "an integer from 0 to 4294967295")
-
-
 def maxlen(value: Any) -> int | None:
     """A number of tokens from 3 (special tokens and a word) to 512, or None for "auto"."""
     return None if value == "auto" else _integer(value, 3, LARGEST_MAXLEN, f"auto, or an integer from 3 to {LARGEST_MAXLEN}")
-
-
-def positive(value: Any) -> float:
-    """A number above 0."""
-    return _number(value, lambda number: number > 0, "a number above 0")
-
-
-def non_negative(value: Any) -> float:
-    """A number of at least 0."""
-    return _number(value, lambda number: number >= 0, "a number of at least 0")
-
-
-def share(value: Any) -> float:
-    """A number from 0 to 1."""
-    return _number(value, lambda number: 0 <= number <= 1, "a number from 0 to 1")
 
 
 def names(value: Any) -> list[str]:
@@ -111,16 +87,12 @@ def names(value: Any) -> list[str]:
     return found
 
 
-def names_of(known: Sequence[str]) -> Callable[[Any], list[str]]:
-    """The reader of a list of known words."""
-
-    def read(value: Any) -> list[str]:
-        found = names(value)
-        if set(found) - set(known) or len(set(found)) < len(found):
-            raise ValueError(f"{value!r} is not a list of {', '.join(known)}, each at most once")
-        return found
-
-    return read
+def names_of(value: Any, known: Sequence[str]) -> list[str]:
+    """Known words, each at most once."""
+    found = names(value)
+    if set(found) - set(known) or len(set(found)) < len(found):
+        raise ValueError(f"{value!r} is not a list of {', '.join(known)}, each at most once")
+    return found
 
 
 def layers(value: Any) -> list[int]:
@@ -135,7 +107,8 @@ def batches(value: Any) -> list[int]:
 
 def thread_counts(value: Any) -> list[int]:
     """Numbers of threads, each at most once; "all" is the number of processors."""
-    return list(dict.fromkeys(available_cpus() if one == "all" else one for one in _each(value, _threads)))
+    given = _each(value, lambda one: one if one == "all" else count(one))
+    return list(dict.fromkeys(available_cpus() if one == "all" else one for one in given))
 
 
 def contestants(value: Any) -> dict[str, str | None]:
@@ -145,10 +118,6 @@ def contestants(value: Any) -> dict[str, str | None]:
     if set(given) - set(CONTESTANTS) or given.get("tfidf") or len(given) < len(words):
         raise ValueError(f"{value!r} is not a list of {', '.join(CONTESTANTS)}, each at most once")
     return {name: source(given[name]) if given[name] else None for name in CONTESTANTS if name in given}
-
-
-def _threads(value: Any) -> Any:
-    return value if value == "all" else count(value)
 
 
 def _each(value: Any, read: Callable[[Any], Any]) -> list[Any]:
@@ -183,3 +152,10 @@ def _number(value: Any, fits: Callable[[float], bool], expected: str) -> float:
     if not math.isfinite(number) or not fits(number):
         raise ValueError(f"{value!r} is not {expected}")
     return number
+
+
+count = partial(_integer, least=1, most=LARGEST_INTEGER, expected="an integer of at least 1 (and below 2^31)")
+seed = partial(_integer, least=0, most=2**32 - 1, expected="an integer from 0 to 4294967295")
+positive = partial(_number, fits=lambda number: number > 0, expected="a number above 0")
+non_negative = partial(_number, fits=lambda number: number >= 0, expected="a number of at least 0")
+share = partial(_number, fits=lambda number: 0 <= number <= 1, expected="a number from 0 to 1")

@@ -2,12 +2,10 @@
 
 import importlib.metadata
 import re
-import subprocess
-import sys
 import time
 
 import pytest
-from support import ROOT, script_environment
+from support import ROOT, run_python
 
 import halfbert
 from halfbert.cli import command
@@ -23,18 +21,13 @@ HEAVY = {"tensorflow", "torch", "transformers", "ktrain", "tf_keras", "keras", "
 HEAVY |= {"pandas", "scipy", "pyarrow", "onnx", "onnxruntime", "jinja2"}
 
 
-def call(*arguments: str, cwd) -> subprocess.CompletedProcess:
-    environment = script_environment(PYTHONPATH=str(ROOT))
-    return subprocess.run([sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
-
-
 @pytest.mark.parametrize("name", CALLS)
 def test_help_answers_within_a_second_and_loads_nothing_heavy(tmp_path, name):
     words, usage = CALLS[name]
     seconds = []
     for _ in range(3):  # the quickest of three: the machine may be busy with something else
         began = time.monotonic()
-        done = call("-X", "importtime", *words, "--help", cwd=tmp_path)
+        done = run_python("-X", "importtime", *words, "--help", cwd=tmp_path, PYTHONPATH=str(ROOT))
         seconds.append(time.monotonic() - began)
         if seconds[-1] < 1:
             break
@@ -61,10 +54,17 @@ ABSENT = ["--model", "bert", "--train", "nowhere.csv"]
     ],
 )
 def test_a_mistake_is_one_line_and_loads_nothing_heavy(tmp_path, script, arguments, says):
-    done = call("-X", "importtime", str(ROOT / script), *arguments, cwd=tmp_path)
+    done = run_python("-X", "importtime", ROOT / script, *arguments, cwd=tmp_path)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert (done.returncode, done.stdout, len(lines)) == (2, "", 1) and re.fullmatch(says, lines[0])
     assert not HEAVY & imported(done.stderr) and list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def main(monkeypatch):
+    """The command, which leaves the handlers of signals alone."""
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    return command.main
 
 
 @pytest.mark.parametrize(
@@ -72,22 +72,23 @@ def test_a_mistake_is_one_line_and_loads_nothing_heavy(tmp_path, script, argumen
     [
         (["train"], "error: halfbert: no verb 'train'; there are train-multiclass, train-multilabel, distill, compare, bench"),
         (["--model", "bert"], "error: halfbert: no verb '--model'"),
-        (
-            ["train-multiclass", "--model", "gpt"],
-            "error: --model: 'gpt' is not one of bert, distilbert (all options: halfbert t",
-        ),
+        (["distill", "--teacher=a", "--keep=x"], "error: --keep: 'x' is not an integer of at least 1 (and below 2^31) (all"),
     ],
 )
-def test_mistakes_in_the_command(capsys, monkeypatch, arguments, line):
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    assert command.main(arguments) == 2
+def test_mistakes_in_the_command(capsys, main, arguments, line):
+    assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(line) and err.count("\n") == 1
 
 
-def test_the_version_is_that_of_the_package(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    assert command.main(["--version"]) == 0
+def test_debug_shows_the_traceback_of_a_mistake(capsys, main):
+    assert main(["train-multiclass", *ABSENT, "--debug"]) == 2
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("Traceback") and "nowhere.csv" in last
+
+
+def test_the_version_is_that_of_the_package(capsys, tmp_path, monkeypatch, main):
+    assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"halfbert {halfbert.__version__}\n"
     assert f'\nversion = "{halfbert.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
     monkeypatch.setattr(command, "PROJECT", tmp_path)  # installed, without a checkout

@@ -11,7 +11,6 @@ import pytest
 from support import ROOT, TAGS, example_rows, tagged_rows, write_csv, write_tags
 
 from halfbert.cli import command
-from halfbert.cli.parsing import parse
 from halfbert.comparison import course, judging, parts, speed, time_limit
 from halfbert.comparison.jobs import Part, Work, sha256
 from halfbert.comparison.record import Pairing
@@ -171,7 +170,7 @@ def parsed(part):
     """What the command understands of a part's arguments."""
     assert part.command[:2] == ["-m", "halfbert"]
     verb = command.VERBS[part.command[2]]
-    return parse(verb.parser("halfbert"), verb.options, part.command[3:])
+    return verb.parse(part.command[3:])
 
 
 def test_seeds_vary_and_the_split_stays(tmp_path, tiny_bert, tiny_distilbert):

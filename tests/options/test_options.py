@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from halfbert.cli.command import VERBS
+from halfbert.comparison.parts import PLACES
 from halfbert.data import messages
 from halfbert.data.sources import Frame
 from halfbert.models.checkpoints import BASE_RECIPE, SMALL_RECIPE
 from halfbert.options import CompareOptions, MulticlassOptions, MultilabelOptions, as_arguments, changed, declared, values
+from halfbert.options.comparison import PASSED_ON
 from halfbert.options.declaring import table_name
 from halfbert.options.training import THRESHOLD_RULE, THRESHOLD_RULES
 from halfbert.scoring import multilabel as multilabel_metrics
@@ -94,32 +96,32 @@ def test_defaults(task):
     assert vars(parse(*REQUIRED, task=task)) == {name: default for name, (default, _, _) in OPTIONS[task].items()}
 
 
+# Options whose defaults follow from another.
+FOLLOW = {
+    "model": {"output", "results"},
+    "train": {"test", "label_column", "label_columns", "output", "results"},
+    "output": {"results"},
+    "seed": {"split_seed"},
+    "label_column": {"label_columns"},
+}
+WITH = {  # what an option needs
+    "val": {"train": "a.csv"},
+    "test": {"train": "a.csv"},
+    "label_separator": {"label_column": "Sentiment"},
+}
+
+
 @pytest.mark.parametrize(("task", "name"), EACH_OPTION)
 def test_every_option_is_taken(task, name):
     _, words, value = OPTIONS[task][name]
-    arguments = [flag(name), *words]
-    if name != "model":
-        arguments += REQUIRED
-    if name in ("val", "test"):
-        arguments += ["--train", "a.csv"]
-    by_name = {"label_column": ["--label-separator", "|"], "label_separator": ["--label-column", "Sentiment"]}
-    if task == "multilabel":
-        arguments += by_name.get(name, [])
+    others = WITH.get(name, {})
+    arguments = [] if name == "model" else REQUIRED
+    arguments = [*arguments, flag(name), *words, *(f"{flag(other)}={given}" for other, given in others.items())]
     options = parse(*arguments, task=task)
     assert getattr(options, name) == value
     differing = {key for key, (default, _, _) in OPTIONS[task].items() if getattr(options, key) != default}
-    labels = {"multiclass": "label_column", "multilabel": "label_columns"}[task]
-    follow = {
-        "model": {"output", "results"},
-        "train": {"test", labels, "output", "results"},
-        "val": {"train", "test", labels, "output", "results"},
-        "test": {"train", labels, "output", "results"},
-        "output": {"results"},
-        "seed": {"split_seed"},
-    }
-    if task == "multilabel":
-        follow |= {key: {"label_columns", *by_name} for key in by_name}
-    assert differing == {name} | follow.get(name, set())
+    named = {name, *others}
+    assert named <= differing <= named.union(*(FOLLOW.get(each, ()) for each in named))
     # Written out as arguments, or given as keywords, they are the same options.
     assert parse(*as_arguments(options), task=task) == options == type(options)(**changed(options))
 
@@ -142,9 +144,6 @@ def test_the_help_names_the_defaults_and_the_recipes_of_the_checkpoints(task, la
     assert [float(rate) for rate in rates] == [BASE_RECIPE["learning_rate"], SMALL_RECIPE["learning_rate"]]
     assert f"default: {BASE_RECIPE['epochs']}; {SMALL_RECIPE['epochs']} for small" in text
     assert f"(default: {BASE_RECIPE['head']}; {SMALL_RECIPE['head']} for small" in text
-
-
-def test_the_threshold_rules_are_those_that_the_metrics_know():
     assert THRESHOLD_RULES == multilabel_metrics.THRESHOLD_RULES and THRESHOLD_RULE in THRESHOLD_RULES
 
 
@@ -153,6 +152,7 @@ def test_defaults_of_ones_own_table():
     assert (found.label_column, found.test, found.val) == ("label", None, None)
     assert (found.output, found.results) == (Path("predictors/bert-reviews"), Path("results/multiclass/bert-reviews"))
     assert parse(*REQUIRED, "--output", "x/y").results == Path("results/multiclass/y")
+    assert [parse(*REQUIRED, "--maxlen", word).maxlen for word in ("auto", "3", "512")] == [None, 3, 512]
     found = parse("--model", "bert", "--train", "comments_train.csv", task="multilabel")
     assert (found.label_columns, found.label_column) == (["ALL"], None)
     assert found.results == Path("results/multilabel/bert-comments")
@@ -175,10 +175,6 @@ def test_defaults_of_ones_own_table():
 )
 def test_table_name(source, name):
     assert table_name(source) == name
-
-
-def test_maxlen_auto():
-    assert [parse(*REQUIRED, "--maxlen", word).maxlen for word in ("auto", "3", "512")] == [None, 3, 512]
 
 
 # Of int() and float(), but not of people: 1_000, blanks, digits of other scripts, infinities.
@@ -212,67 +208,50 @@ def test_values_that_are_refused(name, refusals):
     for value in refusals:
         message = refused(f"{flag(name)}={value}", *rest, task=task)
         assert flag(name) in message and repr(value) in message
-
-
-@pytest.mark.parametrize(("task", "name"), [(task, name) for task, name in EACH_OPTION if OPTIONS[task][name][1]])
-def test_an_option_without_its_value(task, name):
-    assert flag(name) in refused(*([] if name == "model" else REQUIRED), flag(name), task=task)
-
-
-def test_what_does_not_go_together():
-    assert "--model" in refused()
-    assert "--train" in refused(*REQUIRED, "--test", "a.csv")
-    assert "--train" in refused(*REQUIRED, "--val", "a.csv")
-    assert "--find-lr" in refused(*REQUIRED, "--lr", "1e-4", "--find-lr")
-    assert "reviews.xlsx" in refused(*REQUIRED, "reviews.xlsx")
-    assert "--colour" in refused(*REQUIRED, "--colour", "red")
-    # A shortened name would mean another option, or none, once there are more of them.
-    assert "--over" in refused(*REQUIRED, "--over")
-
-
-def test_labels_stand_in_one_form():
-    columns, column, separator = ["--label-columns", "a,b"], ["--label-column", "tags"], ["--label-separator", ";"]
-    assert "give one of them" in refused(*REQUIRED, *columns, *column, *separator, task="multilabel")
-    for alone in (separator, columns + separator):
-        assert "goes with --label-column" in refused(*REQUIRED, *alone, task="multilabel")
-    for own in ("--label-columns=a", "--label-separator=;", "--balance", "--threshold=f1", "--drop-constant-labels"):
-        assert own.split("=")[0] in refused(*REQUIRED, own)
-    assert "--class-weights" in refused(*REQUIRED, "--class-weights", "balanced", task="multilabel")
+    assert flag(name) in refused(*rest, flag(name), task=task)  # no value
 
 
 @pytest.mark.parametrize(
-    ("verb", "arguments"),
+    ("task", "arguments", "says"),
     [
-        ("compare", ["--margin=5"]),
-        ("compare", ["--margin=nan"]),
-        ("compare", ["--margin=-0.01"]),
-        ("compare", ["--contestants=bert,bert"]),
-        ("compare", ["--contestants=bert,bert=x"]),
-        ("benchmark", ["a", "--engines=onnx,onnx"]),
-        ("benchmark", ["a", "--engines=onnx,auto"]),
-        ("benchmark", ["a", "--devices=cpu,cpu"]),
-        ("benchmark", ["a", "--scenarios=cold,cold"]),
-        ("benchmark", ["a", "--lengths=fixed,fixed"]),
-        ("benchmark", ["a", "--batches=8,8"]),
-        ("benchmark", ["a", "--threads=1,all,all"]),
-        ("distill", ["--teacher=a", "--layers=0,0"]),
-        ("distill", ["--teacher=a", "--layers=-1"]),
+        *(("multiclass", [f"--{role}=a.csv"], "--val and --test go with --train") for role in ("val", "test")),
+        ("multiclass", ["--lr=1e-4", "--find-lr"], "--lr and --find-lr: give one of them"),
+        ("multiclass", ["reviews.xlsx"], "reviews.xlsx"),
+        # A shortened name would mean another option, or none, once there are more of them.
+        *(("multiclass", [word], word) for word in ("--colour", "--over", "--balance", "--drop-constant-labels")),
+        *(("multiclass", [f"{word}=f1"], word) for word in ("--label-columns", "--label-separator", "--threshold")),
+        ("multilabel", ["--class-weights=balanced"], "--class-weights"),
+        ("multilabel", ["--label-columns=a,b", "--label-column=tags", "--label-separator=;"], "give one of them"),
+        ("multilabel", ["--label-separator=;"], "goes with --label-column"),
+        ("multilabel", ["--label-columns=a,b", "--label-separator=;"], "goes with --label-column"),
     ],
 )
-def test_values_of_the_other_jobs_that_are_refused(verb, arguments):
-    name, _, value = arguments[-1].partition("=")
+def test_what_does_not_go_together(task, arguments, says):
+    assert says in refused(*REQUIRED, *arguments, task=task) and "--model" in refused(task=task)
+
+
+@pytest.mark.parametrize(
+    ("verb", "argument"),
+    [
+        *(("compare", f"--margin={value}") for value in ("5", "nan", "-0.01")),
+        *(("compare", f"--contestants={value}") for value in ("bert,bert", "bert,bert=x")),
+        *(("benchmark", f"--engines={value}") for value in ("onnx,onnx", "onnx,auto")),
+        *(("benchmark", f"--{word}") for word in ("devices=cpu,cpu", "scenarios=cold,cold", "lengths=fixed,fixed")),
+        *(("benchmark", f"--{word}") for word in ("batches=8,8", "threads=1,all,all")),
+        *(("distill", f"--layers={value}") for value in ("0,0", "-1")),
+    ],
+)
+def test_values_of_the_other_jobs_that_are_refused(verb, argument):
+    name, _, value = argument.partition("=")
     with pytest.raises(InputError, match=f"^{name}: '{value}' is not "):
-        VERBS[verb].parse(arguments)
-
-
-def test_a_margin_of_nothing_and_of_all():
-    assert [CompareOptions(margin=margin).margin for margin in (0, "0", 1)] == [0, 0, 1]
+        VERBS[verb].parse([*(["--teacher=a"] if verb == "distill" else []), argument])
 
 
 @pytest.mark.parametrize(
     ("given", "value"),
     [
         ({"epochs": np.int64(3)}, 3),
+        ({"epochs": None}, None),
         ({"lr": np.float32(0.5)}, 0.5),
         ({"weight_decay": 1}, 1.0),
         ({"train": Path("a") / "b.csv"}, "a/b.csv"),
@@ -293,7 +272,7 @@ def test_values_from_python(given, value):
 @pytest.mark.parametrize(
     "given",
     [
-        *({"epochs": value} for value in (0, 2.0, True, None, "", b"2", [2])),
+        *({"epochs": value} for value in (0, 2.0, True, "", b"2", [2])),
         *({"lr": value} for value in (True, float("nan"), "", [1])),
         *({"overwrite": value} for value in ("yes", "", None, 2)),
         *({"model": value} for value in (None, 1, ["bert"])),
@@ -304,25 +283,24 @@ def test_values_from_python(given, value):
 )
 def test_values_from_python_that_are_refused(given):
     (name,) = given
-    if given == {"epochs": None}:  # the default
-        assert MultilabelOptions(**given).epochs is None
-        return
     with pytest.raises(InputError, match=f"^{flag(name)}: {re.escape(repr(given[name]))} is "):
         MultilabelOptions(**given)
 
 
-def test_lists_and_contestants_from_python():
+def test_lists_contestants_and_margins_from_python():
     assert values.contestants({"bert": "x/y", "tfidf": None}) == {"tfidf": None, "bert": "x/y"}
     assert values.contestants(["bert=x/y", "tfidf"]) == {"tfidf": None, "bert": "x/y"}
     assert values.paths("a") == values.paths([Path("a")]) == [Path("a")]
     with pytest.raises(ValueError, match="3 is not a list"):
         values.paths(3)
     assert values.batches([32, 8]) == [8, 32] and values.layers((0, 2)) == [0, 2]
+    assert [CompareOptions(margin=margin).margin for margin in (0, "0", 1)] == [0, 0, 1]
 
 
 def test_what_a_child_is_to_be_given():
     options = CompareOptions(train="a.csv", epochs=2, drop_missing=True, class_weights="balanced", contestants="tfidf,bert")
-    shared = ("table", "training", "machine")
-    assert as_arguments(options, shared) == ["--train=a.csv", "--drop-missing", "--epochs=2", "--class-weights=balanced"]
-    assert changed(options, shared, leave_out=("class_weights",)) == {"train": "a.csv", "drop_missing": True, "epochs": 2}
-    assert MulticlassOptions(**changed(options, shared)).output == Path("predictors/distilbert-a")
+    assert changed(options, PASSED_ON, leave_out=("class_weights",)) == {"train": "a.csv", "drop_missing": True, "epochs": 2}
+    given = MulticlassOptions(**changed(options, PASSED_ON))
+    words = "--model=distilbert --train=a.csv --drop-missing --label-column=label --epochs=2 --class-weights=balanced"
+    assert as_arguments(given, leave_out=PLACES) == [*words.split(), "--split-seed=0"]
+    assert given.output == Path("predictors/distilbert-a")
