@@ -1,6 +1,5 @@
 """Training through its real arguments: whole paths, plain ktrain, and the effect of every option; both tasks."""
 
-import csv
 import errno
 import json
 import random
@@ -28,6 +27,7 @@ from support import (
     train_here,
     watch_runs,
     weights_of,
+    write_checkpoint,
     write_csv,
     write_tags,
 )
@@ -89,7 +89,7 @@ def test_the_packaged_checkpoint_on_the_embedded_table(tmp_path, model):
     assert [path.name for path in results.parent.iterdir()] == [results.name]
     record = record_of(results)
     assert record["data"]["rows"]["train"] == 64 and record["data"]["rows"]["test"] == 64 and len(record["data"]["labels"]) == 8
-    assert record["options"]["train"] == "data/messages_train.xlsx" and record["options"]["label_column"] == "queue"
+    assert record["options"]["train"] == "halfbert/data/messages_train.xlsx" and record["options"]["label_column"] == "queue"
     assert record["size"]["parameters"] == pytest.approx({"bert": 22.7e6, "distilbert": 17.2e6}[model], rel=0.02)
     in_force = record["options"]["lr"], record["options"]["head"]
     assert in_force == (SMALL_RECIPE["learning_rate"], SMALL_RECIPE["head"])  # what suits the small pair
@@ -117,83 +117,49 @@ def test_the_embedded_messages_are_the_table_unless_another_is_given(here, tiny_
 
 
 @pytest.mark.slow
-def test_plain_ktrain_loads_the_predictors_elsewhere(here, tmp_path, tiny_distilbert, tiny_bert):
-    """Moved, their checkpoints gone, nothing of the project importable, no network: the answers are those of the run."""
-    # Labels whose alphabetical order is not the one they appear in, and test rows that are answered wrong.
-    names = {"animal": "zoo", "food": "meal", "tool": "axe"}
-    rows = [(text, names[label]) for text, label in example_rows(150)]
-    train = write_csv(tmp_path / "train.csv", rows[:120])
-    texts = [text for text, _ in rows[120:]]
-    test = write_csv(tmp_path / "test.csv", [(text, "zoo") for text in texts])
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    for model, tiny in (("distilbert", tiny_distilbert), ("bert", tiny_bert)):
-        checkpoint = shutil.copytree(tiny, tmp_path / "checkpoint")
-        where = ("--train", train, "--test", test, "--output", f"p/{model}", "--results", f"r/{model}")
-        train_here("--model", model, "--checkpoint", checkpoint, *where, "--epochs", "2", "--lr", "0.003")
-        shutil.move(here / "p" / model, elsewhere / f"moved-{model}")
-        shutil.rmtree(checkpoint)
+def test_plain_ktrain_answers_as_the_run_did_elsewhere(quick, finished_multilabel, tmp_path, tiny_bert):
+    """Moved, their checkpoints gone, nothing of the project importable, no network: the answers are those of the run.
 
-    found = plain_ktrain(elsewhere, texts, "moved-distilbert", "moved-bert")
-    for model in ("distilbert", "bert"):
-        _same_as_recorded(found[f"moved-{model}"], here / "r" / model)
-        ours = halfbert.load(elsewhere / f"moved-{model}", "keras", "cpu").predict_proba(texts)
-        np.testing.assert_allclose(ours, found[f"moved-{model}"]["probabilities"], atol=1e-5)
-
-
-def _same_as_recorded(found, results):
-    """Labels, answers and probabilities (of texts whose label is "zoo") are those of the run's record and errors.csv."""
-    record = record_of(results)
-    assert found["labels"] == ["axe", "meal", "zoo"] == record["data"]["labels"]
-    assert found["one"] == found["answers"][0]
-    with open(results / "errors.csv", newline="", encoding="utf-8-sig") as stream:
-        wrong = {int(row["row"]) - 2: row for row in csv.DictReader(stream)}
-    assert wrong
-    for number, (answer, probabilities) in enumerate(zip(found["answers"], found["probabilities"], strict=True)):
-        if number in wrong:
-            assert answer == wrong[number]["answer"]
-            assert max(probabilities) == pytest.approx(float(wrong[number]["probability"]), abs=1e-4)
-            assert -np.log(probabilities[2]) == pytest.approx(float(wrong[number]["loss"]), abs=2e-3)
-        else:
-            assert answer == "zoo"
-    loss = -np.mean(np.log([probabilities[2] for probabilities in found["probabilities"]]))
-    assert record["test"]["log_loss"] == pytest.approx(loss, abs=1e-4)
-
-
-def pairs(probabilities, labels=TAGS):
-    """What ktrain's predict answers for one text, as JSON keeps it."""
-    return [[label, pytest.approx(probability, abs=1e-6)] for label, probability in zip(labels, probabilities, strict=True)]
-
-
-@pytest.mark.slow
-def test_plain_ktrain_answers_label_by_label_elsewhere(finished_multilabel, here, tmp_path, tiny_bert, monkeypatch):
-    """Moved, their checkpoints gone, nothing of the project importable: pairs of label and probability, those of the run.
-
-    In the second predictor's table no row has two labels and some have none, from which ktrain would guess a softmax.
+    The labels' order is not that of their appearance. In the last table no row has two labels and some have none, from which
+    ktrain would guess a softmax.
     """
-    seen = watch_runs(monkeypatch)
-    texts = [text for text, _ in finished_multilabel.test_rows]
+    names = {"animal": "zoo", "food": "meal", "tool": "axe"}
+    things = write_csv(tmp_path / "named.csv", [(text, names[label]) for text, label in example_rows(120)])
     rows = tagged_rows(120, seed=1, apart=True)
     assert {len(tags) for _, tags in rows} == {0, 1}
-    checkpoint = shutil.copytree(tiny_bert, tmp_path / "checkpoint")
-    tables = ("--train", write_tags(tmp_path / "apart.csv", rows), "--test", finished_multilabel.test, "--keep-leaks")
-    where = ("--output", "p/apart", "--results", "r/apart")
-    model = ("--model", "bert", "--checkpoint", checkpoint, "--epochs", "1", "--lr", "0.003")
-    train_here(*model, *tables, *where, script="train_multilabel")
-    assert max(seen.truth["train"].sum(axis=1)) == 1
-    shutil.rmtree(checkpoint)
-    elsewhere = tmp_path / "elsewhere"
+    apart = write_tags(tmp_path / "apart.csv", rows)
+    texts = [text for text, _ in finished_multilabel.test_rows]
+    test = {"multiclass": write_csv(tmp_path / "held_out.csv", [(text, "zoo") for text in texts])}
+    test["multilabel"] = finished_multilabel.test
+    runs, elsewhere = {}, tmp_path / "elsewhere"
+    for task, train, model in (
+        ("multiclass", things, "distilbert"),
+        ("multiclass", things, "bert"),
+        ("multilabel", apart, "bert"),
+    ):
+        checkpoint = write_checkpoint(tmp_path / "checkpoint", model)
+        arguments = ("--model", model, "--checkpoint", checkpoint, "--test", test[task], "--keep-leaks", "--lr", "0.003")
+        run = runs[f"{task}-{model}"] = quick(*arguments, task=task, train=train, output=f"predictors/{task}-{model}")
+        shutil.move(run.folder, elsewhere / f"{task}-{model}")
+        shutil.rmtree(checkpoint)
     shutil.copytree(finished_multilabel.output, elsewhere / "many")
-    shutil.move(here / "p" / "apart", elsewhere / "apart")
-
-    found = plain_ktrain(elsewhere, texts, "many", "apart")
-    for name, expected in (("many", finished_multilabel.seen.probabilities), ("apart", seen.probabilities)):
+    found = plain_ktrain(elsewhere, texts, *runs, "many")
+    expected = {name: (run.tested.probabilities, run.record["data"]["labels"]) for name, run in runs.items()}
+    expected["many"] = finished_multilabel.seen.probabilities, list(TAGS)
+    for name, (probabilities, labels) in expected.items():
         answers = found[name]
-        assert answers["labels"] == list(TAGS)
-        np.testing.assert_allclose(answers["probabilities"], expected, atol=1e-5)
-        assert np.abs(expected.sum(axis=1) - 1).min() > 1e-3  # no softmax
-        assert answers["answers"] == [pairs(probabilities) for probabilities in answers["probabilities"]]
-        assert answers["one"] == pairs(answers["probabilities"][0])
+        assert answers["labels"] == labels == (["axe", "meal", "zoo"] if "class" in name else list(TAGS))
+        np.testing.assert_allclose(answers["probabilities"], probabilities, atol=1e-5)
+        ours = halfbert.load(elsewhere / name, "keras", "cpu").predict_proba(texts)
+        np.testing.assert_allclose(ours, answers["probabilities"], atol=1e-5)
+        if "class" in name:
+            expected_answers = [labels[number] for number in probabilities.argmax(axis=1)]
+        else:
+            assert np.abs(probabilities.sum(axis=1) - 1).min() > 1e-3  # no softmax
+            expected_answers = [
+                [[label, pytest.approx(p, abs=1e-5)] for label, p in zip(TAGS, row, strict=True)] for row in probabilities
+            ]
+        assert answers["answers"] == expected_answers and answers["one"] == expected_answers[0]
 
 
 def test_a_table_of_one_label(quick, tmp_path):

@@ -101,6 +101,7 @@ REFUSED = {
     "no model": ("multiclass", None, None, ["--model", "--help"]),
     "options at odds": ("multiclass", None, ("--lr", "1e-4", "--find-lr"), ["--lr and --find-lr"]),
     "another task's option": ("multilabel", None, ("--class-weights", "balanced"), ["--class-weights"]),
+    "folders in each other": ("multiclass", None, ("--output", "a", "--results", "a/b"), ["--results a/b", "separate"]),
     "no such option": ("multiclass", None, ("--batchsize", "8"), ["--batchsize"]),
     "no such value": ("multilabel", None, ("--threshold", "0.3"), ["--threshold", "'0.3'", "gmean"]),
 }
@@ -132,38 +133,6 @@ def test_an_output_that_is_taken_is_left_as_it_is(option, here, tmp_path, capsys
     refused(capsys, 2, [option, "file"], *common, option, "file/inside")
     refused(capsys, 2, [option, "dangling"], *common, option, "dangling", "--overwrite")
     assert contents(here) == before
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may write anywhere")
-def test_an_output_that_cannot_be_written(here, capsys, table, no_checkpoint):
-    (here / "locked").mkdir(mode=0o500)
-    refused(capsys, 2, ["--output", "locked"], "--model", "bert", "--train", table, "--output", "locked/deep/mine")
-
-
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc here")
-def test_an_output_where_no_folder_can_be_made(here, capsys, table, no_checkpoint):
-    """Also for the superuser, whom no permission stops."""
-    refused(capsys, 2, ["/proc/no"], "--model", "bert", "--train", table, "--output", "/proc/no/mine")
-
-
-@pytest.mark.parametrize(("output", "results"), [("a", "a"), ("a", "a/results"), ("a/b/predictor", "a"), ("a", "./x/../a")])
-def test_output_and_results_that_would_wipe_each_other_out(output, results, here, capsys, table, no_checkpoint):
-    places = ("--output", output, "--results", results)
-    refused(capsys, 2, ["--output", "--results", "separate"], "--model", "bert", "--train", table, *places)
-    assert not list(here.iterdir())
-
-
-def test_a_checkpoint_that_is_not_of_the_architecture(here, tmp_path, capsys, table, tiny_bert):
-    common = ("--model", "distilbert", "--train", table, "--checkpoint")
-    refused(capsys, 2, ["tiny-bert", "--model bert"], *common, tiny_bert)
-    other = shutil.copytree(tiny_bert, tmp_path / "roberta")
-    config = json.loads((other / "config.json").read_text())
-    (other / "config.json").write_text(json.dumps({**config, "model_type": "roberta"}))
-    refused(capsys, 2, ["roberta", "BERT and DistilBERT"], *common, other)
-    refused(capsys, 2, ["no such folder"], *common, "./nowhere")
-    (tmp_path / "empty").mkdir()
-    refused(capsys, 2, ["empty", "config.json"], *common, tmp_path / "empty")
-    assert not list(here.iterdir())
 
 
 def test_a_device_that_is_not_there(here, capsys, table, no_checkpoint):
@@ -264,15 +233,6 @@ def test_sigterm_before_an_epoch_is_complete_leaves_nothing(here, whole, capsys,
     shown = capsys.readouterr()
     assert shown.err == "stopped by SIGTERM\n" and "epoch 1/" not in shown.out
     assert not list(here.iterdir())
-
-
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_sigterm_in_a_later_epoch_keeps_the_best_one(here, whole, capsys, signals_at):
-    signals_at(3, signal.SIGTERM)
-    assert end_here(*whole, "--epochs", "9") == 143
-    assert capsys.readouterr().err == "stopped by SIGTERM\n"
-    record = json.loads((here / "r/things/record.json").read_text())
-    assert len(record["epochs"]) == 2 and record["stopped"] == "SIGTERM" and is_whole(here / "p/things")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

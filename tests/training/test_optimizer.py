@@ -64,16 +64,6 @@ def test_dense_updates_equal_keras_adam(tf, in_a_graph):
     assert np.abs(variables[0][0].numpy() - random((4, 3), 0)).max() > 0.01
 
 
-def test_rate_and_momentum_are_those_of_the_moment(tf):
-    optimizer, variable = new_adam(), tf.Variable([1.0])
-    tf.keras.backend.set_value(optimizer.lr, 0.25)
-    optimizer.apply_gradients([(tf.constant([3.0]), variable)])
-    assert variable.numpy() == pytest.approx([0.75], rel=1e-5)  # Adam's first step is as long as the rate
-    tf.keras.backend.set_value(optimizer.lr, 0.0)
-    optimizer.apply_gradients([(tf.constant([3.0]), variable)])
-    assert variable.numpy() == pytest.approx([0.75], rel=1e-5)
-
-
 # -- gradients of an embedding: a few of its rows
 
 
@@ -198,12 +188,6 @@ def test_biases_and_normalisations_do_not_decay(tf):
     assert np.array_equal(vectors[0].numpy(), vectors[1].numpy())
 
 
-def test_without_weight_decay_a_weight_without_gradient_stays(tf):
-    matrix = tf.Variable(random((4, 3), 0))
-    new_adam(learning_rate=0.1).apply_gradients([(tf.zeros((4, 3)), matrix)])
-    assert np.array_equal(matrix.numpy(), random((4, 3), 0))
-
-
 # -- as Keras and ktrain use it
 
 
@@ -211,17 +195,5 @@ def test_ktrain_takes_it_for_an_adam(tf):
     optimizer = new_adam()
     assert isinstance(optimizer, tf.keras.optimizers.legacy.Optimizer)
     assert hasattr(optimizer, "lr") and hasattr(optimizer, "beta_1")  # what its one-cycle looks for and sets
-    assert optimizer.get_config()["weight_decay"] == 0.0
-
-
-def test_it_can_be_made_again_from_its_configuration(tf):
-    from halfbert.training.optimizer import Adam
-
     config = new_adam(learning_rate=0.02, weight_decay=0.3, epsilon=1e-6).get_config()
-    assert Adam.from_config(config).get_config() == config
-
-
-def test_two_optimizers_share_nothing(tf):
-    variable, optimizers = tf.Variable([1.0]), [new_adam(learning_rate=0.1) for _ in range(2)]
-    optimizers[0].apply_gradients([(tf.constant([1.0]), variable)])
-    assert (int(optimizers[0].iterations), int(optimizers[1].iterations)) == (1, 0)
+    assert type(optimizer).from_config(config).get_config() == config and config["weight_decay"] == 0.3
