@@ -1,11 +1,18 @@
 """Tiny real predictors of both architectures and tasks, as the training scripts save them, for tests that load them."""
 
+import atexit
+import functools
 import json
 import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from support import LABELS, write_checkpoint
+
+import halfbert
+from halfbert.system.storage import sha256
 
 TASKS = ("multiclass", "multilabel")
 MAXLEN = 24
@@ -26,8 +33,6 @@ TEXTS = [
     " .  ! ",
     "apple\u0000cake",
 ]
-
-_made: dict[tuple, Path] = {}
 
 
 def make(kind: str, task: str, folder: Path, layers: int = 2) -> Path:
@@ -67,16 +72,21 @@ def _tell_apart(model, transformer) -> None:
     model.classifier.bias.assign(-logits.mean(axis=0) * spread)
 
 
+@functools.cache
+def _made(kind: str, task: str) -> Path:
+    room = Path(tempfile.mkdtemp(prefix="halfbert-tests-"))
+    atexit.register(shutil.rmtree, room, ignore_errors=True)
+    return make(kind, task, room / kind)
+
+
 def copy(kind: str, task: str, folder: Path) -> Path:
     """A copy, to be spoilt, of the tiny predictor of that kind and task, which is made once a test run."""
-    if (kind, task) not in _made:
-        import atexit
-        import tempfile
+    return shutil.copytree(_made(kind, task), folder)
 
-        room = Path(tempfile.mkdtemp(prefix="halfbert-tests-"))
-        atexit.register(shutil.rmtree, room, ignore_errors=True)
-        _made[kind, task] = make(kind, task, room / f"{kind}-{task}")
-    return shutil.copytree(_made[kind, task], folder)
+
+def load(folder: Path, engine: str = "onnx", **changed) -> Any:
+    """The predictor on the CPU, whether the engine is proven or not, unless `changed` asks for something else."""
+    return halfbert.load(folder, engine, **{"device": "cpu", "allow_disagreement": True, **changed})
 
 
 def change_manifest(folder: Path, **changes) -> None:
@@ -87,7 +97,5 @@ def change_manifest(folder: Path, **changes) -> None:
 
 def sign(folder: Path) -> None:
     """Have the manifest name the files as they are now, as somebody would who altered them on purpose."""
-    from halfbert.system.storage import sha256
-
     files = json.loads((folder / MANIFEST).read_text())["files"]
     change_manifest(folder, files={name: sha256(folder / name) for name in files if (folder / name).is_file()})

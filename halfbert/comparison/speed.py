@@ -16,8 +16,7 @@ from halfbert.comparison.jobs import Finished
 from halfbert.comparison.parts import Experiment, Notes
 from halfbert.comparison.record import Speed
 from halfbert.options import BenchmarkOptions
-from halfbert.predictor import engines, manifest
-from halfbert.predictor.manifest import Predictor
+from halfbert.predictor import engines
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import StopRequest
 from halfbert.system.errors import HalfbertError
@@ -70,7 +69,7 @@ def _time_networks(experiment: Experiment, neural: Mapping[str, Finished], stop:
     """Rows of `Speed` by the name of the predictor's folder."""
     folders = [fit.predictor for fit in neural.values()]
     timed = timed_options(experiment, folders)
-    depends_on = networks_identity(timed, manifest.check(folders[0]), [fit.part.identity for fit in neural.values()])
+    depends_on = networks_identity(timed, [fit.part.identity for fit in neural.values()])
 
     def make(file: Path) -> None:
         record = time_engines(timed, stop)
@@ -99,10 +98,10 @@ def timed_options(experiment: Experiment, folders: list[Path]) -> BenchmarkOptio
     )
 
 
-def networks_identity(timed: BenchmarkOptions, predictor: Predictor, parts: list[str]) -> dict[str, Any]:
-    """What these speeds depend on: the fits, the engines' recipes for such a predictor, the machine and the runtimes."""
+def networks_identity(timed: BenchmarkOptions, parts: list[str]) -> dict[str, Any]:
+    """What these speeds depend on: the fits, the engines' recipes, the machine and the runtimes."""
     return {
-        "recipe": {"speed": RECIPE_VERSION, **{engine: engines.find(engine).recipe(predictor) for engine in timed.engines}},
+        "recipe": {"speed": RECIPE_VERSION, **{engine: engines.find(engine).recipe() for engine in timed.engines}},
         "parts": parts,
         "options": {name: getattr(timed, name) for name in ("scenarios", "devices", "threads", "batches", "repeats")},
         **surroundings(PACKAGES, timed.devices),

@@ -39,7 +39,7 @@ def predict(predictor: Predictor, texts: Sequence[str], engine: str, device: str
     """
     folder = checkpoints.cache_folder() / "teacher-answers"
     folder.mkdir(exist_ok=True)
-    identity = [*predictor.manifest.files.items(), predictor.manifest.maxlen, engine, engines.find(engine).recipe(predictor)]
+    identity = [*predictor.manifest.files.items(), predictor.manifest.maxlen, engine, engines.find(engine).recipe()]
     distinct = list(dict.fromkeys(texts))
     parts, model = [], None
     for start in range(0, len(distinct), TEXTS_AT_A_TIME):
@@ -72,7 +72,7 @@ def _store(part: dict[str, np.ndarray], file: Path) -> None:
 
 def _model(predictor: Predictor, engine: str, device: str) -> Callable[[list[str]], dict[str, np.ndarray]]:
     """From texts to {"logits": float32, "states": float16}, half of whose bits are enough for a direction."""
-    load_states = engines.find(engine).load_states
+    load_states = engines.require(engine).load_states
     assert load_states is not None, f"{engine} has no states to give"
     loaded = load_states(predictor, "gpu" if device == "gpu" else "cpu", None)
     weights, tokenizer = encoder.read(predictor.folder), classifier.read_tokenizer(predictor)

@@ -8,23 +8,26 @@ import dataclasses
 import functools
 import itertools
 import os
-from collections.abc import Iterator
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from halfbert.data.cells import is_missing
 from halfbert.models import batching
 from halfbert.models.batching import EncodedTexts
 from halfbert.predictor import engines, gate, manifest
-from halfbert.predictor.inputs import Texts, read_texts
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 TEXTS_AT_A_TIME = 4096  # tokenised and sorted together: memory does not grow with the number of texts
 TEXTS_WITHOUT_PROGRESS = 64  # answered before a bar could show anything
 DEVICES = ("auto", "cpu", "gpu")
+Texts = str | Iterable[str]
+EXPECTED = "expected a text, or a list, Series or array of texts"
 
 
 def load(
@@ -77,6 +80,7 @@ class _Source:
     threads: int | None
     allow_disagreement: bool
     weights_sha256: str | None = None  # None: whichever the folder holds
+    maxlen: int | None = None  # None: the predictor's
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def _load(source: _Source) -> _InMemory:
         if not source.allow_disagreement:
             gate.require(predictor, name)
         try:
-            loaded = engines.find(name).load(predictor, source.device, source.threads)
+            loaded = engines.require(name).load(predictor, source.device, source.threads)
             return _InMemory(predictor, name, loaded, tokenizer, os.getpid())
         except ResourceError as error:  # with auto: another engine may find the GPU
             failure = failure or error
@@ -159,11 +163,7 @@ class Classifier:
 
     def with_maxlen(self, maxlen: int) -> "Classifier":
         """The same classifier, but texts are truncated at another number of tokens."""
-        here = self._here
-        changed = dataclasses.replace(here.predictor.manifest, maxlen=maxlen)
-        return Classifier(
-            self._source, dataclasses.replace(here, predictor=dataclasses.replace(here.predictor, manifest=changed))
-        )
+        return Classifier(dataclasses.replace(self._source, maxlen=maxlen), self._here)
 
     def get_classes(self) -> list[str]:
         """The labels, in the order of the columns of `predict_proba`."""
@@ -198,8 +198,7 @@ class Classifier:
 
     def encode(self, texts: list[str]) -> EncodedTexts:
         """Token ids of texts, truncated as they were for training."""
-        here = self._here
-        return batching.encode(here.tokenizer, texts, here.predictor.manifest.maxlen)[0]
+        return batching.encode(self._here.tokenizer, texts, self._source.maxlen or self.predictor.manifest.maxlen)[0]
 
     def _probabilities(self, texts: list[str]) -> np.ndarray:
         loaded, labels = self.loaded, len(self.predictor.manifest.labels)
@@ -233,3 +232,33 @@ def read_tokenizer(predictor: manifest.Predictor) -> Any:
     if type(words) is not int or known > words:
         raise ArtefactError(f"{file}: knows {known} tokens, the model {words}")
     return tokenizer
+
+
+def read_texts(texts: Any) -> tuple[list[str], bool]:
+    """The texts as a list, and whether they are a single one. Raises InputError, with what to do, if they are none."""
+    if isinstance(texts, str):
+        return [texts], True
+    columns = getattr(texts, "column_names", getattr(texts, "columns", None))
+    remedy = None
+    if columns is not None:
+        remedy = f"name one of its columns, as in table[name]: {reprlib.repr(list(columns))}"
+    elif isinstance(texts, Mapping):
+        remedy = "pass one of its values"
+    elif isinstance(texts, (bytes, bytearray, memoryview)):
+        remedy = "decode it, as in value.decode('utf-8')"
+    elif isinstance(texts, (set, frozenset)):
+        remedy = "it has no order that the answers could follow"
+    elif getattr(texts, "ndim", 1) != 1:
+        remedy = f"it has {texts.ndim} dimensions"
+    if remedy:
+        raise InputError(f"{type(texts).__name__}: {EXPECTED}; {remedy}")
+    try:
+        items = iter(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)  # pyarrow's arrays hold scalars of its own
+    except TypeError:
+        raise InputError(f"{reprlib.repr(texts)} (of type {type(texts).__name__}): {EXPECTED}") from None
+    many = list(items)
+    for number, text in enumerate(many, start=1):
+        if not isinstance(text, str):
+            hint = "; drop missing texts, or put '' in their place" if is_missing(text) else ""
+            raise InputError(f"text {number:,} of {len(many):,} is of type {type(text).__name__}, expected a string{hint}")
+    return many, False

@@ -110,7 +110,6 @@ def read(folder: Path) -> Manifest:
     Raises InputError if there is no such folder, ArtefactError if it holds no readable manifest.
     """
     content = _read_json(folder)
-    content["agreement"] = _readable_agreement(content.get("agreement"))
     try:
         return msgspec.convert({"thresholds": None, **content}, Manifest)
     except msgspec.ValidationError as error:
@@ -130,8 +129,7 @@ def write(manifest: Manifest, folder: Path) -> None:
 def add_agreement(folder: Path, agreement: dict[str, Agreement]) -> None:
     """Add engines' figures to a manifest; the rest of it stays as it is, entries of a later halfbert included."""
     content = _read_json(folder)
-    figures = {engine: asdict(figures) for engine, figures in agreement.items()}
-    content["agreement"] = {**_readable_agreement(content.get("agreement")), **figures}
+    content["agreement"] = {**content.get("agreement", {}), **{engine: asdict(each) for engine, each in agreement.items()}}
     storage.write_json(content, folder / MANIFEST)
 
 
@@ -149,18 +147,6 @@ def _read_json(folder: Path) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise ArtefactError(f"{file}: format version {version!r}; this halfbert reads version {FORMAT_VERSION}")
     return content
-
-
-def _readable_agreement(content: object) -> dict[str, Any]:
-    """The figures that can be read; without its figures an engine counts as never compared."""
-    readable = {}
-    for engine, figures in content.items() if isinstance(content, dict) else ():
-        try:
-            msgspec.convert(figures, Agreement)
-            readable[engine] = figures
-        except msgspec.ValidationError:
-            continue
-    return readable
 
 
 # ---------------------------------------------------------------------------------------------------------------------------

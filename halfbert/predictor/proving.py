@@ -6,12 +6,12 @@ A text's decision is its label; of a multi-label predictor, its whole set of lab
 `ROUNDING` counts as equal.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from halfbert.data import messages
 from halfbert.predictor import engines, gate, manifest
 from halfbert.predictor.classifier import load
 from halfbert.predictor.manifest import Agreement
@@ -41,7 +41,7 @@ def compare(reference: np.ndarray, answers: np.ndarray, thresholds: Sequence[flo
 
 def prove(
     folder: Path,
-    texts: Sequence[str] | None = None,
+    texts: Sequence[str],
     texts_name: str = HELD_OUT,
     engine_names: Sequence[str] | None = None,
     reference: np.ndarray | None = None,
@@ -52,16 +52,14 @@ def prove(
 
     Parameters
     ----------
-    texts: at most `most_texts` of them, evenly spaced, are answered; None takes the embedded messages.
+    texts: at most `most_texts` of them, evenly spaced, are answered.
     texts_name: what the manifest calls them.
-    engine_names: None takes those that are installed and declare to be proven.
+    engine_names: None takes those that are installed and can be compared.
     reference: (texts, labels) probabilities of Keras, if they are available already.
     threads: of each engine; None takes every processor.
 
     Raises what `halfbert.load` raises; InputError if there is no text; ResourceError if there is no reference.
     """
-    if texts is None:
-        texts, texts_name = _embedded_texts(), f"{messages.TEST.name} (embedded)"
     if not len(texts):
         raise InputError(f"{folder}: no text to compare engines on")
     names = engines.provable() if engine_names is None else list(engine_names)
@@ -79,14 +77,15 @@ def prove(
         classifier = load(folder, engine, "cpu", threads, allow_disagreement=True)
         equal, largest = compare(expected, classifier.predict_proba(texts), predictor.manifest.thresholds)
         declared = engines.find(engine)
+        packages = sorted({*engines.find(reference_engine).packages, *declared.packages})
         figures[engine] = Agreement(
             rows=len(texts),
             equal_decisions=equal,
             largest_difference=largest,
-            made_from=predictor.made_from(declared.recipe(predictor)),
+            made_from=predictor.made_from(declared.recipe()),
             texts=texts_name,
             reference=reference_engine,
-            versions=_versions({*engines.find(reference_engine).packages, *declared.packages}),
+            versions={package: version for package in packages if (version := machine.version_of(package))},
         )
     manifest.add_agreement(folder, figures)
     return figures
@@ -97,21 +96,10 @@ def _reference(predictor: manifest.Predictor) -> str:
     if engines.installed(REFERENCE):
         return REFERENCE
     for engine in engines.fastest_first("cpu"):
-        in_float32 = engines.find(engine).largest_difference is not None
-        if in_float32 and engines.installed(engine) and gate.is_proven(predictor, engine):
+        in_float32 = math.isfinite(engines.find(engine).largest_difference)
+        if in_float32 and engines.installed(engine) and not gate.objection(predictor, engine):
             return engine
     raise ResourceError(
         f"{predictor.folder}: no engine to compare with: {REFERENCE} needs {' and '.join(engines.missing(REFERENCE))} "
         f"({engines.find(REFERENCE).install}), and no float32 engine was compared with it before"
     )
-
-
-def _versions(packages: set[str]) -> dict[str, str]:
-    found = {package: machine.version_of(package) for package in sorted(packages)}
-    return {package: version for package, version in found.items() if version}
-
-
-def _embedded_texts() -> list[str]:
-    from halfbert.data import sources
-
-    return sources.read_table(messages.TEST, [messages.TEXT], role="test").columns["text"]

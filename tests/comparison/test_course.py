@@ -97,7 +97,7 @@ def identities(tmp_path, tiny_bert, tiny_distilbert):
         experiment = prepared(tmp_path, tiny_bert, tiny_distilbert, **options)
         named = {name: experiment.part(name, 0, None).identity for name in ("tfidf", "distilbert", "bert")}
         timed = BenchmarkOptions(predictors=[tmp_path], engines=["onnx", "onnx-int8"], quick=True, texts="things.csv")
-        return {**named, "speed": sha256(speed.networks_identity(timed, SimpleNamespace(), [named["bert"]]))}
+        return {**named, "speed": sha256(speed.networks_identity(timed, [named["bert"]]))}
 
     return found
 

@@ -5,6 +5,7 @@ A new engine is one new module in this folder with an `ENGINE`; all else asks th
 
 import importlib
 import importlib.util
+import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,13 +50,12 @@ class Engine:
     packages: those that have to be installed, first the one that computes; `install` is the command that does it.
     speed: the devices it runs on, and its rank of speed on each: `halfbert.load` with engine auto takes the largest that is
         proven, and none of rank 0.
-    load: from predictor, device (cpu, gpu, auto) and threads (None: all) to the engine with the predictor's weights. Raises
-        ResourceError if the device is missing.
+    load: from predictor, device (cpu, gpu, auto) and threads (None: all) to the engine with the predictor's weights; the
+        packages are installed. Raises ResourceError if the device is missing.
     recipe: what, beside weights and configuration, decides its answers, in words.
     load_states: as `load`, but `forward` gives (rows, hidden) float32 first-token states in place of logits.
-    least_equal, largest_difference: the share of decisions that must equal the reference's, and how far a probability may
-        differ from it; None for an engine that is not compared.
-    proven: whether a training run compares it, if it is installed.
+    least_equal: the share of decisions that must equal the reference's; None for an engine that is not compared.
+    largest_difference: how far a probability may differ from the reference's.
     timed: whether benchmarks time it unless engines are named.
     """
 
@@ -63,18 +63,20 @@ class Engine:
     install: str
     speed: Mapping[str, int]
     load: Callable[[Predictor, str, int | None], Loaded]
-    recipe: Callable[[Predictor], str]
+    recipe: Callable[[], str]
     load_states: Callable[[Predictor, str, int | None], Loaded] | None = None
     least_equal: float | None = None
-    largest_difference: float | None = None
-    proven: bool = False
+    largest_difference: float = math.inf
     timed: bool = True
 
 
 def names() -> list[str]:
     """The names of all engines, the slowest first; those that benchmarks do not time last."""
-    found = [module.name.replace("_", "-") for module in pkgutil.iter_modules(__path__)]
-    return sorted(found, key=lambda name: (not find(name).timed, find(name).speed.get("cpu", 0), name))
+    return sorted(_modules(), key=lambda name: (not find(name).timed, find(name).speed.get("cpu", 0), name))
+
+
+def _modules() -> dict[str, str]:
+    return {module.name.replace("_", "-"): module.name for module in pkgutil.iter_modules(__path__)}
 
 
 def find(name: object, *, besides: tuple[str, ...] = ()) -> Engine:
@@ -82,7 +84,7 @@ def find(name: object, *, besides: tuple[str, ...] = ()) -> Engine:
 
     Raises InputError if there is none; `besides` are names that are valid where the caller took this one from.
     """
-    known = {module.name.replace("_", "-"): module.name for module in pkgutil.iter_modules(__path__)}
+    known = _modules()
     if isinstance(name, str) and name in known:
         return importlib.import_module(f"{__name__}.{known[name]}").ENGINE
     like = name.strip().lower().replace("_", "-") if isinstance(name, str) else None
@@ -95,9 +97,9 @@ def timed() -> list[str]:
     return [name for name in names() if find(name).timed]
 
 
-def provable(engines: list[str] | None = None) -> list[str]:
-    """Those of the engines that can be compared with the reference here; of None those that a training run compares."""
-    chosen = [name for name in names() if find(name).proven] if engines is None else engines
+def provable(chosen: list[str] | None = None) -> list[str]:
+    """Those of the chosen engines (None: of all) that can be compared with the reference here."""
+    chosen = names() if chosen is None else chosen
     return [name for name in chosen if find(name).least_equal is not None and installed(name)]
 
 

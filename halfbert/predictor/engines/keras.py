@@ -4,8 +4,9 @@ On the CPU its forward pass is that of `halfbert.models.keras_forward`, over the
 """
 
 import contextlib
+import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,38 +18,15 @@ from halfbert.system import forks, tensorflow_setup
 from halfbert.system.errors import ResourceError
 
 
-def recipe(predictor: Predictor) -> str:
-    """The part of the answers that neither weights nor configuration decide."""
-    return "keras, float32"
-
-
-def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the model. Raises ResourceError if a GPU is requested and TensorFlow has none."""
-    return _load(predictor, device, threads, _logits)
-
-
-def load_states(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the model without its head."""
-    return _load(predictor, device, threads, _states)
-
-
-ENGINE = engines.Engine(
-    packages=("tensorflow", "tf_keras", "transformers"),
-    install=engines.INSTALL_TRAIN,
-    speed={"cpu": 2, "gpu": 3},
-    load=load,
-    load_states=load_states,
-    recipe=recipe,
-)
-
-
-def _load(predictor: Predictor, device: str, threads: int | None, forward: Callable) -> engines.Loaded:
-    engines.require("keras")
+def _load(forward: Callable, predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
     device = prepare(device, threads)
     import tensorflow as tf
 
     place = f"/{device.upper()}:0"
-    with in_float32(), tf.device(place):
+    precision = tf.keras.mixed_precision
+    with contextlib.ExitStack() as afterwards, tf.device(place):
+        afterwards.callback(precision.set_global_policy, precision.global_policy())
+        precision.set_global_policy("float32")  # also in a run in mixed precision
         model = _read_model(predictor)
         # Traced once for all shapes of (B, L) int32 ids and mask.
         shape = tf.TensorSpec([None, None], tf.int32)
@@ -80,6 +58,16 @@ def _states(model: Any, device: str) -> Callable:
     return lambda ids, mask: encoder(ids, attention_mask=mask, training=False)[0][:, 0]
 
 
+ENGINE = engines.Engine(
+    packages=("tensorflow", "tf_keras", "transformers"),
+    install=engines.INSTALL_TRAIN,
+    speed={"cpu": 2, "gpu": 3},
+    load=functools.partial(_load, _logits),
+    load_states=functools.partial(_load, _states),
+    recipe=lambda: "keras, float32",
+)
+
+
 def _read_model(predictor: Predictor) -> Any:
     """The classifier as transformers builds it for TensorFlow."""
     import transformers
@@ -91,19 +79,6 @@ def _read_model(predictor: Predictor) -> Any:
     return transformers.TFAutoModelForSequenceClassification.from_pretrained(
         predictor.folder / weights.WEIGHTS, config=config, local_files_only=True
     )
-
-
-@contextlib.contextmanager
-def in_float32() -> Iterator[None]:
-    """Compute in float32 inside the block, also in a run in mixed precision."""
-    import tensorflow as tf
-
-    policy = tf.keras.mixed_precision.global_policy()
-    tf.keras.mixed_precision.set_global_policy("float32")
-    try:
-        yield
-    finally:
-        tf.keras.mixed_precision.set_global_policy(policy)
 
 
 def prepare(device: str, threads: int | None) -> str:

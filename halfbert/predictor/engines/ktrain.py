@@ -14,17 +14,11 @@ PICKLE = "tf_model.preproc"
 OTHER_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*")
 
 
-def recipe(predictor: Predictor) -> str:
-    """The part of the answers that neither weights nor configuration decide."""
-    return "ktrain, float32"
-
-
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
     """Load the predictor with `ktrain.load_predictor`.
 
     Raises ArtefactError if the folder holds a file that ktrain would read and the manifest does not name.
     """
-    engines.require("ktrain")
     files = predictor.manifest.files
     if PICKLE not in files:
         raise ArtefactError(f"{predictor.folder / PICKLE}: not named in the manifest, so not unpickled")
@@ -46,5 +40,5 @@ ENGINE = engines.Engine(
     install=engines.INSTALL_TRAIN,
     speed={"cpu": 0, "gpu": 0},
     load=load,
-    recipe=recipe,
+    recipe=lambda: "ktrain, float32",
 )

@@ -22,15 +22,31 @@ GRAPH, NOTE = "graph.onnx", "made_from.json"
 VERSION = 1  # of what onnx_graph writes
 
 
-def recipe(predictor: Predictor) -> str:
-    """The part of the answers that neither weights nor configuration decide."""
-    return f"graph {VERSION}, float32"
+def load(
+    predictor: Predictor, device: str, threads: int | None, name: str = "onnx", kernel_bits: int | None = None
+) -> engines.Loaded:
+    """Load the graph of the engine `name`, made with `kernel_bits` if there is none yet; device auto is the CPU.
 
+    Raises ResourceError if a GPU is requested and ONNX Runtime has none.
+    """
+    import onnxruntime
 
-def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the graph, making it first if there is none; device auto is the CPU."""
-    engines.require("onnx")
-    return load_graph(predictor, "onnx", recipe(predictor), None, device, threads)
+    providers = ["CPUExecutionProvider"]
+    if device == "gpu":
+        forks.require_own("CUDA")
+        providers.insert(0, "CUDAExecutionProvider")
+        if providers[0] not in onnxruntime.get_available_providers():
+            raise ResourceError(_no_gpu(name))
+    file = predictor.folder / "engines" / name / GRAPH
+    made_from = predictor.made_from(engines.find(name).recipe())
+    graph = str(file) if _is_current(file, made_from) else _make(predictor, file, made_from, kernel_bits)
+    try:
+        session = open_session(graph, threads, providers)
+    except Exception as error:  # ONNX Runtime's own kinds, which are no subclasses of anything narrower
+        raise ArtefactError(f"{file}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error})") from error
+    if session.get_providers()[0] != providers[0]:  # it goes on with the CPU where CUDA fails to start
+        raise ResourceError(_no_gpu(name))
+    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, forward=_forward(session))
 
 
 def load_states(predictor: Predictor, device: str, threads: int | None, kernel_bits: int | None = None) -> engines.Loaded:
@@ -47,38 +63,10 @@ ENGINE = engines.Engine(
     speed={"cpu": 3, "gpu": 1},
     load=load,
     load_states=load_states,
-    recipe=recipe,
+    recipe=lambda: f"graph {VERSION}, float32",
     least_equal=1.0,
     largest_difference=1e-4,
-    proven=True,
 )
-
-
-def load_graph(
-    predictor: Predictor, name: str, recipe: str, kernel_bits: int | None, device: str, threads: int | None
-) -> engines.Loaded:
-    """Load the graph of the engine `name`, as `onnx_graph.write` makes it with `kernel_bits`.
-
-    Raises ResourceError if a GPU is requested and ONNX Runtime has none.
-    """
-    import onnxruntime
-
-    providers = ["CPUExecutionProvider"]
-    if device == "gpu":
-        forks.require_own("CUDA")
-        providers.insert(0, "CUDAExecutionProvider")
-        if providers[0] not in onnxruntime.get_available_providers():
-            raise ResourceError(_no_gpu(name))
-    file = predictor.folder / "engines" / name / GRAPH
-    made_from = predictor.made_from(recipe)
-    graph = str(file) if _is_current(file, made_from) else _make(predictor, file, made_from, kernel_bits)
-    try:
-        session = open_session(graph, threads, providers)
-    except Exception as error:  # ONNX Runtime's own kinds, which are no subclasses of anything narrower
-        raise ArtefactError(f"{file}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error})") from error
-    if session.get_providers()[0] != providers[0]:  # it goes on with the CPU where CUDA fails to start
-        raise ResourceError(_no_gpu(name))
-    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, forward=_forward(session))
 
 
 def open_session(graph: str | bytes, threads: int | None, providers: Sequence[str] = ("CPUExecutionProvider",)) -> Any:

@@ -11,22 +11,11 @@ from halfbert.system.errors import ResourceError
 VERSION = 2  # of how products are rounded
 
 
-def recipe(predictor: Predictor) -> str:
-    """The part of the answers that neither weights nor configuration decide: the processor has a say in it."""
-    return f"graph {onnx.VERSION}, int8 {VERSION} with {kernel_bits()}-bit kernels"
-
-
 def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
     """Load the graph, making it first if there is none. Raises ResourceError if a GPU is requested."""
-    engines.require("onnx-int8")
     if device == "gpu":
         raise ResourceError("engine onnx-int8 on a GPU: it runs on the CPU only; choose engine onnx, or device='cpu'")
-    return onnx.load_graph(predictor, "onnx-int8", recipe(predictor), kernel_bits(), device, threads)
-
-
-def load_states(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Make the graph of the first-token states; it is not kept."""
-    return onnx.load_states(predictor, device, threads, kernel_bits())
+    return onnx.load(predictor, device, threads, "onnx-int8", kernel_bits())
 
 
 ENGINE = engines.Engine(
@@ -34,10 +23,9 @@ ENGINE = engines.Engine(
     install=onnx.INSTALL,
     speed={"cpu": 4},
     load=load,
-    load_states=load_states,
-    recipe=recipe,
+    load_states=lambda predictor, device, threads: onnx.load_states(predictor, device, threads, kernel_bits()),
+    recipe=lambda: f"graph {onnx.VERSION}, int8 {VERSION} with {kernel_bits()}-bit kernels",
     least_equal=0.99,
-    proven=True,
 )
 
 

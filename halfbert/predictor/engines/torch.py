@@ -16,37 +16,7 @@ from halfbert.system import forks
 from halfbert.system.errors import InputError, ResourceError
 
 
-def recipe(predictor: Predictor) -> str:
-    """The part of the answers that neither weights nor configuration decide."""
-    return "torch 1, float32"
-
-
-def load(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the weights. Raises ResourceError if a GPU is requested and PyTorch has none."""
-    return _load(predictor, device, threads, _Network.logits)
-
-
-def load_states(predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
-    """Load the weights, for the first-token states."""
-    return _load(predictor, device, threads, _Network.states)
-
-
-ENGINE = engines.Engine(
-    packages=("torch",),
-    install="pip install 'halfbert[torch]'",
-    speed={"cpu": 1, "gpu": 2},
-    load=load,
-    load_states=load_states,
-    recipe=recipe,
-    least_equal=1.0,
-    largest_difference=1e-4,
-    proven=True,
-    timed=False,
-)
-
-
-def _load(predictor: Predictor, device: str, threads: int | None, forward: Callable) -> engines.Loaded:
-    engines.require("torch")
+def _load(forward: Callable, predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
     forks.require_own("PyTorch")
     import torch
 
@@ -116,3 +86,16 @@ class _Network:
     def _normalise(self, x: Any, name: str) -> Any:
         scale, shift = self.weights[f"{name}.scale"], self.weights[f"{name}.shift"]
         return self.functional.layer_norm(x, scale.shape, scale, shift, self.epsilon)
+
+
+ENGINE = engines.Engine(
+    packages=("torch",),
+    install="pip install 'halfbert[torch]'",
+    speed={"cpu": 1, "gpu": 2},
+    load=functools.partial(_load, _Network.logits),
+    load_states=functools.partial(_load, _Network.states),
+    recipe=lambda: "torch 1, float32",
+    least_equal=1.0,
+    largest_difference=1e-4,
+    timed=False,
+)
