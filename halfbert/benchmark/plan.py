@@ -84,7 +84,7 @@ def read_texts(options: BenchmarkOptions) -> Texts:
 
     Raises InputError as every reading of a table does.
     """
-    table = multiclass.read_texts(
+    rows, table = multiclass.read_texts(
         options.texts,
         options.text_column,
         options.label_column,
@@ -93,7 +93,6 @@ def read_texts(options: BenchmarkOptions) -> Texts:
         encoding=options.encoding,
         drop_missing=options.drop_missing,
     )
-    rows = table.rows
     for note in table.notes:
         say(f"  {note}")
     drawn = rows.take(random.Random(0).sample(range(len(rows)), min(options.rows, len(rows))))

@@ -170,13 +170,10 @@ def group_by_text(rows: Rows) -> dict[str, list[int]]:
 
 
 def settle_repeats(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
-    """Count the texts that stand in several rows of a file, and drop those that stand in several files (`keep_leaks`: not)."""
-    _count_repeats(parts, findings)
-    _drop_leaks(parts, keep_leaks, findings)
+    """Count texts that stand in several rows of a file, and drop those that stand in several files (`keep_leaks`: not).
 
-
-def _count_repeats(parts: Parts, findings: Findings) -> None:
-    """Count rows that repeat a text of the same file, and texts that stand there under more than one labelling."""
+    Counted are the rows that repeat a text, and the texts that stand under more than one labelling.
+    """
     counts, notes = findings.counts, findings.notes
     counts["duplicates"] = counts["conflicting_texts"] = 0
     for part in parts.values():
@@ -193,6 +190,7 @@ def _count_repeats(parts: Parts, findings: Findings) -> None:
                 f"{part.file}: {plural(len(conflicting), 'text')} under more than one labelling, kept; "
                 f"the first in {row_word(part.file)}s {where}"
             )
+    _drop_leaks(parts, keep_leaks, findings)
 
 
 def _drop_leaks(parts: Parts, keep_leaks: bool, findings: Findings) -> None:

@@ -1,6 +1,7 @@
 """Lists of label names in a cell: real ones, those written out as text by Python, JSON or numpy, and names with a separator."""
 
 import ast
+import contextlib
 import json
 import re
 import warnings
@@ -77,15 +78,14 @@ def check_no_lists(table: Table, column: str) -> None:
     """Refuse lists where one label is expected."""
     values = [(value, where) for value, where in table.cells(column) if not is_missing(value)]
     cells = [_read(value, where) for value, where in values if not isinstance(value, str) or LIST_START.match(value)]
-    lists = [cell for cell in cells if cell.names and not cell.bare]
     if len(cells) == len(values):
         _check_no_vectors([cell for cell in cells if len(cell.names) > 1])
-    if lists:
-        shown = quoted(lists[0].text or str(lists[0].names))
-        raise InputError(
-            f"{lists[0].place}: holds the list {shown} where one label is expected; texts with any number of labels "
-            "are for train_multilabel.py, with --label-column"
-        )
+    for cell in cells:
+        if cell.names and not cell.bare:
+            raise InputError(
+                f"{cell.place}: holds the list {quoted(cell.text or str(cell.names))} where one label is expected; texts with "
+                "any number of labels are for train_multilabel.py, with --label-column"
+            )
 
 
 def check_no_list(value: Any, where: str) -> None:
@@ -135,15 +135,10 @@ def _written_list(text: str) -> tuple[list[str], bool] | None:
 
 
 def _unquoted(literal: str) -> str:
-    if "\\" in literal:
-        readers = (json.loads, ast.literal_eval) if literal[0] == '"' else (ast.literal_eval,)
-        for read in readers:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of escapes that Python does not know
-                try:
-                    return str(read(literal))
-                except (ValueError, SyntaxError):
-                    continue
+    for read in (json.loads, ast.literal_eval) if "\\" in literal else ():
+        with contextlib.suppress(ValueError, SyntaxError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes that Python does not know
+            return str(read(literal))
     return literal[1:-1]
 
 

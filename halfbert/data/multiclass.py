@@ -1,6 +1,5 @@
 """Read a table of one label per text."""
 
-from dataclasses import dataclass
 from functools import partial
 
 from halfbert.data import checks
@@ -41,15 +40,6 @@ def read_spellings(table: Table, column: str) -> list[str | None]:
     return [None if index in without_value else label for index, label in enumerate(spelt)]
 
 
-@dataclass
-class Texts:
-    """The texts of one table, with a label each if a label column was requested."""
-
-    rows: Rows[str]
-    sha256: str
-    notes: list[str]
-
-
 def read_texts(
     source: Source,
     text_column: str,
@@ -59,14 +49,14 @@ def read_texts(
     sheet: str | None = None,
     encoding: str | None = None,
     drop_missing: bool = False,
-) -> Texts:
-    """Read the texts of one table, and what its labels spell out if a `label_column` is given (else they are "").
+) -> tuple[Rows[str], Table]:
+    """The texts of one table, with the labels that it spells out if a `label_column` is given (else ""), and the table.
 
     Raises InputError as every reading of a table does.
     """
     columns = [name_text(column) for column in (text_column, label_column) if column]
     table = read_table(source, columns, role=role, sheet=sheet, encoding=encoding)
-    findings = Findings(notes=list(table.notes))
+    findings = Findings(notes=table.notes)
 
     def labels(table: Table) -> list[str | None]:
         if label_column is None:
@@ -75,4 +65,4 @@ def read_texts(
 
     required = columns[1] if label_column else None
     parts = checks.complete_rows({role: table}, columns[0], required, labels, drop_missing, findings)
-    return Texts(parts[role], table.sha256, findings.notes)
+    return parts[role], table

@@ -113,7 +113,7 @@ def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unl
 
 def read_texts(source: str, role: str, options: DistillOptions) -> tuple[list[str], DataFile]:
     """The texts of a table, whose labels are not read, and the file as records describe it."""
-    table = multiclass.read_texts(
+    rows, table = multiclass.read_texts(
         source,
         options.text_column,
         sheet=options.sheet,
@@ -122,5 +122,5 @@ def read_texts(source: str, role: str, options: DistillOptions) -> tuple[list[st
     )
     for note in table.notes:
         say(f"  {note}")
-    file = DataFile(role=role, name=machine.shareable(table.rows.file), sha256=table.sha256, rows=len(table.rows))
-    return table.rows.texts, file
+    file = DataFile(role=role, name=machine.shareable(rows.file), sha256=table.sha256, rows=len(rows))
+    return rows.texts, file

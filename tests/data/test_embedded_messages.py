@@ -28,16 +28,17 @@ LARGEST_SHARE_OF_THE_SHORTER = 0.5
 SHORTEST = 40  # stretches; of a message shorter than that ("Refund??"), all may well stand in another
 
 
-def read(part: str) -> tuple[list[str], list[dict]]:
-    book = openpyxl.load_workbook(messages.TRAIN.with_name(f"messages_{part}.xlsx"), read_only=True)
-    assert len(book.sheetnames) == 1
-    header, *rows = book.active.iter_rows(values_only=True)
-    return list(header), [dict(zip(header, row, strict=True)) for row in rows]
-
-
 @pytest.fixture(scope="module")
 def parts() -> dict[str, list[dict]]:
-    return {part: read(part)[1] for part in LEAST_ROWS}
+    """The rows of each part, after its header has been checked."""
+    rows_of = {}
+    for part in LEAST_ROWS:
+        book = openpyxl.load_workbook(messages.TRAIN.with_name(f"messages_{part}.xlsx"), read_only=True)
+        assert len(book.sheetnames) == 1
+        header, *rows = book.active.iter_rows(values_only=True)
+        assert list(header) == ["text", "queue", *TAGS]
+        rows_of[part] = [dict(zip(header, row, strict=True)) for row in rows]
+    return rows_of
 
 
 def overlaps(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -62,9 +63,9 @@ def near_duplicates(texts: list[str]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("part", LEAST_ROWS)
-def test_columns_sizes_and_cells(part):
-    header, rows = read(part)
-    assert header == ["text", "queue", *TAGS] and len(rows) >= LEAST_ROWS[part]
+def test_sizes_and_cells(parts, part):
+    rows = parts[part]
+    assert len(rows) >= LEAST_ROWS[part]
     for number, row in enumerate(rows, 2):
         assert isinstance(row["text"], str) and row["text"] == row["text"].strip() != "", number
         assert all(type(row[tag]) is int and row[tag] in (0, 1) for tag in TAGS), number
@@ -103,9 +104,7 @@ def test_no_two_messages_are_alike(parts):
     texts = [row["text"] for rows in parts.values() for row in rows]
     assert len({normalise(text) for text in texts}) == len(texts)
     assert near_duplicates(texts) == []
-
-
-def test_the_measure_finds_a_message_that_was_only_touched_up(parts):
+    # The measure finds a message that was only touched up.
     texts = [row["text"] for row in parts["train"] if len(row["text"].split()) > 12][:200]
     for text in texts[:20]:
         words = text.split()
