@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,17 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers():
+    """Whatever handlers a test installs, pytest's own are put back."""
+    yield
+    for number, handler in HANDLERS.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -81,45 +93,44 @@ def here(tmp_path, monkeypatch) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
-    """A whole run, not to be changed: its folders, record, files and what it said. Some of its test labels are wrong."""
-    folder = tmp_path_factory.mktemp("finished")
-    rows = example_rows(150)
-    test_rows = [(text, LABELS[0] if number % 3 == 0 else label) for number, (text, label) in enumerate(rows[120:])]
-    # Texts that a spreadsheet program would run as formulas, each under every label, so that some answers are wrong.
-    test_rows += [(f"{start}cat bread saw", label) for start in "=+-@" for label in LABELS]
-    run = SimpleNamespace(folder=folder, output=folder / "predictors" / "things", results=folder / "results" / "things")
-    run.train = write_csv(folder / "things.csv", rows[:120])
-    run.test = write_csv(folder / "held_out.csv", test_rows)
+def whole_run(script, folder, name, checkpoint, write, rows, test_rows, *more) -> SimpleNamespace:
+    """A whole run: its folders, record, files and what it said."""
+    run = SimpleNamespace(folder=folder, output=folder / "predictors" / name, results=folder / "results" / name)
     run.test_rows = test_rows
+    run.train, run.test = write(folder / f"{name}.csv", rows), write(folder / "held_out.csv", test_rows)
     where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
-    run.arguments = ("--model", "distilbert", "--checkpoint", tiny_distilbert, *where, "--epochs", "3", "--lr", "0.003")
-    run.out = train_here(*run.arguments)
+    run.arguments = ("--model", "distilbert", "--checkpoint", checkpoint, *where, "--epochs", "3", "--lr", "0.003", *more)
+    run.out = train_here(*run.arguments, script=script)
     run.record = record_of(run.results)
     run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
     return run
 
 
 @pytest.fixture(scope="session")
+def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
+    """A `whole_run`, not to be changed. Some of its test labels are wrong."""
+    rows = example_rows(150)
+    test_rows = [(text, LABELS[0] if number % 3 == 0 else label) for number, (text, label) in enumerate(rows[120:])]
+    # Texts that a spreadsheet program would run as formulas, each under every label, so that some answers are wrong.
+    test_rows += [(f"{start}cat bread saw", label) for start in "=+-@" for label in LABELS]
+    folder = tmp_path_factory.mktemp("finished")
+    return whole_run("train_multiclass", folder, "things", tiny_distilbert, write_csv, rows[:120], test_rows)
+
+
+@pytest.fixture(scope="session")
 def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
     """The twin of `finished`, its checkpoint gone; beside it what the run saw (`watch_runs`)."""
-    folder = tmp_path_factory.mktemp("finished_multilabel")
     rows = tagged_rows(150)
     test_rows = [(text, TAGS[:1] if number % 3 == 0 else tags) for number, (text, tags) in enumerate(rows[120:])]
     # Texts that a spreadsheet program would run as formulas, with a tag, two tags and none, so that some answers are wrong.
     test_rows += [(f"{start}cat bread saw", tags) for start in "=+-@" for tags in (TAGS[1:2], TAGS[1:], ())]
-    run = SimpleNamespace(folder=folder, output=folder / "predictors" / "tags", results=folder / "results" / "tags")
-    run.test_rows = test_rows
-    run.train, run.test = write_tags(folder / "tags.csv", rows[:120]), write_tags(folder / "held_out.csv", test_rows)
-    run.checkpoint = shutil.copytree(tiny_distilbert, folder / "checkpoint")
-    where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
-    run.arguments = ("--model", "distilbert", "--checkpoint", run.checkpoint, *where, "--epochs", "3", "--lr", "0.003")
-    run.arguments += ("--threshold", "gmean")  # so that some labels are answered and some are not, little as it has learnt
+    folder = tmp_path_factory.mktemp("finished_multilabel")
+    checkpoint = shutil.copytree(tiny_distilbert, folder / "checkpoint")
     with pytest.MonkeyPatch.context() as patch:
-        run.seen = watch_runs(patch)
-        run.out = train_here(*run.arguments, script="train_multilabel")
-    shutil.rmtree(run.checkpoint)
-    run.record = record_of(run.results)
-    run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
+        seen = watch_runs(patch)
+        # The rule answers some labels and some not, little as the model has learnt.
+        threshold = ("--threshold", "gmean")
+        run = whole_run("train_multilabel", folder, "tags", checkpoint, write_tags, rows[:120], test_rows, *threshold)
+    shutil.rmtree(checkpoint)
+    run.seen = seen
     return run

@@ -7,7 +7,6 @@ import json
 import os
 import random
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -96,8 +95,9 @@ def write_checkpoint(folder: Path, model: str, seed: int = 0, layers: int = LAYE
 
 def change_config(folder: Path, *left_out: str, **changes) -> None:
     """Set and leave out entries of a `config.json`."""
-    config = {**json.loads((folder / "config.json").read_text()), **changes}
-    (folder / "config.json").write_text(json.dumps({name: value for name, value in config.items() if name not in left_out}))
+    file = folder / "config.json"
+    config = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({name: value for name, value in config.items() if name not in left_out}))
 
 
 def example_rows(rows: int, seed: int = 0) -> list[tuple[str, str]]:
@@ -187,13 +187,7 @@ def end_here(*arguments: str | Path, script: str = "train_multiclass") -> int:
     """Run a script in this process as its last line does: the exit code; failures are a line on standard error."""
     from halfbert.cli import command
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.getsignal(number) for number in numbers]
-    try:
-        return command.main([script.replace("_", "-"), *map(str, arguments)], f"{script}.py")
-    finally:
-        for number, handler in zip(numbers, handlers, strict=True):
-            signal.signal(number, handler)
+    return command.main([script.replace("_", "-"), *map(str, arguments)], f"{script}.py")
 
 
 def record_of(folder: Path) -> dict:
@@ -230,7 +224,7 @@ def equal(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> bool:
 
 
 PLAIN_KTRAIN = """
-import json, os, sys
+import importlib.util, json, os, sys
 reached = []
 def watch(event, arguments):
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
@@ -238,12 +232,7 @@ def watch(event, arguments):
         raise OSError("no network here")
 sys.addaudithook(watch)
 assert "HF_HUB_OFFLINE" not in os.environ and "PYTHONPATH" not in os.environ
-try:
-    import halfbert
-except ImportError:
-    pass
-else:
-    sys.exit("the project is importable")
+assert not importlib.util.find_spec("halfbert"), "the project is importable"
 os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain
 texts = json.load(open("texts.json", encoding="utf-8"))
 found = {}

@@ -60,13 +60,6 @@ def test_a_mistake_is_one_line_and_loads_nothing_heavy(tmp_path, script, argumen
     assert not HEAVY & imported(done.stderr) and list(tmp_path.iterdir()) == []
 
 
-@pytest.fixture
-def main(monkeypatch):
-    """The command, which leaves the handlers of signals alone."""
-    monkeypatch.setattr("signal.signal", lambda *_: None)
-    return command.main
-
-
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -75,20 +68,20 @@ def main(monkeypatch):
         (["distill", "--teacher=a", "--keep=x"], "error: --keep: 'x' is not an integer of at least 1 (and below 2^31) (all"),
     ],
 )
-def test_mistakes_in_the_command(capsys, main, arguments, line):
-    assert main(arguments) == 2
+def test_mistakes_in_the_command(capsys, arguments, line):
+    assert command.main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(line) and err.count("\n") == 1
 
 
-def test_debug_shows_the_traceback_of_a_mistake(capsys, main):
-    assert main(["train-multiclass", *ABSENT, "--debug"]) == 2
+def test_debug_shows_the_traceback_of_a_mistake(capsys):
+    assert command.main(["train-multiclass", *ABSENT, "--debug"]) == 2
     first, *_, last = capsys.readouterr().err.splitlines()
     assert first.startswith("Traceback") and "nowhere.csv" in last
 
 
-def test_the_version_is_that_of_the_package(capsys, tmp_path, monkeypatch, main):
-    assert main(["--version"]) == 0
+def test_the_version_is_that_of_the_package(capsys, tmp_path, monkeypatch):
+    assert command.main(["--version"]) == 0
     assert capsys.readouterr().out == f"halfbert {halfbert.__version__}\n"
     assert f'\nversion = "{halfbert.__version__}"\n' in (ROOT / "pyproject.toml").read_text()
     monkeypatch.setattr(command, "PROJECT", tmp_path)  # installed, without a checkout

@@ -17,16 +17,6 @@ from halfbert.system import console
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
 
-
-@pytest.fixture(autouse=True)
-def _signal_handlers():
-    """Whatever handlers a test installs, pytest's own are put back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
 FAILURES = [
     (InputError("row 3"), 2, "error: row 3"),
     (ArtefactError("bad"), 3, "error: bad"),
