@@ -104,8 +104,8 @@ def _load(source: _Source) -> _InMemory:
     names = gate.automatic(predictor, source.device) if source.engine == "auto" else [source.engine]
     failure: ResourceError | None = None
     for name in names:
-        if not source.allow_disagreement:
-            gate.require(predictor, name)
+        if not source.allow_disagreement and (objection := gate.objection(predictor, name)):
+            raise ArtefactError(objection)
         try:
             loaded = engines.require(name).load(predictor, source.device, source.threads)
             return _InMemory(predictor, name, loaded, tokenizer, os.getpid())

@@ -6,7 +6,7 @@ and the engine's recipe that they were measured with.
 
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Predictor
-from halfbert.system.errors import ArtefactError, ResourceError
+from halfbert.system.errors import ResourceError
 
 
 def objection(predictor: Predictor, engine: str) -> str | None:
@@ -26,12 +26,6 @@ def objection(predictor: Predictor, engine: str) -> str | None:
         f"{declared.least_equal:.0%} are required, and the probabilities differ by up to {figures.largest_difference:.1e}; "
         f"choose another engine (or pass allow_disagreement)"
     )
-
-
-def require(predictor: Predictor, engine: str) -> None:
-    """Raise ArtefactError if there is an objection to an engine."""
-    if said := objection(predictor, engine):
-        raise ArtefactError(said)
 
 
 def automatic(predictor: Predictor, device: str) -> list[str]:

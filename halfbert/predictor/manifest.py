@@ -149,10 +149,6 @@ def _read_json(folder: Path) -> dict[str, Any]:
     return content
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# The checked predictor
-
-
 @dataclass(frozen=True)
 class Predictor:
     """A predictor folder whose files are complete and unaltered, and whose manifest fits its configuration."""

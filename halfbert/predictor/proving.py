@@ -48,15 +48,10 @@ def prove(
     most_texts: int = MOST_TEXTS,
     threads: int | None = None,
 ) -> dict[str, Agreement]:
-    """Compare engines with the reference on real texts, and add the figures to the predictor's manifest.
+    """Compare engines (None: all that are installed) with the reference on real texts, and add the figures to the manifest.
 
-    Parameters
-    ----------
-    texts: at most `most_texts` of them, evenly spaced, are answered.
-    texts_name: what the manifest calls them.
-    engine_names: None takes those that are installed and can be compared.
-    reference: (texts, labels) probabilities of Keras, if they are available already.
-    threads: of each engine; None takes every processor.
+    At most `most_texts`, evenly spaced, are answered; the manifest calls them `texts_name`. `reference` is the (texts, labels)
+    probabilities of Keras, if they are available already; `threads` are those of each engine, None for every processor.
 
     Raises what `halfbert.load` raises; InputError if there is no text; ResourceError if there is no reference.
     """

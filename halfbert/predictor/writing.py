@@ -1,8 +1,7 @@
-"""Saving a ktrain predictor so that a crash cannot leave half of one, with its manifest and its card.
+"""Saving a ktrain predictor with its manifest and its card (README.md).
 
-A predictor folder loads with plain `ktrain.load_predictor`: nothing of this project has to be importable, the folder may be
-moved, the checkpoint it came from may be gone. Beside ktrain's files stand `halfbert.json` (the manifest) and `README.md`
-(the model card).
+The folder loads with plain `ktrain.load_predictor`: nothing of this project has to be importable, the folder may be moved, the
+checkpoint it came from may be gone.
 
 Import after `tensorflow_setup.prepare`.
 """

@@ -143,7 +143,9 @@ def test_the_answer_depends_neither_on_order_nor_on_company(folder, engine):
     np.testing.assert_allclose(loaded.predict_proba(TEXTS[::-1]), together[::-1], atol=2e-6)
 
 
-def test_long_lists_go_through_in_parts_and_cut_texts_are_counted(folder, monkeypatch):
+def test_long_lists_go_through_in_parts_with_progress_and_cut_texts_are_counted(folder, monkeypatch):
+    shown = []
+    monkeypatch.setattr(batching.console, "progress", lambda items, total, label: shown.append((total, label)) or items)
     loaded = load(folder)
     texts = [f"{text} {word}" for text in TEXTS for word in ("cat", "saw", "soup")]
     assert loaded.texts_cut is None
@@ -155,17 +157,9 @@ def test_long_lists_go_through_in_parts_and_cut_texts_are_counted(folder, monkey
     monkeypatch.setattr(loaded, "encode", lambda texts: tokens.append(len(texts)) or encode(texts))
     monkeypatch.setattr(classifier, "TEXTS_AT_A_TIME", 10)
     np.testing.assert_allclose(loaded.predict_proba(texts), whole, atol=2e-6)
-    assert tokens == [10, 10, 10, 3] and loaded.texts_cut == 9
-
-
-def test_progress_counts_texts_where_there_are_many(folder, monkeypatch):
-    shown = []
-    monkeypatch.setattr(batching.console, "progress", lambda items, total, label: shown.append((total, label)) or items)
-    loaded = load(folder)
-    loaded.predict(TEXTS)
-    assert shown == []
-    loaded.predict(TEXTS * 10)
-    assert shown == [(len(TEXTS) * 10, "predicting")]
+    assert tokens == [10, 10, 10, 3] and loaded.texts_cut == 9 and shown == []
+    loaded.predict(texts * 2)
+    assert shown == [(66, "predicting")]
 
 
 # What it costs.
