@@ -1,5 +1,6 @@
 """Statistics of a benchmark, from its record alone."""
 
+import itertools
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -29,7 +30,7 @@ def _figure(record: Record, contestant: Contestant, case: MeasuredCase) -> Figur
     return Figure(
         **part(Who, contestant),
         **part(Case, case),
-        seconds_per_call=statistics.latency(calls(case).tolist()),
+        seconds_per_call=statistics.latency(list(itertools.chain.from_iterable(block.seconds for block in blocks))),
         seconds_per_pass=statistics.describe(passes),
         texts_per_second=statistics.describe([case.texts / seconds for seconds in passes]),
         gflop_per_second=gflop_per_second,
@@ -41,15 +42,10 @@ def _figure(record: Record, contestant: Contestant, case: MeasuredCase) -> Figur
     )
 
 
-def calls(case: MeasuredCase) -> np.ndarray:
-    """(calls,) seconds of all calls of the blocks that count."""
-    return np.concatenate([block.seconds for block in case.blocks])
-
-
 def samples(record: Record, figure: Figure) -> np.ndarray:
-    """(calls,) seconds of all calls that a figure describes."""
+    """(calls,) seconds of all calls that a figure describes: those of the blocks that count."""
     case = next(case for case in record.contestant(figure).cases if case.kind == figure.kind)
-    return calls(case)
+    return np.concatenate([block.seconds for block in case.blocks])
 
 
 def cell_figures(record: Record, scenario: str, lengths: str = "natural", part: str = "end to end") -> list[Figure]:

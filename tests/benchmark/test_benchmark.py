@@ -160,28 +160,23 @@ def test_cases():
 
 def test_operations_of_the_matrix_products():
     """By hand: one layer of 2 units and 3 feed-forward units, one label, texts of 1 and 2 tokens."""
+    by_hand = 0
+    for tokens in (1, 2):
+        by_hand += 4 * tokens * 2 * 2  # query, key, value, output
+        by_hand += 2 * tokens * tokens * 2  # scores, and the weighted sum of the values
+        by_hand += 2 * tokens * 2 * 3 + 2 * 2 + 2 * 1  # feed-forward, pooler, classifier
     sizes = Sizes(hidden=2, feed_forward=3, layers=1, labels=1)
-
-    def by_hand(tokens):
-        projections = 4 * tokens * 2 * 2  # query, key, value, output
-        attention = 2 * tokens * tokens * 2  # scores, and the weighted sum of the values
-        feed_forward = 2 * tokens * 2 * 3
-        return 2 * (projections + attention + feed_forward + 2 * 2 + 2 * 1)
-
-    assert benchmark_plan.gflop(sizes, [1, 2]) == pytest.approx((by_hand(1) + by_hand(2)) / 1e9)
-
-
-def subject(name, **changes):
-    described = {"name": name, "model": "bert", "task": "multiclass", "labels": ["x", "y"], "maxlen": 64, "positions": 512}
-    described |= {"weights_sha256": "", "agreement": {}, "parameters": 10, "folder_bytes": 20, "score": None}
-    sizes = Sizes(hidden=2, feed_forward=3, layers=1, labels=2)
-    return Subject(Path(name), Predictor(**{**described, "sizes": sizes, "random_weights": False, **changes}))
+    assert benchmark_plan.gflop(sizes, [1, 2]) == pytest.approx(2 * by_hand / 1e9)
 
 
 def plan(*arguments, predictors=("p", "q"), labels=None, **changes):
+    described = {"model": "bert", "task": "multiclass", "labels": ["x", "y"], "maxlen": 64, "positions": 512, "score": None}
+    described |= {"weights_sha256": "", "parameters": 10, "folder_bytes": 20, "random_weights": False, **changes}
+    sizes = Sizes(hidden=2, feed_forward=3, layers=1, labels=2)
+    subjects = [Subject(Path(n), Predictor(name=n, agreement={}, sizes=sizes, **described)) for n in predictors]
     natural = ["a b", "c", "d e f"]
     texts = Texts(TextsUsed(name="t", sha256="", rows=3, used=3), {"natural": natural, "fixed": ["g"]}, labels, natural)
-    return Plan(parse("a", *arguments), texts, [subject(name, **changes) for name in predictors])
+    return Plan(parse("a", *arguments), texts, subjects)
 
 
 def test_contestants():
@@ -196,12 +191,10 @@ def test_contestants():
 def test_pairs():
     """Each engine against the predictor's first, each predictor against the first, and every A against itself."""
     found = timing.pairs(plan("--engines", "ktrain,keras,onnx", "--threads", "1,2", "--scenarios", "single"))
-    names = {((pair.a.predictor, pair.a.engine), (pair.b.predictor, pair.b.engine)) for pair in found}
-    against_others = {(("p", "ktrain"), ("p", e)) for e in ("keras", "onnx")}
-    against_others |= {(("q", "ktrain"), ("q", e)) for e in ("keras", "onnx")}
-    against_others |= {(("p", e), ("q", e)) for e in ("ktrain", "keras", "onnx")}
-    against_itself = {(a, a) for a, _ in against_others}
-    assert names == against_others | against_itself and len(found) == len(names)
+    names = [((pair.a.predictor, pair.a.engine), (pair.b.predictor, pair.b.engine)) for pair in found]
+    against = {((p, "ktrain"), (p, engine)) for p in ("p", "q") for engine in ("keras", "onnx")}
+    against |= {(("p", engine), ("q", engine)) for engine in ("ktrain", "keras", "onnx")}
+    assert set(names) == against | {(a, a) for a, _ in against} and len(set(names)) == len(names)
     assert {(pair.a.threads, pair.b.threads, pair.case.batch) for pair in found} == {(2, 2, 1)}
 
 
