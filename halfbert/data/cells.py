@@ -11,10 +11,8 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from halfbert.data.characters import INVISIBLE, is_blank, on_one_line, visible, without_stray
-from halfbert.data.phrases import listed
+from halfbert.data.phrases import listed, truncated
 from halfbert.system.errors import InputError
-
-LONGEST_QUOTE = 60
 
 SURROGATE = re.compile("[\ud800-\udfff]")
 INTEGRAL = re.compile(r"(-?\d+)\.0+")
@@ -124,7 +122,7 @@ def label_order(label: str) -> tuple[int, float, str]:
 
 def quoted(text: str) -> str:
     """A label for a message: on one line, truncated where it is as long as a text, invisible characters as escapes."""
-    shown = json.dumps(text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 3]}...", ensure_ascii=False)
+    shown = json.dumps(truncated(text), ensure_ascii=False)
     return INVISIBLE.sub(lambda sign: json.dumps(sign.group())[1:-1], shown)
 
 

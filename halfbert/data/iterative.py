@@ -40,14 +40,10 @@ def iterative_sample(units: Sequence[Sequence[tuple[str, ...]]], size: int, seed
 def _marks(units: Sequence[Sequence[tuple[str, ...]]]) -> tuple[np.ndarray, np.ndarray]:
     """Two (units, labels) arrays of bool: whether a row of the unit has the label, and whether one lacks it."""
     labels = sorted({label for unit in units for row in unit for label in row})
-    column = {label: number for number, label in enumerate(labels)}
     has, lacks = np.zeros((2, len(units), len(labels)), dtype=bool)
     for number, unit in enumerate(units):
-        for row in unit:
-            absent = np.ones(len(labels), dtype=bool)
-            absent[[column[label] for label in row]] = False
-            has[number] |= ~absent
-            lacks[number] |= absent
+        rows = np.array([[label in row for label in labels] for row in unit], dtype=bool)
+        has[number], lacks[number] = rows.any(axis=0), ~rows.all(axis=0)
     return has, lacks
 
 

@@ -12,6 +12,11 @@ def listed(items: Sequence[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
+def truncated(text: str, longest: int = 60) -> str:
+    """The text, its end replaced by three dots where it is longer than that."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def plural(count: int, noun: str) -> str:
     """The count and the noun, with an s where it takes one."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -112,6 +112,4 @@ def _sample(parts: Parts, label_count: int, draw: Draw, reading: Reading, findin
 
 
 def _shrink(rows: Rows, size: int, draw: Draw, seed: int) -> Rows:
-    if size >= len(rows):
-        return rows
-    return rows.take(draw(_units(rows, ([index] for index in range(len(rows)))), size, seed, False))
+    return rows if size >= len(rows) else rows.take(draw([[label] for label in rows.labels], size, seed, False))

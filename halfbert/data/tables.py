@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from halfbert.data.cells import cell_text, label_key, name_text
-from halfbert.data.phrases import listed, place
+from halfbert.data.phrases import listed, place, truncated
 from halfbert.system.errors import InputError
 
 EVERY_OTHER = "\0"  # stands for every other column that has a name; itself the name of none
-LONGEST_NAME = 60
 
 Source: TypeAlias = str | Path | Any  # a file, hf:NAME[:CONFIG] or a pandas.DataFrame
 Label = TypeVar("Label", str, tuple[str, ...])
@@ -175,14 +174,10 @@ def _position(file: str, names: Sequence[str], column: str, elsewhere: str) -> i
     if not found:  # another spelling of the same name, such as an Excel TRUE for the TRUE of a csv file
         found = [position for position, name in enumerate(names) if label_key(name) == label_key(column)]
     if len(found) > 1:
-        raise InputError(f"{file}: has {len(found)} columns named {_shown(column)}; give each its own name")
+        raise InputError(f"{file}: has {len(found)} columns named {truncated(column)!r}; give each its own name")
     if not found:
         near = difflib.get_close_matches(column, names, n=1)
-        hint = f"; did you mean {_shown(near[0])}?" if near else ""
-        named = [_shown(name) for name in names if name]
-        raise InputError(f"{file}: has no column {_shown(column)}; its columns are {listed(named, 30)}{hint}{elsewhere}")
+        hint = f"; did you mean {truncated(near[0])!r}?" if near else ""
+        named = [repr(truncated(name)) for name in names if name]
+        raise InputError(f"{file}: has no column {truncated(column)!r}; its columns are {listed(named, 30)}{hint}{elsewhere}")
     return found[0]
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 3]}...")
