@@ -12,9 +12,9 @@ def listed(items: Sequence[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
-def truncated(text: str, longest: int = 60) -> str:
-    """The text, its end replaced by three dots where it is longer than that."""
-    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+def truncated(text: str) -> str:
+    """A label or name for a message, its end replaced by three dots where it is as long as a text."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def plural(count: int, noun: str) -> str:

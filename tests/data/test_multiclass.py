@@ -178,12 +178,14 @@ def shares(rows):
     return {label: pytest.approx(count / len(rows), abs=0.01) for label, count in Counter(rows.labels).items()}
 
 
-def test_three_parts_are_stratified_by_the_seed(table):
+def test_three_parts_are_stratified_by_the_seed_and_have_each_label(table):
     path = table(numbered(1000, ("a", "a", "a", "b", "c")))
     data = read(path, seed=3)
     assert sizes(data) == [800, 100, 100] and len(set(every_row(data))) == 1000
     assert all(shares(part) == {"a": 0.6, "b": 0.2, "c": 0.2} for _, part in data.parts())
     assert data == read(path, seed=3)
+    labels = [f"label{index:02}" for index in range(20)]  # of three texts each
+    assert all(sorted(part.labels) == labels for _, part in read(table(numbered(60, labels), "few.csv")).parts())
     # Published records name a seed, not rows, so that the split of a seed must never change.
     small = read(table(numbered(40, ("a", "b", "a")), "small.csv"), seed=7)
     assert (small.val.numbers, small.test.numbers) == ([10, 22, 25, 36], [8, 17, 20, 33])
@@ -196,12 +198,6 @@ def test_a_given_file_is_used_whole_and_the_other_is_split_off(table):
     assert sizes(with_test) == [900, 100, 50] and sizes(with_val) == [900, 50, 100]
     assert with_test.test.file == str(other) and with_test.val.file == str(train)
     assert with_val.val.texts == [text for text, _ in numbered(50, word="other")]
-
-
-def test_each_part_has_each_label(table):
-    labels = [f"label{index:02}" for index in range(20)]
-    data = read(table(numbered(60, labels)))  # three texts for each label
-    assert all(sorted(part.labels) == labels for _, part in data.parts())
 
 
 @pytest.mark.parametrize(("given", "needed"), [((), 3), (("test",), 2), (("val",), 2), (("val", "test"), 1)])
