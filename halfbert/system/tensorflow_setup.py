@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
@@ -113,7 +114,8 @@ def import_ktrain() -> ModuleType:
 
     if not hasattr(np, "Inf"):
         np.Inf = np.inf  # type: ignore[attr-defined]
-    with _standard_error_held_back():
+    with _standard_error_held_back(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what ktrain's own imports use; a notebook would show them
         import ktrain
         import ktrain.text
         import transformers
