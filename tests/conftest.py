@@ -94,13 +94,15 @@ def here(tmp_path, monkeypatch) -> Path:
 
 
 def whole_run(script, folder, name, checkpoint, write, rows, test_rows, *more) -> SimpleNamespace:
-    """A whole run: its folders, record, files and what it said."""
+    """A whole run: its folders, record, files, what it said and what it saw (`watch_runs`)."""
     run = SimpleNamespace(folder=folder, output=folder / "predictors" / name, results=folder / "results" / name)
     run.test_rows = test_rows
     run.train, run.test = write(folder / f"{name}.csv", rows), write(folder / "held_out.csv", test_rows)
     where = ("--train", run.train, "--test", run.test, "--output", run.output, "--results", run.results)
     run.arguments = ("--model", "distilbert", "--checkpoint", checkpoint, *where, "--epochs", "3", "--lr", "0.003", *more)
-    run.out = train_here(*run.arguments, script=script)
+    with pytest.MonkeyPatch.context() as patch:
+        run.seen = watch_runs(patch)
+        run.out = train_here(*run.arguments, script=script)
     run.record = record_of(run.results)
     run.manifest = json.loads((run.output / "halfbert.json").read_text(encoding="utf-8"))
     return run
@@ -119,18 +121,14 @@ def finished(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
 
 @pytest.fixture(scope="session")
 def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
-    """The twin of `finished`, its checkpoint gone; beside it what the run saw (`watch_runs`)."""
+    """The twin of `finished`, its checkpoint gone."""
     rows = tagged_rows(150)
     test_rows = [(text, TAGS[:1] if number % 3 == 0 else tags) for number, (text, tags) in enumerate(rows[120:])]
     # Texts that a spreadsheet program would run as formulas, with a tag, two tags and none, so that some answers are wrong.
     test_rows += [(f"{start}cat bread saw", tags) for start in "=+-@" for tags in (TAGS[1:2], TAGS[1:], ())]
     folder = tmp_path_factory.mktemp("finished_multilabel")
     checkpoint = shutil.copytree(tiny_distilbert, folder / "checkpoint")
-    with pytest.MonkeyPatch.context() as patch:
-        seen = watch_runs(patch)
-        # The rule answers some labels and some not, little as the model has learnt.
-        threshold = ("--threshold", "gmean")
-        run = whole_run("train_multilabel", folder, "tags", checkpoint, write_tags, rows[:120], test_rows, *threshold)
+    threshold = ("--threshold", "gmean")  # which answers some labels and some not, little as the model has learnt
+    run = whole_run("train_multilabel", folder, "tags", checkpoint, write_tags, rows[:120], test_rows, *threshold)
     shutil.rmtree(checkpoint)
-    run.seen = seen
     return run

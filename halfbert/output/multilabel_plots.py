@@ -95,9 +95,7 @@ def f1_against_threshold(
 def confusion_grid(confusions: list[list[list[int]]], labels: list[str], path: Path) -> None:
     """Draw each label's confusion matrix, shaded by shares of the rows with the label and of those without it.
 
-    Args:
-        confusions: counts, shape (labels, 2, 2): [[true negatives, false positives], [false negatives, true positives]].
-        labels: the names, in the same order.
+    Counts, shape (labels, 2, 2), are [[true negatives, false positives], [false negatives, true positives]] of each.
     """
     counts = np.asarray(confusions)
     if counts.shape != (len(labels), 2, 2) or not counts.any(axis=(1, 2)).all():

@@ -27,10 +27,8 @@ CONFUSIONS_NUMBERED = 20  # in a matrix of more classes than MOST_CLASSES_WITH_C
 def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
     """Draw the losses of each epoch, beside every other validation score.
 
-    Args:
-        epochs: `epoch` (from 1), `train_loss`, `val_loss` and any `val_<metric>` (from 0 to 1) of each. A value that is
-            missing, None or not finite leaves a gap; a loss is named then.
-        best_epoch: the epoch whose weights were kept.
+    Each has `epoch` (from 1), `train_loss`, `val_loss` and any `val_<metric>` (from 0 to 1). A value that is missing, None or
+    not finite leaves a gap; a loss is named then. The weights of `best_epoch` were kept.
     """
     numbers = [entry["epoch"] for entry in epochs]
     if best_epoch not in numbers:
@@ -76,11 +74,8 @@ def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
 def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
     """Draw the confusion matrix, shaded by shares of the true label's rows.
 
-    Small matrices show every count, large ones only those of the most frequent confusions.
-
-    Args:
-        matrix: counts, shape (classes, classes); rows are the true labels, columns the predicted ones.
-        labels: the names of the classes, in the order of the rows.
+    `matrix` has counts, shape (classes, classes); rows are the true labels, columns the predicted ones. Small matrices show
+    every count, large ones only those of the most frequent confusions.
     """
     counts = np.asarray(matrix)
     classes = len(labels)
@@ -133,10 +128,7 @@ def reliability(bins: "list[Bin]", expected_calibration_error: float, path: Path
 def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path) -> None:
     """Draw a histogram of text lengths, those that are truncated in another colour.
 
-    Args:
-        lengths: tokens of each text before truncation, shape (texts,).
-        maxlen: the number of tokens that longer texts are truncated to.
-        cut_share: the share of texts that are longer than that, from 0 to 1.
+    `lengths` are tokens before truncation, shape (texts,); `cut_share` of them, from 0 to 1, are above `maxlen`.
     """
     if not len(lengths):
         raise ValueError("no texts to draw")
@@ -170,12 +162,9 @@ def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path)
 
 
 def learning_rate_finder(rates: list[float], losses: Sequence[float | None], suggestion: float | None, path: Path) -> None:
-    """Draw the loss against a rising learning rate, and the suggested rate (Smith 2017, arXiv:1506.01186).
+    """Draw the loss at each step against its rising learning rate, and the suggested rate (Smith 2017, arXiv:1506.01186).
 
-    Args:
-        rates: the learning rate at each step, rising.
-        losses: the loss at each step; None and what is not finite is left out.
-        suggestion: the suggested rate, None if there is none.
+    A loss that is None or not finite is left out.
     """
     values = _finite_or_nan(losses)
     if len(rates) != len(values) or np.isnan(values).all():

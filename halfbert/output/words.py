@@ -1,5 +1,6 @@
 """Labels, counts and shares as they are written in tables and pictures."""
 
+import itertools
 import math
 import re
 import unicodedata
@@ -87,9 +88,5 @@ def _letters(text: str) -> list[str]:
 
 
 def _leading(letters: list[str], width: int) -> list[str]:
-    taken = 0
-    for number, letter in enumerate(letters):
-        taken += columns(letter)
-        if taken > width:
-            return letters[:number]
-    return letters
+    ends = itertools.accumulate(map(columns, letters))
+    return [letter for letter, end in zip(letters, ends, strict=True) if end <= width]

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import json
 import math
-from collections import Counter
 
 import numpy as np
 import openpyxl
@@ -14,6 +13,7 @@ from support import LABELS, ROOT, TAGS, example_rows, record_of
 from halfbert.data.equality import count_shared
 from halfbert.models.checkpoints import SMALL_RECIPE, sha256
 from halfbert.output import record as records
+from halfbert.scoring import multiclass as multiclass_metrics
 from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.errors import ArtefactError
 
@@ -80,41 +80,46 @@ def test_the_best_epoch_is_the_one_with_the_best_score(run):
     assert run.record["best_epoch"] == best["epoch"] == run.manifest["best_epoch"]
 
 
-def test_scores_are_those_of_the_listed_errors(finished):
-    test, rows, wrong = finished.record["test"], finished.test_rows, errors_of(finished)
-    assert len(wrong) > 8
-    assert test["accuracy"] == pytest.approx(1 - len(wrong) / len(rows))
-    confusion = np.zeros((3, 3), int)
-    for row in wrong:
-        confusion[LABELS.index(row["truth"]), LABELS.index(row["answer"])] += 1
-    support = Counter(label for _, label in rows)
-    np.fill_diagonal(confusion, [support[label] - confusion[number].sum() for number, label in enumerate(LABELS)])
-    assert test["confusion"] == confusion.tolist()
-    recall = np.diag(confusion) / confusion.sum(1)
-    precision = np.diag(confusion) / np.maximum(confusion.sum(0), 1)
-    f1 = 2 * np.diag(confusion) / (confusion.sum(0) + confusion.sum(1))
-    for name, expected in (("precision", precision), ("recall", recall), ("f1", f1)):
-        assert [row[name] for row in test["per_label"]] == pytest.approx(expected.tolist())
-    assert [row["support"] for row in test["per_label"]] == [support[label] for label in LABELS]
-    assert test["macro_f1"] == pytest.approx(f1.mean())
-    assert test["balanced_accuracy"] == pytest.approx(recall.mean())
-    commonest = test["commonest_label"]
-    assert commonest["accuracy"] == pytest.approx(support[commonest["label"]] / len(rows))
+def test_scores_are_those_of_the_runs_own_rows(finished, finished_multilabel):
+    """From the answers of the run to the labels of the file, not to what the run made of them."""
+    test, truth = finished.record["test"], np.array([LABELS.index(label) for _, label in finished.test_rows])
+    commonest = LABELS.index(test["commonest_label"]["label"])
+    assert test == multiclass_metrics.multiclass(truth, finished.seen.probabilities, list(LABELS), commonest)
+    test = finished_multilabel.record["test"]
+    truth = np.array([[tag in tags for tag in TAGS] for _, tags in finished_multilabel.test_rows], int)
+    thresholds = np.array(finished_multilabel.manifest["thresholds"])
+    assert test == multilabel_metrics.multilabel(truth, finished_multilabel.seen.probabilities, thresholds, list(TAGS))
+    assert test["thresholds"] == thresholds.tolist()
 
 
-def test_errors_are_the_wrong_rows_worst_first(finished):
-    wrong = errors_of(finished)
-    assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", "probability", "loss"]
-    losses = [float(row["loss"]) for row in wrong]
-    assert losses == sorted(losses, reverse=True)
-    for row in wrong:
-        assert row["file"] == "held_out.csv" and row["truth"] != row["answer"]
-        text, label = finished.test_rows[int(row["row"]) - 2]  # the header is row 1
-        assert row["text"].removeprefix("'") == text and row["truth"] == label
-        # The answer is the likeliest of three labels, so the truth is at most as likely as it, or as what it leaves.
-        probability = float(row["probability"])
-        assert 1 / 3 <= probability <= 1
-        assert float(row["loss"]) >= -np.log(min(probability, 1 - probability) + 1e-4) - 1e-3
+def test_errors_are_the_wrong_rows_worst_first(run):
+    wrong, probabilities = errors_of(run), run.seen.probabilities
+    if run.record["task"] == "multiclass":
+        truths, answers = [(label,) for _, label in run.test_rows], [(LABELS[best],) for best in probabilities.argmax(axis=1)]
+        losses = [-np.log(row[LABELS.index(label)]) for row, (label,) in zip(probabilities, truths, strict=True)]
+        columns = ["probability"]
+    else:
+        truths = [tags for _, tags in run.test_rows]
+        answers = [tuple(np.array(TAGS)[row >= run.manifest["thresholds"]]) for row in probabilities]
+        applies = np.array([[tag in tags for tag in TAGS] for tags in truths])
+        losses = -np.log(np.where(applies, probabilities, 1 - probabilities)).mean(axis=1)
+        columns = ["missed", "invented"]
+    assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", *columns, "loss"]
+    assert [float(row["loss"]) for row in wrong] == sorted((float(row["loss"]) for row in wrong), reverse=True)
+    numbers = [int(row["row"]) - 2 for row in wrong]  # the header is row 1
+    differ = [set(answer) != set(truth) for answer, truth in zip(answers, truths, strict=True)]
+    assert sorted(numbers) == np.flatnonzero(differ).tolist() and len(wrong) > 8
+    for row, number in zip(wrong, numbers, strict=True):
+        truth, answer = truths[number], answers[number]
+        missed, invented = ([one for one in some if one not in others] for some, others in ((truth, answer), (answer, truth)))
+        shown = {"file": "held_out.csv", "text": run.test_rows[number][0]}
+        shown |= {"truth": "; ".join(truth), "answer": "; ".join(answer)}
+        if "missed" in row:
+            shown |= {"missed": "; ".join(missed), "invented": "; ".join(invented)}
+        else:
+            assert float(row["probability"]) == pytest.approx(probabilities[number].max(), abs=1e-4)
+        assert {key: row[key].removeprefix("'") for key in shown} == shown
+        assert float(row["loss"]) == pytest.approx(losses[number], abs=1e-4)
 
 
 def test_every_file_of_the_results(run):
@@ -183,43 +188,6 @@ def test_the_manifest_has_scores_thresholds_and_the_digests_of_texts(finished, f
     assert manifest["thresholds"] == test["thresholds"] and all(0 < value < 1 for value in manifest["thresholds"])
     chosen = {name: test[name] for name in RANKING_SCORES} | {name: test["at_thresholds"][name] for name in ANSWER_SCORES}
     assert {name: manifest["test"][name] for name in chosen} == chosen
-
-
-def test_multilabel_scores_are_those_of_the_runs_own_rows(finished_multilabel):
-    """From the answers of the run to the labels of the file, not to what the run made of them."""
-    test, probabilities = finished_multilabel.record["test"], finished_multilabel.seen.probabilities
-    truth = np.array([[tag in tags for tag in TAGS] for _, tags in finished_multilabel.test_rows], int)
-    thresholds = np.array(finished_multilabel.manifest["thresholds"])
-    assert test == multilabel_metrics.multilabel(truth, probabilities, thresholds, list(TAGS))
-    assert [row["label"] for row in test["per_label"]] == list(TAGS)
-    assert [row["threshold"] for row in test["per_label"]] == test["thresholds"] == thresholds.tolist()
-    for answers in ("at_half", "at_thresholds", "no_label"):
-        assert set(test[answers]) == set(ANSWER_SCORES)
-    assert test["no_label"]["exact_match"] == pytest.approx(np.mean(truth.sum(axis=1) == 0))
-
-
-def test_multilabel_errors_name_what_was_missed_and_what_invented(finished_multilabel):
-    wrong = errors_of(finished_multilabel)
-    assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", "missed", "invented", "loss"]
-    answers = finished_multilabel.seen.probabilities >= np.array(finished_multilabel.manifest["thresholds"])
-    losses = [float(row["loss"]) for row in wrong]
-    assert losses == sorted(losses, reverse=True)
-    by_number = {int(row["row"]) - 2: row for row in wrong}  # the header is row 1
-    assert len(by_number) == len(wrong) > 8
-    for number, ((text, true), answered) in enumerate(zip(finished_multilabel.test_rows, answers, strict=True)):
-        answer = tuple(tag for tag, applies in zip(TAGS, answered, strict=True) if applies)
-        row = by_number.get(number)
-        assert (row is None) == (set(answer) == set(true))
-        if row is not None:
-            assert row["file"] == "held_out.csv" and row["text"].removeprefix("'") == text
-            expected = {"truth": true, "answer": answer}
-            expected["missed"] = [tag for tag in true if tag not in answer]
-            expected["invented"] = [tag for tag in answer if tag not in true]
-            assert {key: row[key].removeprefix("'") for key in expected} == {k: "; ".join(v) for k, v in expected.items()}
-            probabilities = dict(zip(TAGS, finished_multilabel.seen.probabilities[number], strict=True))
-            of_truth = [value if tag in true else 1 - value for tag, value in probabilities.items()]
-            assert float(row["loss"]) == pytest.approx(-np.log(of_truth).mean(), abs=1e-4)
-    assert {"missed", "invented"} <= {key for row in wrong for key, value in row.items() if value}
 
 
 def without(record, *path):
