@@ -33,25 +33,28 @@ def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
     numbers = [entry["epoch"] for entry in epochs]
     if best_epoch not in numbers:
         raise ValueError(f"epoch {best_epoch} is not among the {len(numbers)} epochs to draw")
-    names = dict.fromkeys(name for entry in epochs for name in entry)
-    metrics = [name for name in names if name.startswith("val_") and name != "val_loss"]
-    metrics = [name for name in metrics if not np.isnan(_values(epochs, name)).all()]
+    names = dict.fromkeys(["train_loss", "val_loss", *(name for entry in epochs for name in entry)])
+    values = {name: _finite_or_nan([entry.get(name) for entry in epochs]) for name in names}
+    metrics = [name for name in names if name.startswith("val_") and name != "val_loss" and not np.isnan(values[name]).all()]
+    gaps = np.array(numbers)[np.isnan(values["train_loss"] + values["val_loss"])]
     with picture(path, 9.6, 4.2) as figure:
         losses, scores = figure.subplots(1, 2)
         for name, colour, label in [("train_loss", SKY, "training"), ("val_loss", BLUE, "validation")]:
-            _curve(losses, epochs, name, colour, label)
+            losses.plot(numbers, values[name], color=colour, label=label, marker="o")
         for name, colour in zip(metrics, itertools.cycle([GREEN, VERMILLION, PURPLE, BLUE, SKY, GREY])):
-            _curve(scores, epochs, name, colour, readable(name.removeprefix("val_")))
-        top = 1.1 * max(_drawn(losses), default=0) or 1.0
+            scores.plot(numbers, values[name], color=colour, label=readable(name.removeprefix("val_")), marker="o")
+        top = 1.1 * np.nanmax([*values["train_loss"], *values["val_loss"], 0]) or 1.0
         losses.set(title="Loss", ylabel="mean loss (nats per text)", ylim=(0, top))
-        scores.set(title="Validation scores", ylabel="score (from 0 to 1)", ylim=_score_limits(scores))
+        limits = _score_limits([values[name] for name in metrics])
+        scores.set(title="Validation scores", ylabel="score (from 0 to 1)", ylim=limits)
         for axes in (losses, scores):
             axes.axvline(best_epoch, **DASHED)
             axes.set(xlabel="epoch", xlim=(min(numbers) - 0.3, max(numbers) + 0.3))
             tick_whole_numbers(axes.xaxis)
             if axes.get_legend_handles_labels()[0]:
                 axes.legend()
-        title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", _gaps(epochs))
+        detail = f"a loss is missing or not finite: epoch {', '.join(map(str, gaps))}" if len(gaps) else ""
+        title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", detail)
 
 
 def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
@@ -195,32 +198,12 @@ def _finite_or_nan(numbers: Sequence[float | None]) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _values(epochs: list[dict], name: str) -> np.ndarray:
-    return _finite_or_nan([entry.get(name) for entry in epochs])
-
-
-def _curve(axes: "Axes", epochs: list[dict], name: str, colour: str, label: str) -> None:
-    axes.plot([entry["epoch"] for entry in epochs], _values(epochs, name), color=colour, label=label, marker="o")
-
-
-def _gaps(epochs: list[dict]) -> str:
-    """Name the epochs with a loss that cannot be drawn."""
-    lacking = np.isnan(_values(epochs, "train_loss")) | np.isnan(_values(epochs, "val_loss"))
-    numbers = [str(entry["epoch"]) for entry, missing in zip(epochs, lacking, strict=True) if missing]
-    return f"a loss is missing or not finite: epoch {', '.join(numbers)}" if numbers else ""
-
-
-def _drawn(axes: "Axes") -> np.ndarray:
-    values = np.concatenate([np.empty(0), *(line.get_ydata() for line in axes.get_lines())])
-    return values[~np.isnan(values)]
-
-
-def _score_limits(axes: "Axes") -> tuple[float, float]:
+def _score_limits(scores: list[np.ndarray]) -> tuple[float, float]:
     """The range of the scores and a little more, at least 0.1 wide, so that noise does not look like progress."""
-    values = _drawn(axes)
-    if not len(values):
+    if not scores:
         return 0.0, 1.0
-    middle, reach = (values.min() + values.max()) / 2, max(0.6 * np.ptp(values), 0.05)
+    low, high = np.nanmin(scores), np.nanmax(scores)
+    middle, reach = (low + high) / 2, max(0.6 * (high - low), 0.05)
     return max(middle - reach, 0.0), min(middle + reach, 1.02)
 
 

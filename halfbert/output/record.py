@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,7 +19,6 @@ from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 from halfbert.system.machine import Environment
 
-SCHEMA_VERSION = 1
 RECORD = "record.json"
 ANSWERS = "answers.npz"
 
@@ -135,7 +134,7 @@ class Record:
     ended before its test; `stopped` what ended it early. `validation` is TF-IDF's, of each penalty that was tried.
     """
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     task: str
     model: str
     checkpoint: CheckpointUsed | None
@@ -158,18 +157,9 @@ def read(folder: Path) -> Record:
     """The record of a results folder. Raises ArtefactError where there is none, or a field of it is missing or wrong."""
     file = folder / RECORD
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return msgspec.convert(json.loads(file.read_text(encoding="utf-8")), Record)
+    except (OSError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise ArtefactError(f"{file}: no record of a run ({error})") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
-        raise ArtefactError(f"{file}: schema_version is {version!r}; this halfbert reads {SCHEMA_VERSION}")
-    try:
-        return msgspec.convert(content, Record)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        where = f", {place.strip('.`')}" if place else ""
-        raise ArtefactError(f"{file}{where}: {message[:1].lower()}{message[1:]}") from error
 
 
 def write(record: Record, folder: Path) -> None:

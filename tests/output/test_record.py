@@ -198,20 +198,19 @@ def without(record, *path):
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (lambda record: "{", "no record"),
-        (lambda record: "[" * 100_000, "no record"),
-        (lambda record: "[]", "schema_version is None"),
-        (lambda record: json.dumps({**record, "schema_version": 99}), "schema_version is 99"),
-        (lambda record: json.dumps({**record, "epochs": {}}), "record.json, epochs: expected `array`, got `object`"),
-        (lambda record: json.dumps(without(record, "task")), "record.json: object missing required field `task`"),
-        (lambda record: json.dumps(without(record, "data", "rows", "val")), "record.json, data.rows: .*`val`"),
+        (lambda record: "{", ""),
+        (lambda record: "[" * 100_000, ""),
+        (lambda record: "[]", "Expected `object`, got `array`"),
+        (lambda record: json.dumps({**record, "schema_version": 99, "task": 1}), r"99.*\$.schema_version"),
+        (lambda record: json.dumps({**record, "epochs": {}}), r"Expected `array`, got `object` - at `\$.epochs`"),
+        (lambda record: json.dumps(without(record, "task")), "missing required field `task`"),
+        (lambda record: json.dumps(without(record, "data", "rows", "val")), r"`val` - at `\$.data.rows`"),
     ],
 )
 def test_what_is_no_record_is_refused_in_one_line_that_names_the_field(change, complaint, finished, tmp_path):
     (tmp_path / "record.json").write_text(change(finished.record))
-    with pytest.raises(ArtefactError, match=complaint) as refusal:
+    with pytest.raises(ArtefactError, match=rf"^\S+record.json: no record of a run \(.*{complaint}.*\)$"):
         records.read(tmp_path)
-    assert "record.json" in str(refusal.value) and "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: f"{folder.parent.name}-{folder.name}")

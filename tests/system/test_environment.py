@@ -52,9 +52,6 @@ def test_chatter_is_held_back_unless_loading_fails(monkeypatch):
         pass
 
 
-# The machine and the software.
-
-
 def test_versions(tmp_path, monkeypatch):
     packages = ("tensorflow", "tf_keras", "ktrain", "transformers", "numpy", "pandas", "scikit-learn")
     found = machine.versions()
@@ -162,53 +159,47 @@ def test_commit(tmp_path, monkeypatch):
     assert machine.commit() is None  # no git
 
 
-# TensorFlow, in a process of its own: its settings can be made once only.
-
-
+# In a process of its own, since settings of TensorFlow can be made once only.
 PREPARE = """
-import json, os, time
-from halfbert.system import machine
-from halfbert.system import tensorflow_setup
-from halfbert.system.errors import HalfbertError
-found = {"loaded before": [name for name in ("tensorflow", "transformers", "ktrain") if name in sys.modules]}
-
-def outcome(**settings):
-    began = time.monotonic()
-    try:
-        return [tensorflow_setup.prepare(**settings), None, time.monotonic() - began]
-    except HalfbertError as error:
-        return [error.exit_code, str(error), time.monotonic() - began]
-
-found["cpu"] = outcome(device="cpu", threads=1, seed=5)
+import importlib.metadata, os, random, time
 import numpy as np
+import pytest
+from halfbert.system import machine
+from halfbert.system.errors import InputError, ResourceError
+from halfbert.system.tensorflow_setup import global_settings_kept, import_ktrain, prepare, strategy
+assert not {"tensorflow", "transformers", "ktrain"} & set(sys.modules)
+
+def refused(error, *stated, **settings):
+    began = time.monotonic()
+    with pytest.raises(error) as caught:
+        prepare(**settings)
+    assert time.monotonic() - began < 20 and len(str(caught.value).splitlines()) == 1
+    assert all(words in str(caught.value) for words in stated), caught.value
+
+assert prepare(device="cpu", threads=1, seed=5) == "cpu"
 import tensorflow as tf
-found["random"] = [float(tf.random.uniform([])), float(np.random.random())]
-found["threads"] = [tf.config.threading.get_intra_op_parallelism_threads(), os.environ["RAYON_NUM_THREADS"]]
-found["keras"] = tf.keras.layers.Dense.__module__
-found["gpu"] = outcome(device="gpu")
-found["tpu"] = outcome(device="tpu")
-found["auto"] = outcome(device="auto", seed=5)
-found["random again"] = [float(tf.random.uniform([])), float(np.random.random())]
-found["other threads"] = outcome(device="cpu", threads=2)
-found["same threads"] = outcome(device="cpu", threads=1)
 from tensorflow.python.framework import config
+numbers = [float(tf.random.uniform([])), np.random.random(), random.random()]
+assert (tf.config.threading.get_intra_op_parallelism_threads(), os.environ["RAYON_NUM_THREADS"]) == (1, "1")
+assert tf.keras.layers.Dense.__module__.startswith("tf_keras.")  # Keras 3 would say keras.
+refused(ResourceError, "--device gpu", "--device cpu", device="gpu")  # never a silent CPU
+refused(ResourceError, "--device tpu", "--device cpu", device="tpu")
+assert prepare(device="auto", seed=5) == "cpu"
+assert [float(tf.random.uniform([])), np.random.random(), random.random()] == numbers
+refused(InputError, "--threads 2", "1 threads in this process; restart", device="cpu", threads=2)
+assert prepare(device="cpu", threads=1) == "cpu"
 
 def state():
-    return [tf.keras.mixed_precision.global_policy().name, config.is_op_determinism_enabled()]
+    return tf.keras.mixed_precision.global_policy().name, config.is_op_determinism_enabled()
 
-with tensorflow_setup.global_settings_kept():
-    outcome(device="cpu", precision="mixed_bfloat16", deterministic=True)
-    found["kept"] = [state()]
-found["kept"].append(state())
-found["float16"] = outcome(device="cpu", precision="mixed_float16")
-found["policy"] = tf.keras.mixed_precision.global_policy().name
-found["bfloat16"] = outcome(device="cpu", precision="mixed_bfloat16")
-found["policy of bfloat16"] = tf.keras.mixed_precision.global_policy().name
-found["ktrain"] = tensorflow_setup.import_ktrain().__version__
-found["np.Inf"] = float(np.Inf) == float("inf")
-found["strategy"] = type(tensorflow_setup.strategy("cpu")).__name__
-found["gpus"] = machine.hardware()["gpus"]
-print(json.dumps(found))
+with global_settings_kept():
+    assert prepare(device="cpu", precision="mixed_bfloat16", deterministic=True) == "cpu"
+    assert state() == ("mixed_bfloat16", True)
+assert state() == ("float32", False)
+refused(InputError, "--precision mixed_float16", "mixed_bfloat16", device="cpu", precision="mixed_float16")
+assert state() == ("float32", False)
+assert import_ktrain().__version__ == importlib.metadata.version("ktrain") and np.Inf == np.inf
+assert type(strategy("cpu")).__name__ == "_DefaultDistributionStrategy" and machine.hardware()["gpus"] == []
 """
 
 
@@ -216,28 +207,7 @@ print(json.dumps(found))
 def test_prepare():
     done = python(PREPARE, CUDA_VISIBLE_DEVICES="-1")
     assert (done.returncode, done.stderr) == (0, "")  # no chatter
-    *notes, last = done.stdout.splitlines()
-    assert set(notes) == {"TensorFlow keeps the number of threads that it started with in this process: 1"}
-    found = json.loads(last)
-    assert found["loaded before"] == []
-    for asked in ("cpu", "auto", "same threads", "bfloat16"):
-        assert found[asked][:2] == ["cpu", None]
-    for asked, code, *stated in (  # a device that is absent is never a silent CPU
-        ("gpu", 4, "--device gpu", "--device cpu"),
-        ("tpu", 4, "--device tpu", "--device cpu"),
-        ("other threads", 2, "--threads 2", "1 threads in this process; restart"),
-        ("float16", 2, "--precision mixed_float16", "mixed_bfloat16"),
-    ):
-        exit_code, message, seconds = found[asked]
-        assert exit_code == code and seconds < 20 and "\n" not in message
-        assert all(words in message for words in stated)
-    assert found["gpus"] == [] and found["threads"] == [1, "1"]
-    assert found["keras"].startswith("tf_keras.")  # Keras 3 would say keras.
-    assert found["random"] == found["random again"]
-    assert found["kept"] == [["mixed_bfloat16", True], ["float32", False]]
-    assert (found["policy"], found["policy of bfloat16"]) == ("float32", "mixed_bfloat16")
-    assert found["ktrain"] == importlib.metadata.version("ktrain") and found["np.Inf"]
-    assert found["strategy"] == "_DefaultDistributionStrategy"
+    assert set(done.stdout.splitlines()) == {"TensorFlow keeps the number of threads that it started with in this process: 1"}
 
 
 BEFORE = """

@@ -56,9 +56,6 @@ def start(code: str, *arguments: object, stderr: int | None = None) -> subproces
     )
 
 
-# atomic_folder.
-
-
 def test_a_new_folder_stands_there_when_the_block_ends(tmp_path):
     target = tmp_path / "a" / "b" / "target"
     with storage.atomic_folder(target) as folder:
@@ -172,9 +169,6 @@ def test_leftovers_of_other_outputs_stay(tmp_path):
     assert names(tmp_path) == [".ab.partial-1", "a.partial-1"]
 
 
-# Files.
-
-
 def test_files_are_replaced_whole(tmp_path):
     path = tmp_path / "a.txt"
     for content in ("before", "é\n\u2028\r\n"):
@@ -208,9 +202,6 @@ def test_json(tmp_path):
     assert json.loads((tmp_path / "a.json").read_bytes()) == value and names(tmp_path) == ["a.json"]
 
 
-# A full disk.
-
-
 LIMITED = """
 import resource
 from pathlib import Path
@@ -238,9 +229,6 @@ def test_a_full_disk_is_exit_4_and_nothing_half_written(tmp_path, kind):
     assert process.returncode == 4
     assert errors.count("\n") == 1 and errors.startswith("error: the disk is full")
     assert names(tmp_path) == []
-
-
-# output_lock.
 
 
 HOLDER = (
@@ -292,9 +280,6 @@ def test_never_two_at_once(tmp_path):
     held = [int(process.communicate(timeout=30)[0]) for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert sum(held) > 50
-
-
-# check_output, check_disjoint and check_free_space.
 
 
 @pytest.mark.parametrize(
