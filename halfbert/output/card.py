@@ -136,13 +136,17 @@ def _metadata(manifest: Manifest, record: Record, name: str) -> str:
 def _base_model(name: str, requested: object) -> str | None:
     """The hub's name of the checkpoint; None for a folder, of whose path only the last part is recorded."""
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     if name.startswith(f"{MINI_NAME} (mini)"):
         return f"sentence-transformers/{MINI_NAME}"
     if requested is None:
         return name
-    is_hub_name = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
-    return name if is_hub_name else None
+    try:
+        cached = re.fullmatch(r"[\w.-]+/[\w.-]+", name) and try_to_load_from_cache(name, "config.json")
+    except HFValidationError:  # such as ./folder
+        return None
+    return name if isinstance(cached, str) else None
 
 
 def _code(text: str) -> str:
