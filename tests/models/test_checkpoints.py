@@ -6,7 +6,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from support import ROOT, change_config, run_script, script_environment
+from support import ROOT, change_config, run_python, run_script
 
 from halfbert.models import checkpoints
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -231,14 +230,7 @@ def find(tmp_path):
         settings = {"HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "hub-cache"), "HF_HUB_OFFLINE": "0"}
         settings |= {"HALFBERT_CACHE": str(tmp_path / "cache"), "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         began = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", FIND, str(ROOT), *arguments],
-            cwd=tmp_path,
-            env=script_environment(**{**settings, **changes}),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        done = run_python("-c", FIND, str(ROOT), *arguments, cwd=tmp_path, **{**settings, **changes})
         assert time.monotonic() - began < SECONDS
         return done
 

@@ -3,13 +3,11 @@
 import json
 import os
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tiny_predictors
-from support import LABELS, ROOT, script_environment
+from support import LABELS, run_python
 from tiny_predictors import MAXLEN, TASKS, TEXTS, change_manifest, load, sign
 
 import halfbert
@@ -185,8 +183,7 @@ except HalfbertError as error:
 
 
 def in_base_install(folder, engine, allow="", also_missing=()) -> str:
-    command = [sys.executable, "-c", BASE_INSTALL, str(folder), engine, allow, *NOT_IN_BASE.split(), *also_missing]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=script_environment())
+    done = run_python("-c", BASE_INSTALL, folder, engine, allow, *NOT_IN_BASE.split(), *also_missing)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -3,13 +3,11 @@
 import os
 import pickle
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tiny_predictors
-from support import ROOT, script_environment
+from support import ROOT, run_python
 from tiny_predictors import TEXTS, load
 
 from halfbert.system.errors import ArtefactError, InputError
@@ -60,8 +58,7 @@ def test_a_new_process_answers_or_refuses_and_ends(folder, tmp_path, engine, met
         pytest.skip("no fork on this system")
     script = tmp_path / "elsewhere.py"
     script.write_text(ELSEWHERE)
-    command, environment = [sys.executable, script, folder, engine, method], script_environment(PYTHONPATH=str(ROOT))
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
+    done = run_python(script, folder, engine, method, PYTHONPATH=str(ROOT))
     assert done.returncode == (1 if said else 0) and "Traceback" not in done.stderr, done.stderr
     assert re.search(said or "^$", done.stderr)
 

@@ -11,20 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, script_environment
+from support import run_python
 
 from halfbert.system import machine, tensorflow_setup
 
 
 def python(code: str, *arguments: str, **changes: str) -> subprocess.CompletedProcess:
     """Python code in a process of its own, which can import the project."""
-    return subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}", *arguments],
-        env=script_environment(**changes),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_python("-c", f"import sys\n{code}", *arguments, **changes)
 
 
 HELD_BACK = """

@@ -4,8 +4,6 @@ import errno
 import json
 import random
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from types import SimpleNamespace
 
@@ -21,8 +19,8 @@ from support import (
     example_rows,
     plain_ktrain,
     record_of,
+    run_python,
     run_script,
-    script_environment,
     tagged_rows,
     train_here,
     watch_runs,
@@ -215,8 +213,8 @@ def test_every_option_of_the_table_is_passed_on(task, here, monkeypatch):
         given, unsaid = given | {"label_separator": ";", "drop_constant_labels": True}, {"label_columns": None}
     taken = {}
 
-    def reader(train, **named):
-        taken.update(named, train=train)
+    def reader(reading, **named):
+        taken.update(vars(reading), **named)
         raise InputError("enough")
 
     monkeypatch.setattr(tasks, f"read_{task}", reader)
@@ -529,10 +527,7 @@ def test_deterministic_repeats_to_the_bit_and_test_labels_choose_nothing(tmp_pat
     )
     done = run_script(*arguments("once"), cwd=tmp_path, script=f"train_{task}.py")
     assert (done.returncode, done.stderr) == (0, "")
-    environment = script_environment(PYTHONPATH=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
-    )
+    done = run_python("-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.splitlines()[-1] == "1"
     names = ("once", "again", "other", "moved")
     weights = {name: weights_of(tmp_path / "p" / name) for name in names}

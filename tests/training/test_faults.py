@@ -17,6 +17,7 @@ from support import (
     TAGS,
     end_here,
     example_rows,
+    run_python,
     script_environment,
     tagged_rows,
     train_here,
@@ -361,14 +362,8 @@ def test_a_disk_that_fills_up_leaves_the_earlier_predictor_whole(here, whole):
     assert (here / "p/things/tf_model.h5").stat().st_size > 2 * bytes_
     limited = "import resource, sys, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2); "
     limited += "sys.argv = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-c", limited, str(bytes_), SCRIPT, *map(str, whole), "--epochs", "1", "--overwrite"],
-        cwd=here,
-        env=script_environment(PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    arguments = ("-c", limited, str(bytes_), SCRIPT, *whole, "--epochs", "1", "--overwrite")
+    done = run_python(*arguments, cwd=here, PYTHONPATH=str(ROOT), PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 4, done.stderr
     # Before it, ktrain warns that its copy in the temporary folder failed, for the limit holds there as well.
     assert "Traceback" not in done.stderr and done.stderr.splitlines()[-1].startswith("error: the disk is full")
