@@ -98,6 +98,7 @@ VERBS = {
         "Without --train it compares on the embedded customer messages. Re-running resumes: finished parts are reused where "
         "options and data are the same.",
         in_children=True,
+        needs=(*Verb.needs, "joblib", "scipy", "matplotlib", "jinja2"),
     ),
     "benchmark": Verb(
         BenchmarkOptions,

@@ -29,17 +29,17 @@ from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, machine, storage
 from halfbert.training import steps, tasks
 
-RECIPE_VERSION = (
-    1  # raise it when the features, the classifier, its choice or its test change: finished fits are not reused then
-)
+# Raise it when the features, the classifier, its choice or its test change: finished fits are not reused then.
+RECIPE_VERSION = 1
 NAME = "tfidf"
 PACKAGES = ("scikit-learn", "scipy", "numpy")  # whose versions have a part in the result
 COMMAND = ["-m", "halfbert.comparison.baseline"]
 OPTIONS: dict[str, type[TrainOptions]] = {"multiclass": MulticlassOptions, "multilabel": MultilabelOptions}
-# What the options of a training run have to do with it.
-READ: tuple[str, ...] = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows")
-READ += ("test_rows", "label_column", "label_columns", "label_separator", "drop_constant_labels", "split_seed", "threshold")
-READ += ("balance", "class_weights")
+READ = (  # of the options of a training run
+    *("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows"),
+    *("label_column", "label_columns", "label_separator", "drop_constant_labels"),
+    *("split_seed", "threshold", "balance", "class_weights"),
+)
 INVERSE_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C
 MODEL = "model.joblib"
 FOLDS = 5
@@ -56,10 +56,6 @@ def main(_arguments: list[str], _stop: console.StopRequest) -> None:
 def job(options: TrainOptions) -> dict[str, Any]:
     """What a job says of the options."""
     return {"task": options.task, "options": {name: getattr(options, name) for name in READ if hasattr(options, name)}}
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# Fitting
 
 
 def vectorizer() -> Any:
@@ -146,10 +142,6 @@ def fit_and_test(options: TrainOptions, results: str) -> None:
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Timing
-
-
 def time_model(results: str, texts: list[str], seconds: float, file: str) -> None:
     """Time a saved model as the benchmark times an engine: single texts and batches, end to end; and its memory."""
     started = time.perf_counter()
@@ -179,10 +171,6 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
     storage.write_json(asdict(found), Path(file))
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Label errors
-
-
 def suspect(options: TrainOptions, c: float, file: str) -> None:
     """Write the rows whose label is likely wrong, worst first: confident learning by cleanlab.
 
@@ -190,23 +178,25 @@ def suspect(options: TrainOptions, c: float, file: str) -> None:
     without it and without texts equal to it.
     """
     data, task = steps.read(options.task, options), options.task
-    texts = [text for _, rows in data.parts() for text in rows.texts]
+    rows = [
+        {"part": part, "file": Path(rows.file).name, "row": number, "text": text}
+        for part, rows in data.parts()
+        for number, text in zip(rows.numbers, rows.texts, strict=True)
+    ]
     truth = np.concatenate([tasks.truth(task, rows, data.labels) for _, rows in data.parts()])
-    probabilities = out_of_fold(texts, truth, task, c)
-    places = [
-        {"part": part, "file": Path(rows.file).name, "row": number} for part, rows in data.parts() for number in rows.numbers
-    ]
+    probabilities = out_of_fold([str(row["text"]) for row in rows], truth, task, c)
+    given: Any = truth.argmax(axis=1)
+    if task == "multilabel":
+        from cleanlab.multilabel_classification.filter import find_label_issues
+
+        given = [np.flatnonzero(row).tolist() for row in truth]
+    else:
+        from cleanlab.filter import find_label_issues
+    issues = find_label_issues(given, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
     suggested = tasks.answers(task, probabilities, [0.5] * len(data.labels))
-    found = [
-        {
-            **places[index],
-            "text": texts[index],
-            "given": judging.named(truth[index], data.labels),
-            "suggested": judging.named(suggested[index], data.labels),
-        }
-        for index in _issues(task, truth, probabilities)
-    ]
-    storage.write_json({"rows": len(texts), "found": found}, Path(file))
+    of_labels = (("given", truth), ("suggested", suggested))
+    found = [rows[index] | {name: judging.named(of[index], data.labels) for name, of in of_labels} for index in issues]
+    storage.write_json({"rows": len(rows), "found": found}, Path(file))
 
 
 def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.ndarray:
@@ -224,19 +214,6 @@ def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.
         columns = np.arange(truth.shape[1]) if task == "multilabel" else model.classes_  # a fold may lack a rare label
         probabilities[np.ix_(unseen, columns)] = model.predict_proba([texts[index] for index in unseen])
     return probabilities
-
-
-def _issues(task: str, truth: np.ndarray, probabilities: np.ndarray) -> list[int]:
-    """The suspected rows, worst first."""
-    ranked: dict[str, Any] = {"return_indices_ranked_by": "self_confidence", "n_jobs": 1}
-    if task == "multilabel":
-        from cleanlab.multilabel_classification.filter import find_label_issues
-
-        given = [np.flatnonzero(row).tolist() for row in truth]
-        return [int(index) for index in find_label_issues(given, probabilities, **ranked)]
-    from cleanlab.filter import find_label_issues
-
-    return [int(index) for index in find_label_issues(truth.argmax(axis=1), probabilities, **ranked)]
 
 
 JOBS: dict[str, Callable[..., None]] = {"fit": fit_and_test, "time": time_model, "suspect": suspect}

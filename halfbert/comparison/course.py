@@ -1,26 +1,28 @@
 """The course of a comparison: read, fit each contestant, time them, judge and report."""
 
-import contextlib
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
-from halfbert.comparison import baseline, judging, parts, report, speed, time_limit
+from halfbert.comparison import baseline, jobs, judging, report, speed
 from halfbert.comparison import record as records
-from halfbert.comparison.jobs import Finished
-from halfbert.comparison.parts import CONTROL, STUDENT, Experiment, Notes
+from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
 from halfbert.options import CompareOptions
-from halfbert.system import machine, processes, storage
+from halfbert.output.words import significant
+from halfbert.system import machine, storage
 from halfbert.system.console import StopRequest, say
-from halfbert.system.errors import InputError, ResourceError
+from halfbert.system.errors import InputError
 
-NEEDED = {"sklearn": "scikit-learn", "joblib": "joblib", "scipy": "scipy", "matplotlib": "matplotlib", "jinja2": "jinja2"}
 USUAL_C = 10.0  # of logistic regression, where no contestant has chosen one
+CURVE = (0.25, 0.5)  # of the training rows, for the learning curve
+PILOT_ROWS, PILOT_TEST_ROWS = 512, 256  # of the short runs for a time limit
+USABLE = 0.9  # of the time limit, since estimates err
+SPEED_SECONDS = 120  # a predictor, for timing its engines; for the estimate only
 
 
 @dataclass
@@ -54,39 +56,68 @@ class Suspects:
 
 def compare(options: CompareOptions, stop: StopRequest) -> Compared:
     """Compare the contestants on one table and write the report; finished parts of an earlier run are reused."""
-    check(options)
-    with locked(options):
-        experiment = parts.read(options, Notes())
-        time_limit.apply(experiment)
+    storage.check_disjoint(options.output, options.work, "--work")
+    storage.check_output(options.output, "--output", options.overwrite, marker=records.RECORD)
+    output = options.output.resolve()
+    with storage.output_lock(output), storage.output_lock(options.work.resolve()):
+        storage.remove_leftovers(output)
+        experiment = jobs.read(options)
+        apply_time_limit(experiment)
         fits = fit(experiment)
         speeds = speed.measure(experiment, fits.first, stop)
-        suspects = speed.attempt("likely label errors", lambda: suspect_labels(experiment, fits), experiment.notes)
+        suspects = experiment.attempt("likely label errors", lambda: suspect_labels(experiment, fits))
         record, private = judge(experiment, fits, speeds, suspects)
-        with storage.atomic_folder(options.output.resolve()) as folder:
+        with storage.atomic_folder(output) as folder:
             report.write(record, private, folder)
-    say(report.closing(record, options.output))
+    say(f"\n{report.verdict_line(record)}\n\nreport: {options.output / 'report.html'}   tables and record beside it")
     return Compared(record, options.output)
 
 
-def check(options: CompareOptions) -> None:
-    """Raise what would otherwise fail only after every fit."""
-    if not 0 <= options.margin <= 1:
-        raise InputError(f"--margin {options.margin}: is not a share of macro F1 from 0 to 1")
-    missing = [package for module, package in NEEDED.items() if importlib.util.find_spec(module) is None]
-    if missing:
-        raise ResourceError(f"a comparison needs {', '.join(missing)}: pip install 'halfbert[train]'")
+def apply_time_limit(experiment: Experiment) -> None:
+    """If there is a time limit, fit short runs and set `experiment.rows` to what is likely to be done in it."""
+    limit, available = experiment.options.time_limit, len(experiment.data.train)
+    if limit is None:
+        return
+    option, rows = f"--time-limit {significant(limit)}", max(PILOT_ROWS, 2 * len(experiment.data.labels))
+    if rows >= available:
+        experiment.note(f"{option}: no timed runs for only {available:,} training rows; all are used")
+        return
+    names, seed = experiment.contestants, experiment.options.seed
+    pilots = {name: experiment.finish(name, seed, rows, PILOT_TEST_ROWS) for name in names}
+    spent = sum(pilot.seconds for pilot in pilots.values())
+    fixed, per_row = spent + SPEED_SECONDS * len(experiment.checkpoints), 0.0
+    curve = CURVE if experiment.options.learning_curve else ()
+    for name, pilot in pilots.items():
+        fixed_once, per_row_once = cost(pilot, len(experiment.data.test))
+        fixed += fixed_once * (experiment.fits(name) + len(curve))
+        per_row += per_row_once * (experiment.fits(name) + sum(curve))
+    usable = 60 * USABLE * limit - fixed
+    if usable < rows * per_row:
+        raise InputError(
+            f"{option}: the fits would take about {(fixed + rows * per_row) / 60 / USABLE:.0f} minutes even on {rows:,} rows; "
+            f"give more time, or fewer --seeds or --contestants"
+        )
+    which = f"all {available:,} training rows"
+    if usable < available * per_row:
+        experiment.rows = int(usable / per_row)
+        which = f"{experiment.rows:,} of {available:,} training rows (a stratified sample)"
+    experiment.note(
+        f"{option}: short runs on {rows:,} rows took {spent:,.0f} s; training on {which} is likely to fit; every test row is "
+        f"used"
+    )
 
 
-@contextlib.contextmanager
-def locked(options: CompareOptions) -> Iterator[None]:
-    """Hold the locks of the folders for the report and for the parts, once they are known to be usable."""
-    storage.check_disjoint(options.output, options.work, "--work")
-    storage.check_output(options.output, "--output", options.overwrite, marker=records.RECORD)
-    with contextlib.ExitStack() as stack:
-        for folder in (options.output, options.work):
-            stack.enter_context(storage.output_lock(folder.resolve()))
-        storage.remove_leftovers(options.output.resolve())
-        yield
+def cost(pilot: Finished, test_rows: int) -> tuple[float, float]:
+    """(seconds independent of the rows, seconds per training row) of a fit, judged by a short run.
+
+    The rate is the steady one if the run was long enough to have one; else start-up counts as if it grew with the rows, so
+    the estimate errs on the long side.
+    """
+    record, timing, rows = pilot.record, pilot.record.timing, pilot.record.data.rows
+    steady, fit_seconds = timing.steady_rows_per_second, timing.fit_seconds or 0.0
+    per_row = len(record.epochs) / steady if steady else fit_seconds / max(rows.train, 1)
+    evaluation = (timing.evaluate_seconds or 0.0) / max(rows.test, 1)
+    return pilot.seconds - rows.train * per_row + (test_rows - rows.test) * evaluation, per_row
 
 
 def fit(experiment: Experiment) -> Fits:
@@ -97,7 +128,7 @@ def fit(experiment: Experiment) -> Fits:
         fits.full[name] = [experiment.tested(name, each, experiment.rows) for each in seeds]
     if experiment.options.learning_curve:
         rows = fits.first[names[0]].record.data.rows.train
-        sizes = {max(round(share * rows), 2 * len(experiment.data.labels)) for share in time_limit.CURVE}
+        sizes = {max(round(share * rows), 2 * len(experiment.data.labels)) for share in CURVE}
         for size in sorted(size for size in sizes if size < rows):
             fits.curve += [(name, experiment.tested(name, seed, size)) for name in names]
     return fits
@@ -106,23 +137,13 @@ def fit(experiment: Experiment) -> Fits:
 def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
     """The rows whose label is likely wrong, by cleanlab; None where it is not installed."""
     if importlib.util.find_spec("cleanlab") is None:
-        experiment.notes.add("likely label errors: not searched for, since cleanlab is not installed (pip install cleanlab)")
+        experiment.note("likely label errors: not searched for, since cleanlab is not installed (pip install cleanlab)")
         return None
-    asked = replace(experiment.training, rows=experiment.rows)
-    tfidf = fits.first.get(baseline.NAME)
-    job = {**baseline.job(asked), "c": tfidf.record.options["c"] if tfidf else USUAL_C}
-    packages = (*baseline.PACKAGES, "cleanlab")
-    depends_on = experiment.depends_on({"tfidf": baseline.RECIPE_VERSION}, asked, packages, baseline.READ) | {"c": job["c"]}
-
-    def make(file: Path) -> None:
-        job_here = {"do": "suspect", **job, "file": str(file)}
-        processes.run(baseline.COMMAND, "label errors", job_here, experiment.options.debug)
-
-    return msgspec.convert(experiment.work.made("label-errors", depends_on, make), Suspects)
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# The record
+    asked, tfidf = replace(experiment.training, rows=experiment.rows), fits.first.get(baseline.NAME)
+    c = tfidf.record.options["c"] if tfidf else USUAL_C
+    depends_on = {**experiment.baseline_depends_on(asked, "cleanlab"), "c": c}
+    job = {"do": "suspect", **baseline.job(asked), "c": c}
+    return msgspec.convert(experiment.work.made_by_baseline("label-errors", depends_on, job), Suspects)
 
 
 def judge(
@@ -139,18 +160,23 @@ def judge(
     taught = {STUDENT, CONTROL} <= set(names)
     found = suspects.found if suspects else []
     of_test = sum(row["part"] == "test" for row in found)
+    key = next(iter(records.SCORES[options.task]))
+    curve = [*fits.curve, *fits.first.items()] if fits.curve else []
     record = Record(
         task=options.task,
         options=shareable(options),
         data=records.Data(**vars(fits.first[names[0]].record.data), split_seed=experiment.training.split_seed or 0),
         notes=list(experiment.notes),
         verdict=verdict,
-        contestants=[contestant(experiment, name, fits.full[name], speeds[name]) for name in names],
+        contestants=[contestant(experiment, name, fits.full[name], answers[name], speeds[name]) for name in names],
         comparisons=comparisons,
         teaching=judging.compare(options.task, truth, answers, STUDENT, CONTROL) if taught else None,
         per_label=judging.per_label(truth, answers, data.labels),
         lengths=judging.by_length(truth, answers, data.test.texts),
-        learning_curve=learning_curve(experiment, fits),
+        learning_curve=[
+            CurvePoint(name, each.record.data.rows.train, judging.score(key, truth, experiment.answers(each)))
+            for name, each in curve
+        ],
         label_errors=LabelErrors(suspects.rows, len(found), len(data.test), of_test) if suspects else None,
         environment=machine.describe(experiment.training.device, options.threads, experiment.training.precision, options.seed),
         disagreements=len(different),
@@ -165,10 +191,11 @@ def shareable(options: CompareOptions) -> dict[str, Any]:
     return {name: machine.shareable(value) if isinstance(value, str) else value for name, value in given.items()}
 
 
-def contestant(experiment: Experiment, name: str, fits: list[Finished], speeds: list[Speed]) -> Contestant:
+def contestant(
+    experiment: Experiment, name: str, fits: list[Finished], answers: list[np.ndarray], speeds: list[Speed]
+) -> Contestant:
     """What the record says of a contestant."""
-    first, answers = fits[0].record, [experiment.answers(fit) for fit in fits]
-    price = experiment.options.price_per_hour
+    first, price = fits[0].record, experiment.options.price_per_hour
     best = max(speeds, key=lambda one: one.texts_per_second, default=None)
     return Contestant(
         name=name,
@@ -183,12 +210,3 @@ def contestant(experiment: Experiment, name: str, fits: list[Finished], speeds: 
         cost_per_million=best.cost_per_million(price) if best else None,
         parts=[fit.part.label for fit in fits],
     )
-
-
-def learning_curve(experiment: Experiment, fits: Fits) -> list[CurvePoint]:
-    """Scores of the first seed on fewer rows, and on all."""
-    key = next(iter(records.SCORES[experiment.options.task]))
-    return [
-        CurvePoint(name, each.record.data.rows.train, judging.score(key, experiment.truth, experiment.answers(each)))
-        for name, each in (*fits.curve, *(fits.first.items() if fits.curve else ()))
-    ]

@@ -1,25 +1,45 @@
-"""Parts of a comparison: fits in processes of their own, each kept under its identity and run once.
+"""The contestants' fits: what they share, the command of each, and the folder of finished ones.
 
-A *part* is one fit of one contestant. Its identity is a hash of all that its result depends on, so a comparison that was killed
-resumes where it was.
+A *part* is one fit of one contestant, in a process of its own. Its identity is a hash of all that its result depends on, so a
+comparison that was killed resumes where it was.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
+from halfbert import distillation, training
+from halfbert.comparison import baseline
+from halfbert.data.tables import Data
+from halfbert.distillation import teacher
+from halfbert.models import checkpoints
+from halfbert.models.checkpoints import Checkpoint
+from halfbert.models.weights import MODELS, TOKENIZER_FILES
+from halfbert.options import CompareOptions, DistillOptions, TrainOptions, as_arguments, changed
+from halfbert.options.comparison import PASSED_ON, TEACHER_SETTLES
 from halfbert.output import record as records
 from halfbert.predictor.manifest import MANIFEST
-from halfbert.system import processes, storage
+from halfbert.system import machine, processes, storage
 from halfbert.system.console import say
-from halfbert.system.errors import ArtefactError
+from halfbert.system.errors import ArtefactError, HalfbertError
+from halfbert.training import steps, tasks
+
+STUDENT, CONTROL = "student", "distilbert"
+SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
+PLACES = ("output", "results", "overwrite", "debug", "keep_epochs")
+# Of no consequence for a result, or hashed by their content.
+NOT_IN_IDENTITY = (*PLACES, "train", "val", "test", "checkpoint", "teacher")
+TRAINING_PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "tokenizers", "numpy")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,33 +87,31 @@ class Work:
 
     def finish(self, part: Part) -> Finished:
         """The result of a part: reused if it is finished, else computed now."""
+        state, predictor, results = self._places(part)
         try:
             finished = self._finished(part)
             say(f"{part.name}: finished earlier, reused")
             return finished
-        except ArtefactError:
-            pass  # missing or incomplete
-        say(f"{part.name}: running")
+        except ArtefactError:  # missing or incomplete
+            say(f"{part.name}: running")
         started = time.perf_counter()
-        predictor, results = self._places(part)
         if part.job is None:
             places = ["--output", str(predictor), "--results", str(results), "--overwrite"]
             processes.run([*part.command, *places], part.name, debug=self.debug)
         else:
             processes.run(part.command, part.name, {**part.job, "results": str(results)}, self.debug)
-        state = {"identity": part.identity, "depends_on": part.depends_on, "seconds": time.perf_counter() - started}
-        storage.write_json(state, self._state(part))
+        seconds = time.perf_counter() - started
+        storage.write_json({"identity": part.identity, "depends_on": part.depends_on, "seconds": seconds}, state)
         return self._finished(part)
 
-    def _places(self, part: Part) -> tuple[Path, Path]:
-        return self.folder / "predictor" / part.label, self.folder / "results" / part.label
-
-    def _state(self, part: Part) -> Path:
-        return self.folder / f"{part.label}.json"
+    def _places(self, part: Part) -> tuple[Path, Path, Path]:
+        """The files of its state, predictor and results."""
+        name, folder = part.label, self.folder
+        return folder / f"{name}.json", folder / "predictor" / name, folder / "results" / name
 
     def _finished(self, part: Part) -> Finished:
-        state, (predictor, results) = read_json(self._state(part)), self._places(part)
-        record = records.read(results)
+        file, predictor, results = self._places(part)
+        state, record = read_json(file), records.read(results)
         complete = part.job is not None or (predictor / MANIFEST).is_file()
         if state.get("identity") != part.identity or record.stopped is not None or not complete:
             raise ArtefactError(f"{results}: not finished")
@@ -108,6 +126,146 @@ class Work:
             say(f"{name}: running")
             make(file)
         return read_json(file)
+
+    def made_by_baseline(self, name: str, depends_on: dict[str, Any], job: dict[str, Any]) -> dict[str, Any]:
+        """The JSON object that a job of the baseline writes; reused if it was written earlier."""
+        command = baseline.COMMAND
+        return self.made(name, depends_on, lambda file: processes.run(command, name, {**job, "file": str(file)}, self.debug))
+
+
+@dataclass
+class Experiment:
+    """What the contestants share: options, rows, checkpoints. `options.rows` is what was requested, `rows` what is trained."""
+
+    options: CompareOptions
+    training: TrainOptions  # of BERT
+    data: Data
+    truth: np.ndarray  # (test rows, labels) bool
+    checkpoints: dict[str, Checkpoint]
+    work: Work
+    rows: int | None
+    notes: list[str] = field(default_factory=list)  # what the report repeats of what was printed
+
+    @property
+    def contestants(self) -> list[str]:
+        """From the smallest to the largest."""
+        given = {*self.options.contestants, *([STUDENT] if self.options.distill else [])}
+        return [name for name in SMALLEST_FIRST if name in given]
+
+    def note(self, line: str) -> None:
+        """Print a line and keep it for the report."""
+        self.notes.append(line)
+        say(line)
+
+    def attempt(self, what: str, measure: Callable[[], T]) -> T | None:
+        """The result of a measurement; None, with a note, where it fails: the fits are reported all the same."""
+        try:
+            return measure()
+        except (HalfbertError, OSError) as error:
+            self.note(f"{what}: not measured ({error})")
+            return None
+
+    def fits(self, contestant: str) -> int:
+        """How often a contestant is fitted on all rows: logistic regression has one solution, whatever the seed."""
+        return 1 if contestant == baseline.NAME else self.options.seeds
+
+    def finish(self, contestant: str, seed: int, rows: int | None, test_rows: int | None = None) -> Finished:
+        """The result of a contestant on so many training and test rows (None: as the options say)."""
+        return self.work.finish(self.part(contestant, seed, rows, test_rows))
+
+    def tested(self, contestant: str, seed: int, rows: int | None) -> Finished:
+        """As `finish`. Raises ArtefactError where the answers are not those to the test rows of this comparison."""
+        finished = self.finish(contestant, seed, rows)
+        if finished.numbers.tolist() != self.data.test.numbers or finished.probabilities.shape != self.truth.shape:
+            raise ArtefactError(f"{finished.results}: its test rows are not those of this comparison; delete the folder")
+        return finished
+
+    def answers(self, finished: Finished) -> np.ndarray:
+        """(test rows, labels) bool."""
+        thresholds = (finished.record.test or {}).get("thresholds")
+        return tasks.answers(self.options.task, finished.probabilities, thresholds).astype(bool)
+
+    def part(self, contestant: str, seed: int, rows: int | None, test_rows: int | None = None) -> Part:
+        """The part of a contestant on so many training and test rows (None: as the options say)."""
+        name = f"{contestant}-seed{seed}" + (f"-rows{rows}" if rows != self.options.rows else "")
+        sizes: dict[str, Any] = {key: value for key, value in (("rows", rows), ("test_rows", test_rows)) if value}
+        if contestant == baseline.NAME:
+            asked = dataclasses.replace(self.training, **sizes)
+            return Part(name, baseline.COMMAND, self.baseline_depends_on(asked), {"do": "fit", **baseline.job(asked)})
+        if contestant == STUDENT:
+            return self._student(name, seed, sizes, self.finish("bert", seed, rows, test_rows))
+        asked = training_options(self.options, contestant, seed=seed, **sizes)
+        depends_on = self.depends_on({"training": training.RECIPE_VERSION}, asked, TRAINING_PACKAGES)
+        depends_on["checkpoint"] = identity(self.checkpoints[contestant])
+        return Part(name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(asked, leave_out=PLACES)], depends_on)
+
+    def _student(self, name: str, seed: int, sizes: dict[str, Any], taught_by: Finished) -> Part:
+        given = changed(self.options, PASSED_ON, leave_out=TEACHER_SETTLES)
+        given |= {**sizes, "seed": seed, "split_seed": self.training.split_seed, "no_control": True}
+        given |= {"teacher": str(taught_by.predictor), "model": CONTROL, "checkpoint": weights(self.options, CONTROL)}
+        asked = DistillOptions(**given)
+        recipe = {"training": training.RECIPE_VERSION, "distillation": distillation.RECIPE_VERSION}
+        depends_on = self.depends_on(recipe, asked, TRAINING_PACKAGES)
+        depends_on |= {"checkpoint": identity(self.checkpoints[CONTROL]), "teacher": taught_by.part.identity}
+        return Part(name, ["-m", "halfbert", "distill", *as_arguments(asked, leave_out=PLACES)], depends_on)
+
+    def baseline_depends_on(self, asked: TrainOptions, *packages: str) -> dict[str, Any]:
+        """What a fit of the baseline depends on; `packages` are further ones."""
+        recipe = {"tfidf": baseline.RECIPE_VERSION}
+        return self.depends_on(recipe, asked, (*baseline.PACKAGES, *packages), baseline.READ)
+
+    def depends_on(
+        self, recipe: dict[str, int], asked: TrainOptions, packages: tuple[str, ...], only: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """What every result depends on: recipe, options (`only` those that it reads), rows, and versions of packages."""
+        options = dataclasses.asdict(asked).items()
+        return {
+            "recipe": recipe,
+            "task": self.options.task,
+            "options": {k: v for k, v in options if k not in NOT_IN_IDENTITY and (k in only or not only)},
+            "files": {file["role"]: file["sha256"] for file in self.data.files},
+            "rows": sha256([[part, rows.texts, rows.labels] for part, rows in self.data.parts()]),
+            "versions": {package: machine.version_of(package) for package in packages},
+        }
+
+
+def read(options: CompareOptions) -> Experiment:
+    """Read the table once, so that its mistakes are reported before anything is fitted, and find the checkpoints."""
+    asked = training_options(options, "bert")
+    data = steps.read(options.task, asked)
+    # The student begins as DistilBERT does, whether that is a contestant or not.
+    models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
+    found = {model: checkpoints.find(model, weights(options, model)) for model in models if model in MODELS}
+    truth = tasks.truth(options.task, data.test, data.labels).astype(bool)
+    experiment = Experiment(options, asked, data, truth, found, Work(options.work, options.debug), options.rows)
+    for checkpoint in found.values():
+        if checkpoint.note:
+            experiment.note(checkpoint.note)
+    if options.distill:
+        teacher.check_tokenizers(found[CONTROL], found["bert"].folder, "bert")
+    return experiment
+
+
+def training_options(options: CompareOptions, model: str, **changes: Any) -> TrainOptions:
+    """The options of a contestant's training run."""
+    given = {**changed(options, PASSED_ON), "model": model, "checkpoint": weights(options, model)}
+    given["split_seed"] = options.seed if options.split_seed is None else options.split_seed
+    return baseline.OPTIONS[options.task](**{**given, **changes})
+
+
+def weights(options: CompareOptions, model: str) -> str | None:
+    """What a contestant begins with, as the user gave it."""
+    return options.contestants.get(model) or options.checkpoint
+
+
+def identity(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What decides what a checkpoint is: weights, configuration, tokenizer, and the defaults of training it."""
+    files = [checkpoint.folder / name for name in ("config.json", *TOKENIZER_FILES)]
+    return {
+        "weights": checkpoint.weights_sha256,
+        "files": {file.name: storage.sha256(file) for file in files if file.is_file()},
+        "recipe": str(checkpoint.recipe),
+    }
 
 
 def sha256(value: object) -> str:

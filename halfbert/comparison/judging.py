@@ -5,6 +5,7 @@ Shapes: R test rows, L labels. Truth and answers are bool, (R, L); `answers` hol
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,6 @@ LENGTH_BUCKETS = 4
 MOST_TIMES = 1000  # nobody labels that many times the test rows
 
 Answers = dict[str, list[np.ndarray]]
-
-
-# ---------------------------------------------------------------------------------------------------------------------------
-# Verdict
 
 
 def judge(difference: Difference, margin: float) -> str:
@@ -65,10 +62,6 @@ def verdict(comparisons: Sequence[Pairing], reference: str, margin: float) -> Ve
     )
 
 
-# ---------------------------------------------------------------------------------------------------------------------------
-# Quality
-
-
 def score(key: str, truth: np.ndarray, answers: np.ndarray) -> float:
     """One of SCORES on all rows."""
     return float(getattr(intervals, key)(truth, answers, np.ones((1, len(truth))))[0])
@@ -109,18 +102,15 @@ def _same(answers: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def per_label(truth: np.ndarray, answers: Answers, labels: Sequence[str]) -> list[LabelRow]:
-    """Each label with its test rows and F1."""
-    f1 = {name: np.mean([_f1_per_label(truth, each) for each in given], axis=0) for name, given in answers.items()}
+    """Each label with its test rows and F1, 0 for a label with neither rows nor answers."""
+    from sklearn.metrics import f1_score
+
+    of_each = partial(f1_score, truth, average=None, zero_division=0)
+    f1 = {name: np.mean([of_each(each) for each in given], axis=0) for name, given in answers.items()}
     return [
         LabelRow(label, int(truth[:, number].sum()), {name: float(values[number]) for name, values in f1.items()})
         for number, label in enumerate(labels)
     ]
-
-
-def _f1_per_label(truth: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """(L,) F1; 0 for a label with neither rows nor answers."""
-    both, either = (truth & answers).sum(axis=0), truth.sum(axis=0) + answers.sum(axis=0)
-    return np.divide(2 * both, either, out=np.zeros(len(both)), where=either > 0)
 
 
 def by_length(truth: np.ndarray, answers: Answers, texts: Sequence[str]) -> list[LengthRow]:

@@ -1,16 +1,11 @@
 """Pictures of a comparison, made from its record; narrow, so that their print is large enough on a phone."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from halfbert.comparison.record import Record
 from halfbert.output.drawing import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, title
 from halfbert.output.words import shortened, significant
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 QUALITY, SPEED, LABELS, LENGTHS, CURVE = (f"{n}.png" for n in ("quality", "speed", "labels", "lengths", "learning_curve"))
 COLOURS = {"tfidf": GREY, "student": PURPLE, "distilbert": BLUE, "bert": VERMILLION}
@@ -57,12 +52,11 @@ def speed(record: Record, path: Path) -> None:
         axes = figure.subplots()
         for contestant, one in points:
             score = contestant.scores["macro_f1"].score
-            area = 20 + 400 * one.weight_bytes / largest
-            best = one.engine == contestant.best_engine
-            colour = COLOURS[contestant.name]
-            axes.scatter(one.texts_per_second, score, s=area, color=colour, alpha=0.9 if best else 0.25, linewidth=0)
-        names = [contestant.name for contestant in record.contestants if contestant.speeds]
-        _names_of_colours(axes, names)
+            area, alpha = 20 + 400 * one.weight_bytes / largest, 0.9 if one.engine == contestant.best_engine else 0.25
+            axes.scatter(one.texts_per_second, score, s=area, color=COLOURS[contestant.name], alpha=alpha, linewidth=0)
+        for name in dict.fromkeys(contestant.name for contestant, _ in points):
+            axes.plot([], [], "o", color=COLOURS[name], label=name)
+        axes.legend()
         rates = [one.texts_per_second for _, one in points]
         axes.set(xlabel="texts per second", ylabel="macro F1")
         if max(rates):
@@ -77,8 +71,7 @@ def speed(record: Record, path: Path) -> None:
 def labels(record: Record, path: Path) -> None:
     """Draws the labels on which the small contestant loses most, and how much."""
     small, large = record.verdict.small, record.verdict.reference
-    rows = sorted(record.per_label, key=lambda row: row.f1[small] - row.f1[large])[:MOST_LABELS][::-1]
-    differences = np.array([row.f1[small] - row.f1[large] for row in rows])
+    rows, differences = zip(*record.losses[:MOST_LABELS][::-1], strict=True)
     with picture(path, WIDTH, 1.4 + 0.28 * len(rows)) as figure:
         axes = figure.subplots()
         axes.barh(range(len(rows)), differences, color=[VERMILLION if value < 0 else GREEN for value in differences])
@@ -93,8 +86,7 @@ def lengths(record: Record, path: Path) -> None:
     rows = record.lengths
     with picture(path, WIDTH, 3.6) as figure:
         axes = figure.subplots()
-        for contestant in record.contestants:
-            name = contestant.name
+        for name in (contestant.name for contestant in record.contestants):
             axes.plot([row.right[name] for row in rows], marker="o", color=COLOURS[name], label=name)
         axes.set_xticks(range(len(rows)), ["–".join(map(str, dict.fromkeys(row.words))) for row in rows])
         axes.set(xlabel="words per text", ylabel="share of right rows", xlim=(-0.3, len(rows) - 0.7))
@@ -115,9 +107,3 @@ def learning_curve(record: Record, path: Path) -> None:
         axes.set_xticks([], minor=True)
         axes.legend()
         title(figure, "Score by number of training rows")
-
-
-def _names_of_colours(axes: "Axes", names: list[str]) -> None:
-    for name in names:
-        axes.plot([], [], "o", color=COLOURS[name], label=name)
-    axes.legend()

@@ -192,6 +192,12 @@ class Record:
         return next(pairing for pairing in self.comparisons if pairing.small == small)
 
     @property
+    def losses(self) -> list[tuple[LabelRow, float]]:
+        """The labels with the small one's F1 less the large one's, the greatest loss first."""
+        small, large = self.verdict.small, self.verdict.reference
+        return sorted(((row, row.f1[small] - row.f1[large]) for row in self.per_label), key=lambda pair: pair[1])
+
+    @property
     def score_names(self) -> dict[str, str]:
         """The scores of the task, in words."""
         return SCORES[self.task]

@@ -1,9 +1,9 @@
 """How fast the contestants answer: the benchmark's quick look at the predictors of the first seed, and TF-IDF likewise."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,76 +12,43 @@ from halfbert.benchmark.course import gpus, time_engines
 from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures
 from halfbert.benchmark.record import Record
 from halfbert.comparison import baseline
-from halfbert.comparison.jobs import Finished
-from halfbert.comparison.parts import Experiment, Notes
+from halfbert.comparison.jobs import Experiment, Finished
 from halfbert.comparison.record import Speed
 from halfbert.options import BenchmarkOptions
 from halfbert.predictor import engines
-from halfbert.system import machine, processes, storage
+from halfbert.system import machine, storage
 from halfbert.system.console import StopRequest
-from halfbert.system.errors import HalfbertError
 
 RECIPE_VERSION = 1  # raise it when what is timed changes, or how: speeds measured before are not reused then
 TEXTS = 128
 SECONDS = 0.5  # of each case at least
 PACKAGES = ("onnxruntime", "tokenizers", "tensorflow", "tf_keras", "ktrain", "transformers", "numpy")
 
-T = TypeVar("T")
-
-
-def attempt(what: str, measure: Callable[[], T], notes: Notes) -> T | None:
-    """The result of a measurement; None, with a note, where it fails: the fits are reported all the same."""
-    try:
-        return measure()
-    except (HalfbertError, OSError) as error:
-        notes.add(f"{what}: not measured ({error})")
-        return None
-
 
 def measure(experiment: Experiment, first: Mapping[str, Finished], stop: StopRequest) -> dict[str, list[Speed]]:
     """The speeds of every contestant's fit with the first seed; none where they could not be measured."""
-    neural = {name: fit for name, fit in first.items() if fit.part.job is None}
+    neural = [fit for fit in first.values() if fit.part.job is None]
     found: dict[str, Any] = {}
     if baseline.NAME in first:
         fit = first[baseline.NAME]
-        speed = attempt("speed of TF-IDF", lambda: _time_baseline(experiment, fit), experiment.notes)
+        speed = experiment.attempt("speed of TF-IDF", lambda: _time_baseline(experiment, fit))
         found[fit.part.label] = [speed] if speed else []
     if neural:
-        found |= attempt("speed of the networks", lambda: _time_networks(experiment, neural, stop), experiment.notes) or {}
+        found |= experiment.attempt("speed of the networks", lambda: _time_networks(experiment, neural, stop)) or {}
     return {name: msgspec.convert(found.get(fit.part.label, []), list[Speed]) for name, fit in first.items()}
 
 
 def _time_baseline(experiment: Experiment, fit: Finished) -> dict[str, Any]:
-    depends_on = {
-        "recipe": {"speed": RECIPE_VERSION, "tfidf": baseline.RECIPE_VERSION},
-        "part": fit.part.identity,
-        **surroundings(baseline.PACKAGES),
-    }
+    recipe = {"speed": RECIPE_VERSION, "tfidf": baseline.RECIPE_VERSION}
+    depends_on = {"recipe": recipe, "part": fit.part.identity, **surroundings(baseline.PACKAGES)}
     job = {"do": "time", "results": str(fit.results), "texts": experiment.data.test.texts[:TEXTS], "seconds": SECONDS}
-
-    def make(file: Path) -> None:
-        processes.run(baseline.COMMAND, "speed of TF-IDF", {**job, "file": str(file)}, experiment.options.debug)
-
-    return experiment.work.made("speed-tfidf", depends_on, make)
+    return experiment.work.made_by_baseline("speed-tfidf", depends_on, job)
 
 
-def _time_networks(experiment: Experiment, neural: Mapping[str, Finished], stop: StopRequest) -> dict[str, Any]:
+def _time_networks(experiment: Experiment, neural: Sequence[Finished], stop: StopRequest) -> dict[str, Any]:
     """Rows of `Speed` by the name of the predictor's folder."""
-    folders = [fit.predictor for fit in neural.values()]
-    timed = timed_options(experiment, folders)
-    depends_on = networks_identity(timed, [fit.part.identity for fit in neural.values()])
-
-    def make(file: Path) -> None:
-        record = time_engines(timed, stop)
-        storage.write_json({folder.name: [asdict(row) for row in rows(record, folder.name)] for folder in folders}, file)
-
-    return experiment.work.made("speed", depends_on, make)
-
-
-def timed_options(experiment: Experiment, folders: list[Path]) -> BenchmarkOptions:
-    """The options of the benchmark's quick look at these predictors."""
-    training = experiment.training
-    return BenchmarkOptions(
+    folders, training = [fit.predictor for fit in neural], experiment.training
+    timed = BenchmarkOptions(
         predictors=folders,
         quick=True,
         rows=TEXTS,
@@ -96,6 +63,13 @@ def timed_options(experiment: Experiment, folders: list[Path]) -> BenchmarkOptio
         encoding=training.encoding,
         drop_missing=training.drop_missing,
     )
+    depends_on = networks_identity(timed, [fit.part.identity for fit in neural])
+
+    def make(file: Path) -> None:
+        record = time_engines(timed, stop)
+        storage.write_json({folder.name: [asdict(row) for row in rows(record, folder.name)] for folder in folders}, file)
+
+    return experiment.work.made("speed", depends_on, make)
 
 
 def networks_identity(timed: BenchmarkOptions, parts: list[str]) -> dict[str, Any]:
@@ -118,8 +92,8 @@ def surroundings(packages: tuple[str, ...], devices: Sequence[str] = ()) -> dict
 def rows(record: Record, predictor: str) -> list[Speed]:
     """Out of a benchmark's record: a row for each engine of a predictor that was timed to the end, end to end on texts."""
     found = []
+    figures = [figure for scenario in ("single", "offline") for figure in cell_figures(record, scenario)]
     for contestant in (each for each in record.ran if each.predictor == predictor):
-        figures = [figure for scenario in ("single", "offline") for figure in cell_figures(record, scenario)]
         mine = {figure.batch: figure for figure in figures if figure.who == contestant.who}
         if not contestant.cold or not {1, CHIEF_BATCH} <= set(mine):
             continue  # it was stopped

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from halfbert.data.equality import digests, merged
-from halfbert.distillation import predictions, pretraining, rows, teacher
-from halfbert.distillation.predictions import Predictions
+from halfbert.distillation import pretraining, rows, teacher
+from halfbert.distillation.teacher import Predictions
 from halfbert.options import DistillOptions
 from halfbert.output.record import Control, Distillation
 from halfbert.output.text import card_scores
 from halfbert.predictor import engines, gate
 from halfbert.predictor.manifest import TeacherTested
 from halfbert.scoring import intervals
+from halfbert.scoring.intervals import Difference
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import storage
 from halfbert.system.console import StopRequest, say
@@ -51,21 +52,27 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
         automatic = gate.automatic(predictor, prepared.device)
         engine = next(name for name in automatic if engines.find(name).load_states)
         texts = data.train.texts + more_texts + data.test.texts
-        predicted = predictions.predict(predictor, texts, engine, prepared.device)
+        predicted = teacher.predict(predictor, texts, engine, prepared.device)
         teacher_seconds = time.perf_counter() - begun
         to_learn, of_test = predicted.split(len(data.train) + len(more_texts))
 
         lesson, weights = _lesson(options, prepared, more_texts, to_learn)
         tested_teacher = TeacherTested(taught_by.name, taught_by.checkpoint, predictor.weights_sha256, engine)
-        distillation = Distillation(tested_teacher, weights, options.temperature, unlabelled, options.layers)
+        control: Control | None = None
+        worth: dict[str, Difference] | None = None
         with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
             fitted = course.fit(prepared, keep_in=folder, lesson=lesson)
             tested = steps.test(prepared, fitted)
             if tested.failure is None:
-                distillation = _with_teacher_tested(distillation, prepared, of_test, known.thresholds)
+                probabilities = probabilities_of(of_test.logits, known.task)
+                scores = tasks.scores(known.task, prepared.truth, probabilities, known.thresholds, data.labels)
+                tested_teacher = replace(tested_teacher, test={**card_scores(scores)})
                 if not options.no_control:
                     with steps.aside(prepared, "the control"):
-                        distillation = _with_control(distillation, prepared, fitted, tested)
+                        control, worth = _control(prepared, fitted, tested)
+            distillation = Distillation(
+                tested_teacher, weights, options.temperature, unlabelled, options.layers, control, worth
+            )
             train_texts = merged(digests(more_texts), taught_by.train_texts or "")
             taught = Taught(distillation, teacher_seconds, train_texts, taught_by.val_texts)
             record = course.save(prepared, fitted, tested, folder, results_folder, taught)
@@ -90,17 +97,8 @@ def _lesson(
     return course.Lesson(training_set, objective), weights
 
 
-def _with_teacher_tested(
-    distillation: Distillation, prepared: Prepared, predicted: Predictions, thresholds: list[float] | None
-) -> Distillation:
-    """With the teacher's scores of the test rows."""
-    probabilities = probabilities_of(predicted.logits, prepared.task)
-    scores = tasks.scores(prepared.task, prepared.truth, probabilities, thresholds, prepared.data.labels)
-    return replace(distillation, teacher=replace(distillation.teacher, test={**card_scores(scores)}))
-
-
-def _with_control(distillation: Distillation, prepared: Prepared, fitted: Fitted, tested: Tested) -> Distillation:
-    """With the same student fitted without the teacher, and by how much the student's scores exceed that one's."""
+def _control(prepared: Prepared, fitted: Fitted, tested: Tested) -> tuple[Control, dict[str, Difference]]:
+    """The same student fitted without the teacher, and by how much the student's scores exceed that one's."""
     say("fitting the control: the same student, without the teacher")
     control = course.fit(prepared, control_of=fitted)
     tested_control = steps.score_test(prepared, control)
@@ -110,7 +108,7 @@ def _with_control(distillation: Distillation, prepared: Prepared, fitted: Fitted
         for name, score in intervals.COMPARED[prepared.task].items()
     }
     history, scores = control.history, card_scores(tested_control.scores or {})
-    return replace(distillation, control=Control(history.epochs, history.best_epoch, {**scores}), worth=worth)
+    return Control(history.epochs, history.best_epoch, {**scores}), worth
 
 
 def _answers(task: str, fitted: Fitted, tested: Tested) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from halfbert.distillation.predictions import Predictions
+from halfbert.distillation.teacher import Predictions
 from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
@@ -76,26 +76,27 @@ def objective(task: str, device: str, labels: int, weights: dict[str, float], te
     def parts(model: Any, features: dict, targets: tf.Tensor, row_weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
         states, logits = training.states_and_logits(model, device)(features, training=True)
         truth, known, teacher, state = tf.split(targets, [labels, 1, labels, targets.shape[1] - 2 * labels - 1], axis=1)
-        losses: dict[str, Callable[[], tf.Tensor]] = {
-            "soft": lambda: soft_loss(logits, teacher, temperature, multilabel),
-            "supervised": lambda: supervised_loss(logits, truth, multilabel) * known[:, 0],
-            "cosine": lambda: cosine_loss(states, state),
+
+        def mean(losses: tf.Tensor) -> tf.Tensor:
+            if row_weights is not None:  # 0 for rows that only fill a batch
+                losses *= row_weights
+            # As Keras scales its losses: the gradients of the replicas are summed.
+            return tf.reduce_mean(losses) / tf.distribute.get_strategy().num_replicas_in_sync
+
+        losses = {
+            "soft": lambda: mean(soft_loss(logits, teacher, temperature, multilabel)),
+            "supervised": lambda: mean(supervised_loss(logits, truth, multilabel) * known[:, 0]),
+            "cosine": lambda: mean(cosine_loss(states, state)),
         }
-        return weighted({name: _mean(losses[name](), row_weights) for name, weight in weights.items() if weight}, weights)
+        return weighted(losses, weights)
 
     return parts
 
 
-def weighted(parts: dict[str, tf.Tensor], weights: dict[str, float]) -> dict[str, tf.Tensor]:
-    """The parts of a batch's loss, and "loss", their weighted sum."""
+def weighted(losses: dict[str, Callable[[], tf.Tensor]], weights: dict[str, float]) -> dict[str, tf.Tensor]:
+    """The parts of a batch's loss that have a weight, and "loss", their weighted sum."""
+    parts = {name: losses[name]() for name, weight in weights.items() if weight}
     return {"loss": tf.add_n([weights[name] * part for name, part in parts.items()]), **parts}
-
-
-def _mean(losses: tf.Tensor, row_weights: tf.Tensor | None) -> tf.Tensor:
-    if row_weights is not None:  # 0 for rows that only fill a batch
-        losses *= row_weights
-    # As Keras scales its losses: the gradients of the replicas are summed.
-    return tf.reduce_mean(losses) / tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def weights_of(options: DistillOptions) -> dict[str, float]:

@@ -37,7 +37,6 @@ VALIDATED_TOKENS = 1024  # per batch: each has a prediction of V numbers
 
 # From (B, L) token ids and a seed, (2,) int32, to ids of which some are hidden, and which were chosen, bool.
 Hide = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
-Failure = ResourceError | Stopped | None
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,16 @@ class Fit:
     perplexity: Numbers
     maxlen: int
     lr: float
-    failure: Failure
+    failure: ResourceError | Stopped | None
 
 
 def fit(
     options: DistillOptions, stop: StopRequest, device: str, teacher: Checkpoint, start: Path, texts: list[str], val: list[str]
 ) -> Fit:
-    """Fit the student in the checkpoint folder `start` on `texts`; the epoch of the lowest perplexity of `val` is kept."""
+    """Fit the student in the checkpoint folder `start` on `texts`; the epoch of the lowest perplexity of `val` is kept.
+
+    Raises what ended it early if no epoch was complete.
+    """
     tokenizer = transformers.AutoTokenizer.from_pretrained(teacher.folder, local_files_only=True)
     encoded, maxlen = batching.encode(tokenizer, texts, options.maxlen)
     of_val, _ = batching.encode(tokenizer, val, maxlen)
@@ -80,7 +82,16 @@ def fit(
     training.compile_model(student, device, objective=objective(bert, hide, weights, options.temperature), optimizer=optimizer)
     learner = training.get_learner(student, train_data=train, batch_size=options.batch_size)
     best = _BestPerplexity(held_out, hide, epochs, stop)
-    failure = _learn(learner, rate, epochs, best, stop)
+    failure: ResourceError | Stopped | None = None
+    stop.gently = True
+    try:
+        learner.fit_onecycle(rate, epochs, callbacks=[best], verbose=0)
+    except training.Diverged as diverged:
+        failure = ResourceError(f"{diverged}; try a smaller --lr")
+    if stop.signal_number is not None:
+        failure = Stopped(stop.signal_number)
+    if failure is not None and best.best_weights is None:
+        raise failure
     student.set_weights(best.best_weights)
     history = best.history
     after = {**before, "student": history.epochs[history.best_epoch - 1]["val_perplexity"]}
@@ -91,30 +102,11 @@ class _BestPerplexity(training.BestEpoch):
     """Keeps the epoch of the lowest perplexity of held-out texts."""
 
     def __init__(self, held_out: TransformerDataset, hide: Hide, epochs: int, stop: StopRequest):
-        super().__init__(held_out, _scores, None, epochs, stop)
+        super().__init__(held_out, lambda found: {"val_loss": math.log(found), "val_perplexity": found}, None, epochs, stop)
         self.hide = hide
 
-    def validate(self) -> np.ndarray:
-        return np.array(perplexity(self.model, self.validation.encoded, self.hide))
-
-
-def _scores(perplexity: np.ndarray) -> Numbers:
-    return {"val_loss": math.log(perplexity), "val_perplexity": float(perplexity)}
-
-
-def _learn(learner: Any, rate: float, epochs: int, best: training.BestEpoch, stop: StopRequest) -> Failure:
-    """Fit and return what ended it early; it is raised if no epoch was complete."""
-    failure: Failure = None
-    stop.gently = True
-    try:
-        learner.fit_onecycle(rate, epochs, callbacks=[best], verbose=0)
-    except training.Diverged as diverged:
-        failure = ResourceError(f"{diverged}; try a smaller --lr")
-    if stop.signal_number is not None:
-        failure = Stopped(stop.signal_number)
-    if failure is not None and best.best_weights is None:
-        raise failure
-    return failure
+    def validate(self) -> Any:
+        return perplexity(self.model, self.validation.encoded, self.hide)
 
 
 def load(kind: Any, folder: Path) -> Any:
@@ -157,7 +149,7 @@ def objective(bert: Any, hide: Hide, weights: dict[str, float], temperature: flo
             "supervised": lambda: tf.reduce_sum(of_words) / tf.maximum(tf.reduce_sum(chosen), 1.0),
             "cosine": lambda: tf.reduce_mean(losses.cosine_loss(states, teacher_states)),
         }
-        return losses.weighted({name: parts[name]() for name, weight in weights.items() if weight}, weights)
+        return losses.weighted(parts, weights)
 
     return parts
 

@@ -33,15 +33,6 @@ HEAD = {
 
 
 @dataclass(frozen=True)
-class Texts:
-    """Plain texts to train on, held-out ones, and their files."""
-
-    train: list[str]
-    val: list[str]
-    files: list[DataFile]
-
-
-@dataclass(frozen=True)
 class Pretrained:
     """The folder of a new checkpoint, and its record: teacher, loss, data, and the perplexity of held-out texts."""
 
@@ -58,7 +49,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
     target = options.output.resolve()
     with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         storage.remove_leftovers(target)
-        texts = read_texts(options)
+        train, val, files = read_texts(options)
         bert = find_teacher(options.teacher)
         storage.check_free_space(target, bert.bytes)
         options.layers = teacher.layers_to_keep(bert.config["num_hidden_layers"], options.layers, options.keep)
@@ -69,23 +60,25 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
             raise InputError("--objective mlm: not supported on a TPU, whose batches must be of one shape; use a CPU or GPU")
         start = write_student(bert, options.layers, Path(scratch) / "student")
 
+        from safetensors.numpy import load_file, save_file
+
         from halfbert.distillation import losses, masked_language
 
-        fitted = masked_language.fit(options, stop, device, bert, start, texts.train, texts.val)
+        fitted = masked_language.fit(options, stop, device, bert, start, train, val)
         record = {
             "teacher": {"name": machine.shareable(bert.name), "weights_sha256": bert.weights_sha256},
             "layers": options.layers,
             "weights": losses.weights_of(options),
             "temperature": options.temperature,
-            "data": {
-                "files": [asdict(file) for file in texts.files],
-                "rows": {"train": len(texts.train), "val": len(texts.val)},
-            },
+            "data": {"files": [asdict(file) for file in files], "rows": {"train": len(train), "val": len(val)}},
             **{name: getattr(fitted, name) for name in ("epochs", "best_epoch", "perplexity", "maxlen", "lr")},
             "environment": asdict(machine.describe(device, options.threads, options.precision, options.seed)),
         }
         with storage.atomic_folder(target) as folder:
-            _save(masked_language.weights_by_name(fitted.student), start, folder)
+            shutil.copytree(start, folder, dirs_exist_ok=True)
+            file = folder / "model.safetensors"
+            weights = masked_language.weights_by_name(fitted.student)
+            save_file({name: weights[name] for name in load_file(file)}, file, metadata={"format": "pt"})
             storage.write_json(record, folder / RECORD)
         say("perplexity: " + ", ".join(f"{name} {value:.4g}" for name, value in fitted.perplexity.items()))
         say(f"checkpoint: {options.output}   use it with --model distilbert --checkpoint {options.output}")
@@ -94,8 +87,8 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
         return Pretrained(options.output, record)
 
 
-def read_texts(options: DistillOptions) -> Texts:
-    """The distinct texts of --train without those of --val; without that option one text in ten is held out."""
+def read_texts(options: DistillOptions) -> tuple[list[str], list[str], list[DataFile]]:
+    """Texts to train on, those of --val or one in ten of them, held out, and their files. The former are distinct."""
     assert options.train is not None  # DistillOptions has checked it
     texts, file = rows.read_texts(options.train, "train", options)
     files = [file]
@@ -114,7 +107,7 @@ def read_texts(options: DistillOptions) -> Texts:
     if not train or not val:
         raise InputError(f"{file.name}: too few distinct texts to train on and to hold out; add texts, or give --val")
     say(f"{file.name}: {len(train):,} distinct texts to train on, {len(val):,} held out")
-    return Texts(train, val, files)
+    return train, val, files
 
 
 def find_teacher(name: str) -> checkpoints.Checkpoint:
@@ -148,14 +141,3 @@ def write_student(bert: checkpoints.Checkpoint, layers: list[int], folder: Path)
     config = distilbert_form.read_config(folder)
     storage.write_json({**config, "architectures": ["DistilBertForMaskedLM"]}, folder / "config.json")
     return folder
-
-
-def _save(weights: dict[str, np.ndarray], start: Path, folder: Path) -> None:
-    """Write the student as the checkpoint folder `start` is written, with `weights` in place of those there."""
-    from safetensors.numpy import load_file, save_file
-
-    names = load_file(start / "model.safetensors")
-    save_file({name: weights[name] for name in names}, folder / "model.safetensors", metadata={"format": "pt"})
-    for file in start.iterdir():
-        if file.name != "model.safetensors":
-            shutil.copyfile(file, folder / file.name)

@@ -67,21 +67,12 @@ def _own_split(teacher: Teacher, data: Data) -> str:
 
 def _check_files(teacher: Teacher, data: Data, options: DistillOptions) -> None:
     """What can be compared with a predictor of an earlier version, which holds no digests of its texts."""
-    here = {file["role"]: file["sha256"] for file in data.files}
-    trained_on = teacher.files["train"].sha256
-    if here.get("test") == trained_on:
-        raise InputError(f"--test {options.test}: the teacher {teacher.name} was trained on this file; test on other rows")
-    if "test" not in here and here["train"] == trained_on:
-        if "test" in teacher.files:
-            raise InputError(
-                f"{data.train.file}: the teacher {teacher.name} was trained on all its rows, so none can be held out to test "
-                f"its student; {_own_split(teacher, data)}"
-            )
-        if options.split_seed != teacher.split_seed:
-            raise InputError(
-                f"--split-seed {options.split_seed}: would test on rows that the teacher {teacher.name} was trained on; "
-                f"its own is {teacher.split_seed}"
-            )
+    here, trained_on = {file["role"]: file["sha256"] for file in data.files}, teacher.files["train"].sha256
+    other_split = "test" in teacher.files or options.split_seed != teacher.split_seed
+    if here.get("test") == trained_on or ("test" not in here and here["train"] == trained_on and other_split):
+        raise InputError(
+            f"{data.test.file}: the teacher {teacher.name} was trained on rows to test on; {_own_split(teacher, data)}"
+        )
     say(
         f"note: the teacher {teacher.name} was saved by an earlier version, without digests of its texts: only files and split "
         f"seed were compared, so test rows may have trained it"
@@ -113,13 +104,8 @@ def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unl
 
 def read_texts(source: str, role: str, options: DistillOptions) -> tuple[list[str], DataFile]:
     """The texts of a table, whose labels are not read, and the file as records describe it."""
-    rows, table = multiclass.read_texts(
-        source,
-        options.text_column,
-        sheet=options.sheet,
-        encoding=options.encoding,
-        drop_missing=options.drop_missing,
-    )
+    how = {name: getattr(options, name) for name in ("sheet", "encoding", "drop_missing")}
+    rows, table = multiclass.read_texts(source, options.text_column, **how)
     for note in table.notes:
         say(f"  {note}")
     file = DataFile(role=role, name=machine.shareable(rows.file), sha256=table.sha256, rows=len(rows))

@@ -64,7 +64,17 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
     assert names <= {file.name for file in folder.iterdir()}
     record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
-    check_record(here, record)
+    for contestant in record["contestants"]:  # their own records say the same, and every speed was measured
+        (part,) = contestant["parts"]
+        own = json.loads((here / "predictors/compare/things/results" / part / "record.json").read_text())
+        for key in ("macro_f1", "accuracy"):
+            assert contestant["scores"][key]["score"] == pytest.approx(own["test"][key])
+        (timed,) = contestant["speeds"]
+        assert timed["engine"] == contestant["best_engine"] == ("scikit-learn" if contestant["name"] == "tfidf" else "onnx")
+        assert all(np.isfinite(value) and value > 0 for value in timed.values() if isinstance(value, float))
+    assert [c["small"] for c in record["comparisons"]] == ["tfidf", "student", "distilbert"]
+    assert record["teaching"]["small"] == "student" and record["verdict"]["reference"] == "bert"
+    assert any("cleanlab" in note for note in record["notes"]) or record["label_errors"]
     assert str(here) not in (folder / "comparison.json").read_text() + (folder / "report.html").read_text()
 
     assert end_here(*arguments, script="compare") == 2  # a finished report is not replaced unasked
@@ -73,18 +83,3 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     out = capfd.readouterr().out
     assert out.count("finished earlier, reused") == 5 and "running" not in out
     assert json.loads((folder / "comparison.json").read_text())["verdict"]["ship"] == "tfidf"
-
-
-def check_record(here, record):
-    """The contestants' own records say the same, and every speed was measured."""
-    for contestant in record["contestants"]:
-        (part,) = contestant["parts"]
-        own = json.loads((here / "predictors/compare/things/results" / part / "record.json").read_text())
-        for key in ("macro_f1", "accuracy"):
-            assert contestant["scores"][key]["score"] == pytest.approx(own["test"][key])
-        engine = "scikit-learn" if contestant["name"] == "tfidf" else "onnx"
-        assert [speed["engine"] for speed in contestant["speeds"]] == [engine] and contestant["best_engine"] == engine
-        assert all(np.isfinite(value) and value > 0 for value in contestant["speeds"][0].values() if isinstance(value, float))
-    assert [c["small"] for c in record["comparisons"]] == ["tfidf", "student", "distilbert"]
-    assert record["teaching"]["small"] == "student" and record["verdict"]["reference"] == "bert"
-    assert any("cleanlab" in note for note in record["notes"]) or record["label_errors"]

@@ -19,6 +19,9 @@ from support import (
 )
 
 from halfbert.data.equality import count_shared
+from halfbert.models import distilbert_form
+from halfbert.models import weights as encoder
+from halfbert.system.console import Stopped
 
 TRAINED_ON = {"files": [{"role": "train", "name": "x.csv", "sha256": "0" * 64, "rows": 9}], "split_seed": 3}
 
@@ -57,9 +60,6 @@ def random_teacher(tmp_path, tensorflow_ready):
         return folder
 
     return make
-
-
-# Whole runs.
 
 
 def test_a_whole_run_with_its_record(trained_teacher, distil, here):
@@ -122,9 +122,6 @@ def test_the_student_of_many_labels(random_teacher, distil, here):
     assert record["epochs"][0]["train_soft"] > 0
 
 
-# What teaches.
-
-
 def test_the_student_learns_from_the_teacher_on_unlabelled_rows_alone(trained_teacher, distil, here):
     """The labels are wrong and weigh nothing: what the student answers right, the teacher has taught it."""
     folder, _ = trained_teacher
@@ -143,9 +140,6 @@ def test_the_control_is_the_same_student_without_the_teacher(trained_teacher, di
     folder, table = trained_teacher
     how = ("--train", table, "--epochs", "2", "--lr", "0.003", "--rows", "60")
     record, _, _ = distil(folder, *how, "--keep", "2")
-    from halfbert.models import distilbert_form
-    from halfbert.models import weights as encoder
-
     encoder.export_safetensors(encoder.read(folder), tmp_path / "bert")
     distilbert_form.write(tmp_path / "bert", tmp_path / "form", [0, 1])
     maxlen = ("--maxlen", str(record["options"]["maxlen"]))
@@ -168,7 +162,6 @@ def test_no_control_and_a_student_of_ones_own(trained_teacher, distil, tiny_dist
 
 
 def test_a_signal_in_the_control_costs_the_control_alone(trained_teacher, distil, here, monkeypatch):
-    from halfbert.system.console import Stopped
     from halfbert.training import fit as training
 
     folder, table = trained_teacher
@@ -188,27 +181,24 @@ def test_a_signal_in_the_control_costs_the_control_alone(trained_teacher, distil
     assert (here / "student" / "halfbert.json").is_file()
 
 
-# What is refused.
-
-
 def refused(capsys, *arguments) -> tuple[int, str]:
     code = end_here(*arguments, "--output", "student", script="distill")
     return code, capsys.readouterr().err
 
 
-def test_what_does_not_fit_the_teacher_is_named(random_teacher, trained_teacher, here, capsys, tiny_bert, tmp_path):
-    folder = random_teacher()
-    table = write_csv(here / "things.csv", example_rows(60))
-    assert refused(capsys, "--teacher", tiny_bert, "--train", table)[0] == 3
-    assert refused(capsys, "--teacher", "nowhere", "--train", table)[0] == 2
+def test_what_does_not_fit_the_teacher_is_named(random_teacher, here, capsys, tiny_bert, tmp_path):
+    folder, distilbert, table = random_teacher(), random_teacher(kind="distilbert"), write_csv(here / "a.csv", example_rows(60))
     own = write_checkpoint(tmp_path / "own", "distilbert")
     (own / "vocab.txt").write_text("\n".join([*VOCABULARY[:-1], "spade"]) + "\n")
-    code, line = refused(capsys, "--teacher", folder, "--train", table, "--checkpoint", own)
-    assert code == 2 and "its tokenizer is not that of the teacher" in line
-    code, line = refused(capsys, "--teacher", random_teacher(kind="distilbert"), "--train", table)
-    assert code == 2 and "a DistilBERT already" in line
-    code, line = refused(capsys, "--teacher", folder, "--train", table, "--keep", "3")
-    assert code == 2 and "layers 0 to 1" in line
+    for teacher, more, code, message in (
+        (tiny_bert, (), 3, "no predictor"),
+        ("nowhere", (), 2, "no such folder"),
+        (folder, ("--checkpoint", own), 2, "its tokenizer is not that of the teacher"),
+        (distilbert, (), 2, "a DistilBERT already"),
+        (folder, ("--keep", "3"), 2, "layers 0 to 1"),
+    ):
+        ended, line = refused(capsys, "--teacher", teacher, "--train", table, *more)
+        assert ended == code and message in line
     assert not list(here.glob("student*")) and not (here / "results").exists()
 
 
@@ -238,9 +228,6 @@ def test_options_that_contradict_each_other(random_teacher, here, capsys, argume
     assert code == 2 and message in capsys.readouterr().err
 
 
-# The pre-training objective.
-
-
 def hand_made_bert(folder):
     """A BERT that says of a hidden word what the others of its text say most: its last layer is their mean.
 
@@ -267,50 +254,54 @@ def hand_made_bert(folder):
 
 
 def test_the_general_students_perplexity_falls_towards_its_teachers(here, tmp_path, tensorflow_ready):
-    """Texts of one word again and again; the checkpoint that is made is one that --checkpoint takes."""
-    bert = hand_made_bert(tmp_path / "bert")
-    words = VOCABULARY[5:]
-    texts = write_csv(here / "texts.csv", [(" ".join([word] * times),) for word in words for times in range(4, 14)], ("text",))
-    how = ("--objective", "mlm", "--teacher", bert, "--train", texts, "--layers", "0", "--epochs", "8", "--lr", "0.01")
-    said = train_here(*how, "--output", "general", script="distill")
-    record = json.loads((here / "general" / "distillation.json").read_text())
-    found = record["perplexity"]
-    assert found["teacher"] < 5 and found["start"] > 4 * found["teacher"]
-    assert found["student"] - found["teacher"] < 0.3 * (found["start"] - found["teacher"])
-    assert record["epochs"][-1]["train_soft"] < 0.8 * record["epochs"][0]["train_soft"]
-    assert record["epochs"][record["best_epoch"] - 1]["val_perplexity"] == found["student"] and "perplexity" in said
-
-    from safetensors.numpy import load_file
-
-    made = load_file(here / "general" / "model.safetensors")
-    assert made["vocab_transform.weight"].shape == (WIDTH, WIDTH)
-    table = write_csv(here / "things.csv", example_rows(60))
-    how = ("--train", table, "--epochs", "1", "--lr", "1e-9", "--head", "random")
-    train_here("--model", "distilbert", "--checkpoint", "general", *how)
-    name = next(name for name in weights_of(here / "predictors/distilbert-things") if "word_embeddings" in name)
-    trained = weights_of(here / "predictors/distilbert-things")[name]
-    np.testing.assert_allclose(trained, made["distilbert.embeddings.word_embeddings.weight"], atol=1e-6)
-
-
-def test_the_checkpoint_written_says_what_the_student_said(here, tmp_path, tensorflow_ready):
-    """Its perplexity, loaded again, is the one recorded: kernels stand the right way round."""
+    """Texts of one word again and again. The checkpoint that is made answers as the student did: kernels stand the right way
+    round, and it is one that --checkpoint takes."""
     import transformers
+    from safetensors.numpy import load_file
 
     from halfbert.distillation import masked_language
     from halfbert.models import batching
 
     bert = hand_made_bert(tmp_path / "bert")
-    texts = [" ".join([word] * 6) for word in VOCABULARY[5:]]
-    table = write_csv(here / "texts.csv", [(text,) for text in texts], ("text",))
-    val = write_csv(here / "val.csv", [(f"{text} {text}",) for text in texts], ("text",))
-    how = ("--objective", "mlm", "--teacher", bert, "--train", table, "--val", val, "--keep", "2", "--epochs", "1")
-    train_here(*how, "--lr", "0.01", "--output", "general", script="distill")
+    train, held_out = ([(" ".join([word] * times),) for word in VOCABULARY[5:] for times in of] for of in (range(4, 14), (12,)))
+    texts, val = write_csv(here / "texts.csv", train, ("text",)), write_csv(here / "val.csv", held_out, ("text",))
+    how = (
+        "--objective",
+        "mlm",
+        "--teacher",
+        bert,
+        "--train",
+        texts,
+        "--val",
+        val,
+        "--keep",
+        "1",
+        "--epochs",
+        "8",
+        "--lr",
+        "0.01",
+    )
+    said = train_here(*how, "--output", "general", script="distill")
     record = json.loads((here / "general" / "distillation.json").read_text())
+    found = record["perplexity"]
+    assert found["teacher"] < 5 and found["start"] > 4 * found["teacher"]
+    assert found["student"] - found["teacher"] < 0.3 * (found["start"] - found["teacher"])
+    assert record["layers"] == [0] and record["epochs"][-1]["train_soft"] < 0.8 * record["epochs"][0]["train_soft"]
+    assert record["epochs"][record["best_epoch"] - 1]["val_perplexity"] == found["student"] and "perplexity" in said
+
     tokenizer = transformers.AutoTokenizer.from_pretrained(here / "general")
     model = masked_language.load(transformers.TFDistilBertForMaskedLM, here / "general")
-    encoded, _ = batching.encode(tokenizer, [f"{text} {text}" for text in texts], record["maxlen"])
-    found = masked_language.perplexity(model, encoded, masked_language.hiding(tokenizer))
-    assert found == pytest.approx(record["perplexity"]["student"], rel=1e-4)
+    encoded, _ = batching.encode(tokenizer, [text for (text,) in held_out], record["maxlen"])
+    again = masked_language.perplexity(model, encoded, masked_language.hiding(tokenizer))
+    assert again == pytest.approx(found["student"], rel=1e-4)
+    made = load_file(here / "general" / "model.safetensors")
+    assert made["vocab_transform.weight"].shape == (WIDTH, WIDTH)
+    table = write_csv(here / "things.csv", example_rows(60))
+    how = ("--train", table, "--epochs", "1", "--lr", "1e-9", "--head", "random")
+    train_here("--model", "distilbert", "--checkpoint", "general", *how)
+    trained = weights_of(here / "predictors/distilbert-things")
+    (words,) = [value for name, value in trained.items() if "word_embeddings" in name]
+    np.testing.assert_allclose(words, made["distilbert.embeddings.word_embeddings.weight"], atol=1e-6)
 
 
 def test_a_teacher_without_a_masked_language_head_is_refused(here, tiny_bert, capsys):

@@ -7,13 +7,12 @@ import pytest
 import tiny_predictors
 from support import LABELS, write_checkpoint
 
-from halfbert.distillation import predictions, teacher
+from halfbert.distillation import teacher
 from halfbert.models import checkpoints
+from halfbert.options import DistillOptions
 from halfbert.predictor import manifest
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system.errors import ArtefactError, InputError
-
-TRAINED_ON = {"files": [{"role": "train", "sha256": "0" * 64}], "split_seed": 3}
 
 
 @pytest.fixture(scope="module")
@@ -38,43 +37,33 @@ def float32(*values) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-# Losses.
+# At T = 2 the teacher answers 3/4 and 1/4, the student 1/2 each: 3/4 ln 3/2 + 1/4 ln 1/2 = 0.130812, times 4; at T = 1 the
+# teacher answers 9/10: 0.9 ln 1.8 + 0.1 ln 0.2. With many labels each one's divergence is half as large or 0.
+@pytest.mark.parametrize(
+    ("name", "student", "target", "more", "expected"),
+    [
+        ("soft", [[0, 0], [5, 1]], [[2 * np.log(3), 0], [6, 2]], (2.0,), [0.523248, 0]),
+        ("soft", [[0, 0], [5, 1]], [[2 * np.log(3), 0], [6, 2]], (1.0,), [0.368064, 0]),
+        ("soft", [[0, 0], [-50, 50]], [[2 * np.log(3), 0], [-50, 50]], (2.0, True), [0.523248 / 2, 0]),
+        ("supervised", [[0, np.log(3)]], [[0, 1]], (), [0.287682]),
+        ("supervised", [[0, np.log(3)]], [[1, 1]], (True,), [(0.693147 + 0.287682) / 2]),
+        ("cosine", [[1, 0], [1, 1], [0, 2]], [[3, 3], [2, 2], [0, -1]], (), [0.292893, 0, 2]),
+    ],
+)
+def test_the_losses_by_hand(losses, name, student, target, more, expected):
+    found = getattr(losses, f"{name}_loss")(float32(*student), float32(*target), *more)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_soft_loss_is_the_divergence_at_the_temperature(losses):
-    """At T = 2 the teacher answers 3/4 and 1/4, the student 1/2 each: 3/4 ln 3/2 + 1/4 ln 1/2 = 0.130812, times 4."""
-    student, teacher = float32([0, 0], [5, 1]), float32([2 * np.log(3), 0], [6, 2])
-    np.testing.assert_allclose(losses.soft_loss(student, teacher, 2.0), [0.523248, 0], atol=1e-5)
-    # At T = 1 the first teacher answers 9/10: 0.9 ln 1.8 + 0.1 ln 0.2.
-    np.testing.assert_allclose(losses.soft_loss(student, teacher, 1.0), [0.368064, 0], atol=1e-5)
+@pytest.mark.parametrize("model", ["distilbert", "bert"])
+@pytest.mark.parametrize("device", ["cpu", "gpu"])  # our own pass, and the stock one
+def test_the_objective_is_the_weighted_sum_over_all_rows(losses, tmp_path, model, device):
+    import tensorflow as tf
 
-
-def test_soft_loss_of_many_labels_is_the_mean_of_each_ones(losses):
-    student, teacher = float32([0, 0], [-50, 50]), float32([2 * np.log(3), 0], [-50, 50])
-    found = losses.soft_loss(student, teacher, 2.0, multilabel=True)
-    np.testing.assert_allclose(found, [0.523248 / 2, 0], atol=1e-5)
-
-
-def test_supervised_loss_is_the_cross_entropy(losses):
-    logits = float32([0, np.log(3)])
-    np.testing.assert_allclose(losses.supervised_loss(logits, float32([0, 1])), [0.287682], atol=1e-5)
-    both = losses.supervised_loss(logits, float32([1, 1]), multilabel=True)
-    np.testing.assert_allclose(both, [(0.693147 + 0.287682) / 2], atol=1e-5)
-
-
-def test_cosine_loss_is_of_directions_alone(losses):
-    student, teacher = float32([1, 0], [1, 1], [0, 2]), float32([3, 3], [2, 2], [0, -1])
-    np.testing.assert_allclose(losses.cosine_loss(student, teacher), [0.292893, 0, 2], atol=1e-5)
-
-
-# What the student learns from.
-
-
-def rows_to_learn(tmp_path, model="distilbert"):
-    """Four rows, two of them labelled, a tiny model without dropout, the teacher's made-up answers."""
     from halfbert.models import batching
     from halfbert.models.ktrain_data import Transformer
 
+    # Four rows, two of them labelled, a tiny model without dropout, the teacher's made-up answers.
     folder = write_checkpoint(tmp_path / model, model)
     config = json.loads((folder / "config.json").read_text())
     still = {name: 0.0 for name in config if "dropout" in name} | {"seq_classif_dropout": 0.0}
@@ -83,18 +72,8 @@ def rows_to_learn(tmp_path, model="distilbert"):
     labelled = transformer.preprocess_train(["the old cat", "a new saw here"], np.eye(3)[[0, 2]], verbose=0)
     more, _ = batching.encode(transformer.get_tokenizer(), ["bread", "my rice was very old"], 16)
     rng = np.random.default_rng(0)
-    predicted = predictions.Predictions(rng.normal(size=(4, 3)).astype("f"), rng.normal(size=(4, 32)).astype("f"))
-    return transformer.get_classifier(), labelled, more, predicted
-
-
-@pytest.mark.parametrize("model", ["distilbert", "bert"])
-@pytest.mark.parametrize("device", ["cpu", "gpu"])  # our own pass, and the stock one
-def test_the_objective_is_the_weighted_sum_over_all_rows(losses, tmp_path, model, device):
-    import tensorflow as tf
-
-    from halfbert.training import fit as training
-
-    network, labelled, more, predicted = rows_to_learn(tmp_path, model)
+    predicted = teacher.Predictions(rng.normal(size=(4, 3)).astype("f"), rng.normal(size=(4, 32)).astype("f"))
+    network = transformer.get_classifier()
     data = losses.training_set(labelled, more, predicted)
     assert data.nsamples() == 4 and data.encoded.lengths.tolist() == [5, 6, 3, 7]
     ids, mask = data.encoded.padded(np.arange(4))
@@ -119,25 +98,19 @@ def test_the_objective_is_the_weighted_sum_over_all_rows(losses, tmp_path, model
     assert {name: float(part) for name, part in parts.items()} == pytest.approx(
         {"supervised": of_first, "loss": 2 * of_first}, abs=1e-5
     )
-    assert training.states_and_logits(network, device)(features, training=False)[0].shape == (4, 32)
 
 
 def test_states_of_another_width_leave_the_cosine_out_and_say_so(losses, tmp_path, capsys):
-    from types import SimpleNamespace
-
-    options = SimpleNamespace(weight_soft=5.0, weight_supervised=2.0, weight_cosine=1.0)
+    options = DistillOptions(teacher="bert")
     tiny = write_checkpoint(tmp_path / "student", "distilbert")
     checkpoint = checkpoints.Checkpoint("student", tiny, "distilbert", "0")
-    narrow, wide = (predictions.Predictions(np.zeros((1, 3)), np.zeros((1, width))) for width in (32, 48))
+    narrow, wide = (teacher.Predictions(np.zeros((1, 3)), np.zeros((1, width))) for width in (32, 48))
     assert losses.applicable_weights(options, checkpoint, narrow)["cosine"] == 1.0
     assert losses.applicable_weights(options, checkpoint, wide) == {"soft": 5.0, "supervised": 2.0, "cosine": 0.0}
     assert "32 units, the teacher's 48" in capsys.readouterr().out
     options.weight_soft = 0.0
     with pytest.raises(InputError, match="nothing to learn"):
         losses.applicable_weights(options, checkpoint, wide)
-
-
-# The teacher.
 
 
 def test_layers_are_kept_as_published():
@@ -155,9 +128,9 @@ def test_predictions_are_those_of_the_engine_keras_in_the_given_order(kind, engi
     import halfbert
 
     folder = tiny_predictors.copy(kind, "multiclass", tmp_path / "teacher")
-    monkeypatch.setattr(predictions, "TEXTS_AT_A_TIME", 4)
+    monkeypatch.setattr(teacher, "TEXTS_AT_A_TIME", 4)
     texts = [*tiny_predictors.TEXTS, tiny_predictors.TEXTS[2]]
-    predicted = predictions.predict(manifest.check(folder), texts, engine, "cpu")
+    predicted = teacher.predict(manifest.check(folder), texts, engine, "cpu")
     assert predicted.states.shape == (len(texts), 32)
     expected = halfbert.load(folder, "keras").predict_proba(texts)
     np.testing.assert_allclose(probabilities_of(predicted.logits, "multiclass"), expected, atol=1e-4)
@@ -165,49 +138,35 @@ def test_predictions_are_those_of_the_engine_keras_in_the_given_order(kind, engi
     assert np.array_equal(first.states, predicted.states[:3]) and np.array_equal(others.logits, predicted.logits[3:])
 
 
-def test_nothing_is_predicted_twice_but_what_is_damaged(bert, cache, monkeypatch):
-    predicted_texts = []
-    load_model = predictions._model
+def test_nothing_is_predicted_twice_but_what_is_damaged_and_a_killed_run_goes_on(bert, cache, monkeypatch):
+    predicted_texts, load_model = [], teacher._model
 
     def model(*arguments):
         predict = load_model(*arguments)
-        return lambda texts: predicted_texts.append(len(texts)) or predict(texts)
 
-    monkeypatch.setattr(predictions, "_model", model)
-    monkeypatch.setattr(predictions, "TEXTS_AT_A_TIME", 4)
-    texts = [f"{word} cat" for word in ["the", "a", "old", "new", "big", "small", "is", "was", "here", "there"]]
-    once = predictions.predict(bert, texts, "onnx", "cpu")
-    assert predicted_texts == [4, 4, 2] and len(list(cache.iterdir())) == 3
-    content = b"".join(file.read_bytes() for file in cache.iterdir())
-    assert b"small" not in content  # no text of the user's is stored
-    again = predictions.predict(bert, texts[::-1], "onnx", "cpu")
-    assert predicted_texts[3:] == [4, 4, 2]  # other parts
-    np.testing.assert_allclose(again.logits[::-1], once.logits, atol=1e-4)
-    del predicted_texts[:]
-    file = sorted(cache.iterdir())[0]
-    file.write_bytes(file.read_bytes()[:50])
-    repeated = [predictions.predict(bert, given, "onnx", "cpu") for given in (texts, texts[::-1])]
-    assert len(predicted_texts) == 1 and np.array_equal(repeated[0].logits, once.logits)
-
-
-def test_a_killed_run_predicts_only_the_rest(bert, cache, monkeypatch):
-    monkeypatch.setattr(predictions, "TEXTS_AT_A_TIME", 2)
-    predicted_texts = []
-
-    def model(*_):
-        def predict(texts):
-            predicted_texts.append(texts)
+        def counted(texts):
+            predicted_texts.append(len(texts))
             if len(predicted_texts) == 2:
                 raise KeyboardInterrupt
-            return {"logits": np.ones((len(texts), 3), "f"), "states": np.ones((len(texts), 32), np.float16)}
+            return predict(texts)
 
-        return predict
+        return counted
 
-    monkeypatch.setattr(predictions, "_model", model)
+    monkeypatch.setattr(teacher, "_model", model)
+    monkeypatch.setattr(teacher, "TEXTS_AT_A_TIME", 4)
+    texts = [f"{word} cat" for word in ["the", "a", "old", "new", "big", "small", "is", "was", "here", "there"]]
     with pytest.raises(KeyboardInterrupt):
-        predictions.predict(bert, ["a", "b", "c", "d"], "onnx", "cpu")
-    predictions.predict(bert, ["a", "b", "c", "d"], "onnx", "cpu")
-    assert predicted_texts == [["a", "b"], ["c", "d"], ["c", "d"]]
+        teacher.predict(bert, texts, "onnx", "cpu")
+    once = teacher.predict(bert, texts, "onnx", "cpu")
+    assert predicted_texts == [4, 4, 4, 2] and len(list(cache.iterdir())) == 3
+    assert b"small" not in b"".join(file.read_bytes() for file in cache.iterdir())  # no text of the user's is stored
+    again = teacher.predict(bert, texts[::-1], "onnx", "cpu")
+    assert predicted_texts[4:] == [4, 4, 2]  # other parts
+    np.testing.assert_allclose(again.logits[::-1], once.logits, atol=1e-4)
+    file = sorted(cache.iterdir())[0]
+    file.write_bytes(file.read_bytes()[:50])
+    repeated = [teacher.predict(bert, given, "onnx", "cpu") for given in (texts, texts[::-1])]
+    assert len(predicted_texts) == 8 and np.array_equal(repeated[0].logits, once.logits)
 
 
 def test_a_folder_that_is_no_predictor_is_named(tmp_path, tiny_bert, bert):
@@ -218,7 +177,8 @@ def test_a_folder_that_is_no_predictor_is_named(tmp_path, tiny_bert, bert):
     folder = bert.folder
     with pytest.raises(ArtefactError, match="trained on"):
         teacher.read(folder)
-    tiny_predictors.change_manifest(folder, data={**TRAINED_ON, "train_texts": "AAAA"}, checkpoint={"name": "tiny"})
+    data = {"files": [{"role": "train", "sha256": "0" * 64}], "split_seed": 3, "train_texts": "AAAA"}
+    tiny_predictors.change_manifest(folder, data=data, checkpoint={"name": "tiny"})
     with pytest.raises(ArtefactError, match="digests"):
         teacher.read(folder)
     (folder / "tf_model.h5").write_bytes(b"something else")

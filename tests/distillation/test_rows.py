@@ -90,14 +90,14 @@ def test_of_an_earlier_predictor_files_and_seed_are_compared(tmp_path, capsys):
     table = write_csv(tmp_path / "things.csv", example_rows(90))
     test = write_csv(tmp_path / "test.csv", example_rows(30, seed=6))
     teacher = teacher_of(tmp_path, read(train=table), with_digests=False)
-    with pytest.raises(InputError, match="--split-seed 5: .*; its own is 0"):
+    with pytest.raises(InputError, match="trained on rows to test on; repeat the teacher's split: .*--split-seed 0"):
         check(teacher, read(train=table, seed=5), train=table, seed=5)
-    with pytest.raises(InputError, match="was trained on this file"):
+    with pytest.raises(InputError, match="things.csv: the teacher bert was trained"):
         check(teacher, read(train=test, test=table), train=test, test=table)
     check(teacher, read(train=table), train=table)
     assert "only files and split seed were compared" in capsys.readouterr().out
     tested_elsewhere = teacher_of(tmp_path, read(train=table, test=test), with_digests=False)
-    with pytest.raises(InputError, match="trained on all its rows.*--test test.csv"):
+    with pytest.raises(InputError, match="trained on rows to test on.*--test test.csv"):
         check(tested_elsewhere, read(train=table), train=table)
 
 
@@ -117,8 +117,8 @@ def test_one_long_text_among_many_takes_no_memory_for_the_others(tmp_path):
     table = write_csv(tmp_path / "texts.csv", [*texts, ("long " * 20_000,)], ("text",))
     options = DistillOptions(teacher="bert", objective="mlm", train=table, output=tmp_path / "general")
     tracemalloc.start()
-    found = pretraining.read_texts(options)
+    train, val, _ = pretraining.read_texts(options)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(found.train) == 1801 and len(found.val) == 200
+    assert len(train) == 1801 and len(val) == 200
     assert peak < 20e6, f"{peak / 1e6:.0f} MB"

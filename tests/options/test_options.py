@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from halfbert.cli.command import VERBS
-from halfbert.comparison.parts import PLACES
+from halfbert.comparison.jobs import PLACES
 from halfbert.data import messages
 from halfbert.data.sources import Frame
 from halfbert.models.checkpoints import BASE_RECIPE, SMALL_RECIPE
