@@ -66,7 +66,8 @@ def test_the_objective_is_the_weighted_sum_over_all_rows(losses, tmp_path, model
     # Four rows, two of them labelled, a tiny model without dropout, the teacher's made-up answers.
     folder = write_checkpoint(tmp_path / model, model)
     config = json.loads((folder / "config.json").read_text())
-    still = {name: 0.0 for name in config if "dropout" in name} | {"seq_classif_dropout": 0.0}
+    dropouts = ("dropout", "attention_dropout", "seq_classif_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob")
+    still = dict.fromkeys(dropouts, 0.0)
     (folder / "config.json").write_text(json.dumps({**config, **still}))
     transformer = Transformer(folder, 16, list(LABELS))
     labelled = transformer.preprocess_train(["the old cat", "a new saw here"], np.eye(3)[[0, 2]], verbose=0)
