@@ -29,7 +29,7 @@ from halfbert.output import record as records
 from halfbert.predictor.manifest import MANIFEST
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import say
-from halfbert.system.errors import ArtefactError, HalfbertError
+from halfbert.system.errors import ArtefactError, HalfbertError, InputError
 from halfbert.training import steps, tasks
 
 STUDENT, CONTROL = "student", "distilbert"
@@ -237,6 +237,8 @@ def read(options: CompareOptions) -> Experiment:
     models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
     found = {model: checkpoints.find(model, weights(options, model)) for model in models if model in MODELS}
     truth = tasks.truth(options.task, data.test, data.labels).astype(bool)
+    if not truth.any():
+        raise InputError(f"{data.test.file}: no test row has a label, so no score can be compared; give test rows with labels")
     experiment = Experiment(options, asked, data, truth, found, Work(options.work, options.debug), options.rows)
     for checkpoint in found.values():
         if checkpoint.note:

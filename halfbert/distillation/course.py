@@ -98,7 +98,7 @@ def _lesson(
 
 
 def _control(prepared: Prepared, fitted: Fitted, tested: Tested) -> tuple[Control, dict[str, Difference]]:
-    """The same student fitted without the teacher, and by how much the student's scores exceed that one's."""
+    """The same student fitted without the teacher, and by how much the student's scores exceed that one's, if measurable."""
     say("fitting the control: the same student, without the teacher")
     control = course.fit(prepared, control_of=fitted)
     tested_control = steps.score_test(prepared, control)
@@ -106,6 +106,7 @@ def _control(prepared: Prepared, fitted: Fitted, tested: Tested) -> tuple[Contro
     worth = {
         name: intervals.paired_bootstrap(score, prepared.truth["test"] > 0, [student], [baseline])
         for name, score in intervals.COMPARED[prepared.task].items()
+        if prepared.truth["test"].any()
     }
     history, scores = control.history, card_scores(tested_control.scores or {})
     return Control(history.epochs, history.best_epoch, {**scores}), worth

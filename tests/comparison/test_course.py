@@ -169,6 +169,13 @@ def test_the_student_begins_as_distilbert_does(prepared, tmp_path, tiny_distilbe
     assert taught_by("a").identity != first
 
 
+def test_test_rows_without_labels_are_refused_before_anything_is_fitted(here, tiny_bert, capsys):
+    train, test = write_tags(here / "a.csv", tagged_rows(60)), write_tags(here / "b.csv", [("a cat", ()), ("my saw", ())])
+    files = ["--train", str(train), "--test", str(test), "--checkpoint", str(tiny_bert)]
+    assert command.main(["compare", "--task", "multilabel", "--contestants", "tfidf,bert", *files]) == 2
+    assert "b.csv: no test row has a label" in capsys.readouterr().err and not (here / "results").exists()
+
+
 def test_a_student_of_another_vocabulary_is_refused_before_anything_is_fitted(prepared, tmp_path, tiny_distilbert):
     other = shutil.copytree(tiny_distilbert, tmp_path / "other")
     words = (other / "vocab.txt").read_text().split("\n")

@@ -120,6 +120,9 @@ def test_the_student_of_many_labels(random_teacher, distil, here):
     assert manifest["threshold_rule"] == "gmean" and len(manifest["thresholds"]) == 3
     assert set(record["distillation"]["worth"]) == {"micro_f1", "macro_f1"} and "micro F1" in said
     assert record["epochs"][0]["train_soft"] > 0
+    bare = write_csv(here / "bare.csv", [(f"my old saw number {row}", 0, 0, 0) for row in range(9)], ("text", *LABELS))
+    record, *_ = distil(folder, "--train", table, "--test", bare, "--epochs", "1", "--overwrite", task="multilabel")
+    assert record["distillation"]["worth"] == {}
 
 
 def test_the_student_learns_from_the_teacher_on_unlabelled_rows_alone(trained_teacher, distil, here):
