@@ -11,10 +11,10 @@ from halfbert.models.checkpoints import HUB_NAMES
 from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.declaring import Options, option, table_name
+from halfbert.scoring import THRESHOLD_RULES
 from halfbert.system.errors import InputError
 from halfbert.system.tensorflow_setup import DEVICES, PRECISIONS
 
-THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
 THRESHOLD_RULE = "expected-f1"
 TASKS = ("multiclass", "multilabel")
 HEADS = ("probed", "random")

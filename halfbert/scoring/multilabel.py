@@ -14,10 +14,10 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
+from halfbert.scoring import THRESHOLD_RULES
 from halfbert.scoring.intervals import share
 from halfbert.scoring.probabilities import log_loss
 
-THRESHOLD_RULES = ("0.5", "expected-f1", "f1", "gmean", "global-f1")
 CALIBRATION_RIDGE = 10.0  # as much as some forty rows of a probability of 0.5 weigh
 LEAST_PROBABILITY = 1e-6  # below which, and as near to 1, a logit is not followed
 
