@@ -139,10 +139,10 @@ def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
     if importlib.util.find_spec("cleanlab") is None:
         experiment.note("likely label errors: not searched for, since cleanlab is not installed (pip install cleanlab)")
         return None
-    asked, tfidf = replace(experiment.training, rows=experiment.rows), fits.first.get(baseline.NAME)
+    requested, tfidf = replace(experiment.training, rows=experiment.rows), fits.first.get(baseline.NAME)
     c = tfidf.record.options["c"] if tfidf else USUAL_C
-    depends_on = {**experiment.baseline_depends_on(asked, "cleanlab"), "c": c}
-    job = {"do": "suspect", **baseline.job(asked), "c": c}
+    depends_on = {**experiment.baseline_depends_on(requested, "cleanlab"), "c": c}
+    job = {"do": "suspect", **baseline.job(requested), "c": c}
     return msgspec.convert(experiment.work.made_by_baseline("label-errors", depends_on, job), Suspects)
 
 

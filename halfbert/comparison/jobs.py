@@ -190,35 +190,37 @@ class Experiment:
         name = f"{contestant}-seed{seed}" + (f"-rows{rows}" if rows != self.options.rows else "")
         sizes: dict[str, Any] = {key: value for key, value in (("rows", rows), ("test_rows", test_rows)) if value}
         if contestant == baseline.NAME:
-            asked = dataclasses.replace(self.training, **sizes)
-            return Part(name, baseline.COMMAND, self.baseline_depends_on(asked), {"do": "fit", **baseline.job(asked)})
+            requested = dataclasses.replace(self.training, **sizes)
+            return Part(name, baseline.COMMAND, self.baseline_depends_on(requested), {"do": "fit", **baseline.job(requested)})
         if contestant == STUDENT:
             return self._student(name, seed, sizes, self.finish("bert", seed, rows, test_rows))
-        asked = training_options(self.options, contestant, seed=seed, **sizes)
-        depends_on = self.depends_on({"training": training.RECIPE_VERSION}, asked, TRAINING_PACKAGES)
+        requested = training_options(self.options, contestant, seed=seed, **sizes)
+        depends_on = self.depends_on({"training": training.RECIPE_VERSION}, requested, TRAINING_PACKAGES)
         depends_on["checkpoint"] = identity(self.checkpoints[contestant])
-        return Part(name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(asked, leave_out=PLACES)], depends_on)
+        return Part(
+            name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(requested, leave_out=PLACES)], depends_on
+        )
 
     def _student(self, name: str, seed: int, sizes: dict[str, Any], taught_by: Finished) -> Part:
         given = changed(self.options, PASSED_ON, leave_out=TEACHER_SETTLES)
         given |= {**sizes, "seed": seed, "split_seed": self.training.split_seed, "no_control": True}
         given |= {"teacher": str(taught_by.predictor), "model": CONTROL, "checkpoint": weights(self.options, CONTROL)}
-        asked = DistillOptions(**given)
+        requested = DistillOptions(**given)
         recipe = {"training": training.RECIPE_VERSION, "distillation": distillation.RECIPE_VERSION}
-        depends_on = self.depends_on(recipe, asked, TRAINING_PACKAGES)
+        depends_on = self.depends_on(recipe, requested, TRAINING_PACKAGES)
         depends_on |= {"checkpoint": identity(self.checkpoints[CONTROL]), "teacher": taught_by.part.identity}
-        return Part(name, ["-m", "halfbert", "distill", *as_arguments(asked, leave_out=PLACES)], depends_on)
+        return Part(name, ["-m", "halfbert", "distill", *as_arguments(requested, leave_out=PLACES)], depends_on)
 
-    def baseline_depends_on(self, asked: TrainOptions, *packages: str) -> dict[str, Any]:
+    def baseline_depends_on(self, requested: TrainOptions, *packages: str) -> dict[str, Any]:
         """What a fit of the baseline depends on; `packages` are further ones."""
         recipe = {"tfidf": baseline.RECIPE_VERSION}
-        return self.depends_on(recipe, asked, (*baseline.PACKAGES, *packages), baseline.READ)
+        return self.depends_on(recipe, requested, (*baseline.PACKAGES, *packages), baseline.READ)
 
     def depends_on(
-        self, recipe: dict[str, int], asked: TrainOptions, packages: tuple[str, ...], only: tuple[str, ...] = ()
+        self, recipe: dict[str, int], requested: TrainOptions, packages: tuple[str, ...], only: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         """What every result depends on: recipe, options (`only` those that it reads), rows, and versions of packages."""
-        options = dataclasses.asdict(asked).items()
+        options = dataclasses.asdict(requested).items()
         return {
             "recipe": recipe,
             "task": self.options.task,
@@ -231,20 +233,20 @@ class Experiment:
 
 def read(options: CompareOptions) -> Experiment:
     """Read the table once, so that its mistakes are reported before anything is fitted, and find the checkpoints."""
-    asked = training_options(options, "bert")
-    data = steps.read(options.task, asked)
+    requested = training_options(options, "bert")
+    data = steps.read(options.task, requested)
     # The student begins as DistilBERT does, whether that is a contestant or not.
     models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
-    found = {model: checkpoints.find(model, weights(options, model)) for model in models if model in MODELS}
+    pretrained = {model: checkpoints.find(model, weights(options, model)) for model in models if model in MODELS}
     truth = tasks.truth(options.task, data.test, data.labels).astype(bool)
     if not truth.any():
         raise InputError(f"{data.test.file}: no test row has a label, so no score can be compared; give test rows with labels")
-    experiment = Experiment(options, asked, data, truth, found, Work(options.work, options.debug), options.rows)
-    for checkpoint in found.values():
+    experiment = Experiment(options, requested, data, truth, pretrained, Work(options.work, options.debug), options.rows)
+    for checkpoint in pretrained.values():
         if checkpoint.note:
             experiment.note(checkpoint.note)
     if options.distill:
-        teacher.check_tokenizers(found[CONTROL], found["bert"].folder, "bert")
+        teacher.check_tokenizers(pretrained[CONTROL], pretrained["bert"].folder, "bert")
     return experiment
 
 

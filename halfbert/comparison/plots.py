@@ -27,7 +27,7 @@ def draw(record: Record, folder: Path) -> None:
 
 def quality(record: Record, path: Path) -> None:
     """Draws each contestant's difference to the largest with its interval, and the margin that decides."""
-    found = record.verdict
+    verdict = record.verdict
     rows = record.comparisons
     with picture(path, WIDTH, 1.6 + 0.5 * len(rows)) as figure:
         axes = figure.subplots()
@@ -35,10 +35,10 @@ def quality(record: Record, path: Path) -> None:
             difference, colour = row.difference, COLOURS[row.small]
             axes.plot([difference.low, difference.high], [height, height], color=colour, linewidth=3)
             axes.plot(difference.difference, height, marker="o", markersize=9, color=colour)
-        axes.axvline(-found.margin, **DASHED)
+        axes.axvline(-verdict.margin, **DASHED)
         axes.axvline(0, color=GREY, linewidth=1, zorder=1)
         axes.set_yticks(range(len(rows)), [row.small for row in rows[::-1]])
-        axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"macro F1 minus that of {found.reference}")
+        axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"macro F1 minus that of {verdict.reference}")
         title(figure, "Entirely right of the dashed line: good enough", "difference and its 95 % interval; dashed: the margin")
 
 

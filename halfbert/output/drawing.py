@@ -116,7 +116,7 @@ def _set_fonts(figure: "Figure") -> None:
     from matplotlib.text import Text
 
     texts = [text for text in figure.findobj(Text) if isinstance(text, Text)]
-    # Ticks get their texts when they are asked for, or drawn.
+    # Ticks get their texts when they are read, or drawn.
     texts += [label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for label in axis.get_ticklabels()]
     families = families_for({text.get_text() for text in texts})
     if len(families) > 1:
