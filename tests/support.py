@@ -232,6 +232,7 @@ def watch(event, arguments):
         raise OSError("no network here")
 sys.addaudithook(watch)
 assert "HF_HUB_OFFLINE" not in os.environ and "PYTHONPATH" not in os.environ
+sys.path = [p for p in sys.path if not os.path.isdir(os.path.join(p, "halfbert"))]  # an editable install of the checkout
 assert not importlib.util.find_spec("halfbert"), "the project is importable"
 os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain
 texts = json.load(open("texts.json", encoding="utf-8"))

@@ -321,7 +321,7 @@ def test_validation_is_scored_with_the_weights_at_the_end_of_the_epoch(training,
 
 
 @pytest.mark.parametrize(
-    ("model", "rate", "which"), [("bert", 1e30, "training loss"), ("distilbert", 1e30, ""), ("distilbert", 1e6, "")]
+    ("model", "rate", "which"), [("bert", 1e30, "training loss"), ("distilbert", 1e30, None), ("distilbert", 1e6, None)]
 )
 def test_a_fit_that_diverges_is_stopped(training, model, rate, which, request):
     """DistilBERT's ReLU turns NaN into 0 on a CPU, so that the losses can stay finite while the weights do not."""
