@@ -156,7 +156,7 @@ def judge(
     comparisons = [judging.compare(options.task, truth, answers, name, reference) for name in names[:-1]]
     verdict = judging.verdict(comparisons, reference, options.margin)
     different = judging.disagreements(truth, answers, verdict.small, reference, data.test, data.labels)
-    # DistilBERT has the student's beginning, rows, epochs and seeds, and no teacher.
+    # DistilBERT has the student's initial weights, rows, epochs and seeds, and no teacher.
     taught = {STUDENT, CONTROL} <= set(names)
     found = suspects.found if suspects else []
     of_test = sum(row["part"] == "test" for row in found)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 TRAIN = Path(__file__).with_name("messages_train.xlsx")
 TEST = TRAIN.with_name("messages_test.xlsx")
-TEXT = "text"
 LABEL = "queue"
 TAGS = [
     *("urgent", "angry", "refund_wanted", "replacement_wanted", "damaged", "repeat_contact"),
