@@ -9,7 +9,16 @@ from halfbert.data import messages
 from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.declaring import changed, option, table_name
-from halfbert.options.training import LABEL_COLUMN, THRESHOLD_RULE, LabelColumnsOptions, TrainOptions, in_table, in_training
+from halfbert.options.training import (
+    LABEL_COLUMN,
+    THRESHOLD_RULE,
+    LabelColumnsOptions,
+    TrainOptions,
+    in_machine,
+    in_output,
+    in_table,
+    in_training,
+)
 from halfbert.system.errors import InputError
 
 OBJECTIVES = ("task", "mlm")
@@ -66,6 +75,8 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         values.names,
     )
     maxlen: int | None = in_training(None, "tokens after which a text is truncated (default: the teacher's)", values.maxlen)
+    split_seed: int | None = in_machine(None, "seed of held-out and sampled rows (default: the teacher's)", values.seed)
+    output: Path = in_output(None, "folder of the student (default: predictors/student-TABLE)", values.path)
     threshold: str | None = None  # no option: the teacher's rule
 
     def complete(self) -> None:
