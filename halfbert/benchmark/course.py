@@ -47,10 +47,10 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
             storage.check_free_space(output, REPORT_BYTES)
             stack.enter_context(storage.output_lock(output))
         texts = read_texts(options)
-        subjects = [describe(folder) for folder in options.predictors]
+        subjects = [describe(folder, max(options.threads)) for folder in options.predictors]
         if options.prepare:
             for subject in subjects:
-                trial.prove(subject, texts, engines.provable(options.engines))
+                trial.prove(subject, texts, engines.provable(options.engines), max(options.threads))
             return Benchmarked(None, None)
         if options.base:
             say("making BERT-base and DistilBERT-base with random weights")
@@ -73,7 +73,7 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
 
 def time_engines(options: BenchmarkOptions, stop: StopRequest) -> Record:
     """The record of every engine timed alone: what a comparison of predictors needs, without pairs and report."""
-    plan = Plan(options, read_texts(options), [describe(folder) for folder in options.predictors])
+    plan = Plan(options, read_texts(options), [describe(folder, max(options.threads)) for folder in options.predictors])
     load_before = load_average()
     trial.prove_missing(plan)
     trial.try_all(plan)

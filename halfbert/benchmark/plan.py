@@ -15,7 +15,7 @@ from halfbert.data.phrases import plural
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
 from halfbert.output.words import printable
-from halfbert.predictor import manifest
+from halfbert.predictor import gate, manifest
 from halfbert.system import machine, storage
 from halfbert.system.console import say
 from halfbert.system.errors import InputError
@@ -116,8 +116,8 @@ def _joined(texts: Sequence[str], wanted: int) -> list[str]:
     return joined
 
 
-def describe(folder: Path, random_weights: bool = False) -> Subject:
-    """A predictor folder to time. Raises ArtefactError or InputError where it is none."""
+def describe(folder: Path, threads: int | None = None, random_weights: bool = False) -> Subject:
+    """A predictor folder to time with so many threads at most. Raises ArtefactError or InputError where it is none."""
     checked, read = manifest.check(folder), weights.read(folder)
     stated = checked.manifest
     described = Predictor(
@@ -139,6 +139,7 @@ def describe(folder: Path, random_weights: bool = False) -> Subject:
         ),
         score=None if random_weights else _score(stated),
         random_weights=random_weights,
+        choice=None if random_weights else gate.choice(checked, threads),
     )
     return Subject(folder, described)
 

@@ -188,7 +188,10 @@ class Score:
 
 @dataclass(kw_only=True)
 class Predictor:
-    """A predictor that was timed; `score` is the one that its training run measured."""
+    """A predictor that was timed; `score` is the one that its training run measured.
+
+    `choice` says which engine `halfbert.load` takes for it, with the most threads, and why.
+    """
 
     name: str
     model: str  # bert or distilbert
@@ -203,6 +206,7 @@ class Predictor:
     sizes: Sizes
     score: Score | None
     random_weights: bool
+    choice: str | None = None
 
 
 @dataclass(kw_only=True)

@@ -143,6 +143,7 @@ def closing(record: Record, output: Path) -> str:
         p50, rate = one.get(who), many.get(who)
         cells = "–" if p50 is None else f"{significant(1000 * p50)} ms", "–" if rate is None else f"{significant(rate)} texts/s"
         lines.append(f"{who!s:{width}}{cells[0]:>15}{cells[1]:>16}")
+    lines += [f"{predictor.name}: {predictor.choice}" for predictor in record.predictors if predictor.choice]
     if record.quick:
         lines.append("a quick look: too little to quote figures from")
     return "\n".join([*lines, f"record: {record_file(output)}   tables and plots: {output}"])

@@ -12,9 +12,7 @@ from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Contestant, Who
 from halfbert.data.cells import as_known
 from halfbert.predictor import engines
-from halfbert.predictor.manifest import Agreement
-from halfbert.predictor.proving import REFERENCE
-from halfbert.system import machine
+from halfbert.predictor.proving import REFERENCE, Proof
 from halfbert.system.console import progress, say
 from halfbert.system.errors import HalfbertError
 
@@ -39,17 +37,19 @@ def started(contestant: Contestant, plan: Plan) -> Iterator[Worker]:
         worker.close()
 
 
-def prove(subject: Subject, texts: Texts, engine_names: Sequence[str]) -> None:
-    """Have engines make their files and compare them with keras on the whole table; the figures go into the manifest."""
+def prove(subject: Subject, texts: Texts, engine_names: Sequence[str], threads: int) -> None:
+    """Have engines make their files, compare them with keras on the whole table, and time them; all goes into the manifest."""
     say(f"comparing {', '.join(engine_names)} with keras: {subject.described.name}")
-    job = {"folder": str(subject.folder), "texts": texts.whole_table, "texts_name": texts.used.name}
-    worker = Worker({"prove": {**job, "engine_names": list(engine_names)}}, machine.available_cpus())
+    job = {"folder": str(subject.folder), "texts": texts.whole_table, "texts_name": texts.used.name, "threads": threads}
+    worker = Worker({"prove": {**job, "engine_names": list(engine_names)}}, threads)
     worker.close()
-    proven = msgspec.convert(worker.ready, dict[str, Agreement])
-    for engine, figures in proven.items():
+    proof = msgspec.convert(worker.ready, Proof)
+    for engine, figures in proof.agreement.items():
         equal = f"{figures.equal_decisions:.2%} of {figures.rows:,} decisions equal to keras"
         say(f"  {engine}: {equal}, largest difference of a probability {figures.largest_difference:.1e}")
-    subject.described.agreement |= proven
+    say(f"  {proof.choice}")
+    subject.described.agreement |= proof.agreement
+    subject.described.choice = proof.choice
 
 
 def prove_missing(plan: Plan) -> None:
@@ -57,7 +57,7 @@ def prove_missing(plan: Plan) -> None:
     for subject in plan.subjects:
         missing = [name for name in engines.provable(plan.options.engines) if name not in subject.described.agreement]
         if missing and not subject.described.random_weights and not plan.options.allow_disagreement:
-            prove(subject, plan.texts, missing)
+            prove(subject, plan.texts, missing, max(plan.options.threads))
 
 
 def try_all(plan: Plan) -> None:

@@ -118,12 +118,11 @@ def gpu_peak(device: str) -> int | None:
     return None
 
 
-def prove(folder: str, texts: list[str], texts_name: str, engine_names: list[str]) -> dict[str, Any]:
+def prove(folder: str, texts: list[str], texts_name: str, engine_names: list[str], threads: int) -> dict[str, Any]:
     """`proving.prove`, in a process of its own, as TensorFlow takes much memory."""
     from halfbert.predictor import proving
 
-    figures = proving.prove(Path(folder), texts, texts_name, engine_names)
-    return {engine: dataclasses.asdict(each) for engine, each in figures.items()}
+    return dataclasses.asdict(proving.prove(Path(folder), texts, texts_name, engine_names, threads=threads))
 
 
 class Served:

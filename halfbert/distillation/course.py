@@ -49,7 +49,7 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
         teacher.check_tokenizers(prepared.checkpoint, predictor.folder, taught_by.name)
 
         begun = time.perf_counter()
-        automatic = gate.automatic(predictor, prepared.device)
+        automatic = gate.automatic(predictor, prepared.device, options.threads)
         engine = next(name for name in automatic if engines.find(name).load_states)
         texts = data.train.texts + more_texts + data.test.texts
         predicted = teacher.predict(predictor, texts, engine, prepared.device)

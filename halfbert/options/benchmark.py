@@ -71,7 +71,9 @@ class BenchmarkOptions(Options):
         None, "least seconds per repeat of each case (default: 5; 0.5 with --quick)", values.positive, metavar="S"
     )
     quick: bool = how(False, "a fast look, marked as one: too short to quote figures from")
-    prepare: bool = how(False, "make the engines' files, check on the texts that they answer alike, and stop")
+    prepare: bool = how(
+        False, "make the engines' files, check on the texts that they answer alike, time them for engine auto, and stop"
+    )
     allow_disagreement: bool = how(False, "also time engines whose answers differ from those of keras")
     output: Path = in_output(
         None,

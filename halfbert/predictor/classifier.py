@@ -44,7 +44,8 @@ def load(
     folder: what a training script wrote.
     engine: one of `halfbert.predictor.engines`: ktrain (unpickles: only for folders that you trust), keras, onnx, onnx-int8,
         torch; or auto, the fastest that is installed and whose agreement with keras is proven in this folder's manifest, or
-        keras itself. On a GPU that is keras, else torch, else onnx, whichever finds the GPU.
+        keras itself: as measured on this processor with so many threads, if the manifest has that, else as declared. On a GPU
+        that is keras, else torch, else onnx, whichever finds the GPU.
     device: cpu, gpu, or auto: a GPU if the engine's library has one, the CPU otherwise; the onnx engines use a GPU only on
         request.
     threads: of the engine and of the tokenizer; None takes every processor that this process may use.
@@ -101,7 +102,7 @@ def _load(source: _Source) -> _InMemory:
     if source.weights_sha256 not in (None, predictor.weights_sha256):
         raise ArtefactError(f"{source.folder}: its weights have changed since the classifier was pickled; load it again")
     tokenizer = read_tokenizer(predictor)
-    names = gate.automatic(predictor, source.device) if source.engine == "auto" else [source.engine]
+    names = gate.automatic(predictor, source.device, source.threads) if source.engine == "auto" else [source.engine]
     failure: ResourceError | None = None
     for name in names:
         if not source.allow_disagreement and (objection := gate.objection(predictor, name)):

@@ -80,11 +80,26 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class EngineSpeed:
+    """How fast an engine answered: texts a second in batches of like length, and the median seconds of one text alone.
+
+    The figures hold for `made_from`, as those of `Agreement` do, and the `versions` of the package that computes.
+    """
+
+    texts_per_second: float
+    single_seconds: float
+    made_from: dict[str, str]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a predictor folder states about itself.
 
     `labels` are in the order of the classifier's columns; `thresholds`, (labels,), only of multi-label predictors; `maxlen` in
-    tokens; `files` maps each file to its SHA-256; `agreement` is by engine. What follows `maxlen` may be missing in a file.
+    tokens; `files` maps each file to its SHA-256; `agreement` is by engine; `speeds` are by
+    processor (`machine.processor`) and engine, those of one processor timed in turn. What follows `maxlen` may be missing in a
+    file.
     """
 
     task: str
@@ -102,6 +117,7 @@ class Manifest:
     teacher: TeacherTested | None = None
     files: dict[str, str] = field(default_factory=dict)
     agreement: dict[str, Agreement] = field(default_factory=dict)
+    speeds: dict[str, dict[str, EngineSpeed]] = field(default_factory=dict)
 
 
 def read(folder: Path) -> Manifest:
@@ -119,7 +135,7 @@ def read(folder: Path) -> Manifest:
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
-    for optional in ("teacher", "agreement"):
+    for optional in ("teacher", "agreement", "speeds"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}
@@ -128,8 +144,17 @@ def write(manifest: Manifest, folder: Path) -> None:
 
 def add_agreement(folder: Path, agreement: dict[str, Agreement]) -> None:
     """Add engines' figures to a manifest; the rest of it stays as it is, entries of a later halfbert included."""
+    _add(folder, "agreement", {engine: asdict(each) for engine, each in agreement.items()})
+
+
+def add_speeds(folder: Path, processor: str, speeds: dict[str, EngineSpeed]) -> None:
+    """Put the speeds measured on a processor in place of its earlier ones; the rest stays as with `add_agreement`."""
+    _add(folder, "speeds", {processor: {engine: asdict(each) for engine, each in speeds.items()}})
+
+
+def _add(folder: Path, name: str, entries: dict[str, Any]) -> None:
     content = _read_json(folder)
-    content["agreement"] = {**content.get("agreement", {}), **{engine: asdict(each) for engine, each in agreement.items()}}
+    content[name] = {**content.get(name, {}), **entries}
     storage.write_json(content, folder / MANIFEST)
 
 

@@ -1,4 +1,5 @@
-"""Compares the answers of engines with those of Keras, on real texts, and writes the figures into a predictor's manifest.
+"""Compares the answers of engines with those of Keras, on real texts, times those that agree, and writes the figures into a
+predictor's manifest.
 
 Figures alone, since even token ids would give private texts away. `halfbert.predictor.gate` decides by them.
 
@@ -8,12 +9,13 @@ A text's decision is its label; of a multi-label predictor, its whole set of lab
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from halfbert.predictor import engines, gate, manifest
-from halfbert.predictor.classifier import load
+from halfbert.predictor import engines, gate, manifest, speeds
+from halfbert.predictor.classifier import Classifier, load
 from halfbert.predictor.manifest import Agreement
 from halfbert.system import machine
 from halfbert.system.errors import InputError, ResourceError
@@ -39,6 +41,14 @@ def compare(reference: np.ndarray, answers: np.ndarray, thresholds: Sequence[flo
     return float(np.mean(margin <= ROUNDING)), float(np.abs(reference - answers).max())
 
 
+@dataclass(frozen=True)
+class Proof:
+    """The agreement of the engines that were compared, and which engine `halfbert.load` now takes here and why, in a line."""
+
+    agreement: dict[str, Agreement]
+    choice: str
+
+
 def prove(
     folder: Path,
     texts: Sequence[str],
@@ -47,8 +57,10 @@ def prove(
     reference: np.ndarray | None = None,
     most_texts: int = MOST_TEXTS,
     threads: int | None = None,
-) -> dict[str, Agreement]:
+) -> Proof:
     """Compare engines (None: all that are installed) with the reference on real texts, and add the figures to the manifest.
+
+    Then all engines that may answer here are timed in turn, since figures of different hours do not compare.
 
     At most `most_texts`, evenly spaced, are answered; the manifest calls them `texts_name`. `reference` is the (texts, labels)
     probabilities of Keras, if they are available already; `threads` are those of each engine, None for every processor.
@@ -58,32 +70,51 @@ def prove(
     if not len(texts):
         raise InputError(f"{folder}: no text to compare engines on")
     names = engines.provable() if engine_names is None else list(engine_names)
+    predictor = manifest.check(folder)
     if not names:
-        return {}
+        return Proof({}, gate.choice(predictor, threads))
     chosen = np.unique(np.linspace(0, len(texts) - 1, most_texts).astype(int))
     texts = [texts[number] for number in chosen]
-    predictor = manifest.check(folder)
     reference_engine = REFERENCE if reference is not None else _reference(predictor)
-    expected = load(folder, reference_engine, "cpu", threads).predict_proba(texts) if reference is None else reference[chosen]
+    loaded: dict[str, Classifier] = {}
+    if reference is None:
+        loaded[reference_engine] = load(folder, reference_engine, "cpu", threads)
+        expected = loaded[reference_engine].predict_proba(texts)
+    else:
+        expected = reference[chosen]
     figures = {}
     for engine in names:
         if engine == reference_engine:
             continue
-        classifier = load(folder, engine, "cpu", threads, allow_disagreement=True)
-        equal, largest = compare(expected, classifier.predict_proba(texts), predictor.manifest.thresholds)
+        loaded[engine] = load(folder, engine, "cpu", threads, allow_disagreement=True)
+        equal, largest = compare(expected, loaded[engine].predict_proba(texts), predictor.manifest.thresholds)
         declared = engines.find(engine)
         packages = sorted({*engines.find(reference_engine).packages, *declared.packages})
         figures[engine] = Agreement(
             rows=len(texts),
             equal_decisions=equal,
             largest_difference=largest,
-            made_from=predictor.made_from(declared.recipe()),
+            made_from=gate.made_from(predictor, engine),
             texts=texts_name,
             reference=reference_engine,
             versions={package: version for package in packages if (version := machine.version_of(package))},
         )
     manifest.add_agreement(folder, figures)
-    return figures
+    known = replace(predictor.manifest, agreement={**predictor.manifest.agreement, **figures})
+    predictor = replace(predictor, manifest=known)
+    return Proof(figures, _time_engines(predictor, texts, threads, loaded))
+
+
+def _time_engines(
+    predictor: manifest.Predictor, texts: Sequence[str], threads: int | None, loaded: dict[str, Classifier]
+) -> str:
+    """Time the engines that may answer, add their speeds to the manifest, and return `gate.choice`."""
+    names = gate.automatic(predictor, "cpu", threads)
+    timed = {name: loaded[name] if name in loaded else load(predictor.folder, name, "cpu", threads) for name in names}
+    here, measured = machine.processor(threads), speeds.measure(timed, texts)
+    manifest.add_speeds(predictor.folder, here, measured)
+    known = replace(predictor.manifest, speeds={**predictor.manifest.speeds, here: measured})
+    return gate.choice(replace(predictor, manifest=known), threads)
 
 
 def _reference(predictor: manifest.Predictor) -> str:

@@ -89,6 +89,13 @@ def hardware() -> dict[str, Any]:
     return described
 
 
+def processor(threads: int | None = None) -> str:
+    """What speeds hold on, threads None being all: "2 threads of Intel(R) Xeon(R) Processor (avx2, avx512_vnni)"."""
+    number, described = threads or available_cpus(), hardware()
+    extensions = ", ".join(described["vector_extensions"])
+    return f"{number} thread{'s' * (number != 1)} of {described['cpu']}" + (f" ({extensions})" if extensions else "")
+
+
 @functools.cache
 def _processor() -> dict[str, Any]:
     """What py-cpuinfo knows of the processor.

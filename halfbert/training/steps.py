@@ -136,7 +136,7 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
 
 
 def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:
-    """Hold the engines' answers to held-out texts against Keras, for `halfbert.load`; a failure costs only that.
+    """Hold the engines' answers to held-out texts against Keras and time them, for `halfbert.load`; a failure costs only that.
 
     Those of the test rows as well: no label is looked at, and a few validation texts would tell little of a share of 99 %.
     Call it with the predictor saved, and its folder locked.
@@ -156,9 +156,12 @@ def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:
             most_texts=proving.MOST_TEXTS if prepared.device == "cpu" else FEW_PROVING_TEXTS,
             threads=prepared.options.threads,
         )
-        say(report.agreement_line(found))
+        say(report.agreement_line(found.agreement))
+        say(found.choice)
     except (HalfbertError, OSError, Stopped) as failure:
-        say(f"engines were not compared with Keras ({failure}); halfbert.load takes keras until they are")
+        say(
+            f"engines were not all compared with Keras and timed ({failure}); halfbert.load takes keras until they are compared"
+        )
     prepared.stop.gently = True
 
 

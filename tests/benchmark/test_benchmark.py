@@ -336,7 +336,7 @@ def test_a_pair_that_fails_loses_only_itself(pretended, monkeypatch, capsys):
 
 def test_what_was_never_compared_is_compared_first(pretended, monkeypatch):
     proven = []
-    monkeypatch.setattr(trial, "prove", lambda subject, texts, names: proven.append((subject.described.name, names)))
+    monkeypatch.setattr(trial, "prove", lambda subject, texts, names, threads: proven.append((subject.described.name, names)))
     monkeypatch.setattr(trial.engines, "installed", lambda name: name != "torch")
     engines = ("--engines", "ktrain,keras,onnx,onnx-int8,torch")
     made = pretended(*engines)
@@ -445,11 +445,12 @@ def test_a_tiny_benchmark(small, tmp_path, table, capfd):
 def test_prepare_proves_and_a_benchmark_does_so_by_itself(small, tmp_path, table, capfd):
     """--prepare writes graphs and figures; without it, what lacks figures is compared before it is timed."""
     folder = small / "tiny-bert"
-    assert end(folder, "--prepare", "--engines", "onnx,onnx-int8", "--texts", table) == 0
+    assert end(folder, "--prepare", "--engines", "onnx,onnx-int8", "--texts", table, "--threads", "1") == 0
     said = capfd.readouterr().out
     found = json.loads((folder / "halfbert.json").read_text())["agreement"]
     assert set(found) == {"onnx", "onnx-int8"} and found["onnx"]["rows"] == 40 and found["onnx"]["equal_decisions"] == 1.0
-    assert "onnx: 100.00% of 40 decisions equal to keras" in said
+    assert "onnx: 100.00% of 40 decisions equal to keras" in said and "halfbert.load takes " in said
+    assert [key.split(" of ")[0] for key in json.loads((folder / "halfbert.json").read_text())["speeds"]] == ["1 thread"]
     assert (folder / "engines" / "onnx" / "graph.onnx").is_file()
     figure = {**found["onnx"], "equal_decisions": 0.5}
     manifest = json.loads((folder / "halfbert.json").read_text())

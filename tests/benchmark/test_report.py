@@ -212,14 +212,18 @@ def test_processor_and_gpu_stand_side_by_side(record):
 def test_what_the_report_says_of_the_run(record):
     before = benchmark_report.markdown(record)
     assert "quick look" not in before and "Stopped" not in before and "Published" in before
+    assert "halfbert.load takes" not in before
     record.quick, record.stopped, record.pairs = True, "SIGINT", []
+    record.predictors[0].choice = "halfbert.load takes onnx"
     for each in record.predictors:
         each.model = "bert"  # without both kinds nothing is set beside the published
     for each in of_cases(without_scores(record), lambda _: False).contestants:
         each.cold = []
     text = benchmark_report.markdown(record)
     assert "quick look" in text and "Stopped by SIGINT before all was measured" in text and "Published" not in text
-    assert "quick look" in benchmark_report.closing(record, Path("results/benchmark/things"))
+    closing = benchmark_report.closing(record, Path("results/benchmark/things"))
+    assert "quick look" in closing and f"\n{record.predictors[0].name}: halfbert.load takes onnx\n" in closing
+    assert f"\n- {record.predictors[0].name}: halfbert.load takes onnx.\n" in text
     assert line(record, "Sizes and scores", "large", "keras", "cpu, 2 threads")[3] == "–"  # with nothing measured at all
 
 

@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 import tiny_predictors
-from tiny_predictors import TASKS, TEXTS, load
+from tiny_predictors import TASKS, TEXTS, figures, load
 
 import halfbert
 from halfbert.models import onnx_graph, weights
@@ -176,6 +176,7 @@ def test_one_module_adds_an_engine(folder, tmp_path, monkeypatch):
     with pytest.raises(ArtefactError, match="engine one-more: never compared"):
         load(folder, "one-more", allow_disagreement=False)
     proving.prove(folder, TEXTS, reference=load(folder, "onnx").predict_proba(TEXTS))
+    tiny_predictors.change_manifest(folder, speeds={})
     loaded = load(folder, "auto", allow_disagreement=False)
     assert loaded.engine == "one-more"
     assert halfbert.load(folder, "auto", "gpu").engine == "one-more", "keras, which is faster there, finds no GPU"
@@ -270,8 +271,9 @@ def test_figures_stand_in_the_manifest_and_are_believed(tensorflow_ready, task, 
     folder = tiny_predictors.copy("distilbert", task, tmp_path / "predictor")
     tiny_predictors.change_manifest(folder, later={"of": "a later halfbert"})
     before = json.loads((folder / manifest.MANIFEST).read_text())
-    found = proving.prove(folder, TEXTS, "a few texts", ("onnx",))
+    found = proving.prove(folder, TEXTS, "a few texts", ("onnx",)).agreement
     after = json.loads((folder / manifest.MANIFEST).read_text())
+    assert after.pop("speeds").keys() == {machine.processor()}
     assert after == {**before, "agreement": {"onnx": dataclasses.asdict(found["onnx"])}}
     assert manifest.read(folder).agreement == found
     assert found["onnx"].rows == len(TEXTS) and found["onnx"].texts == "a few texts"
@@ -280,7 +282,7 @@ def test_figures_stand_in_the_manifest_and_are_believed(tensorflow_ready, task, 
     assert not any(text in json.dumps(after) for text in TEXTS if len(text) > 5)
     assert load(folder, "onnx", allow_disagreement=False).predict(TEXTS) == load(folder, "keras").predict(TEXTS)
     answers = load(folder, "onnx-int8").predict_proba(TEXTS)
-    more = proving.prove(folder, TEXTS, engine_names=("onnx-int8",), reference=answers, most_texts=4)["onnx-int8"]
+    more = proving.prove(folder, TEXTS, engine_names=("onnx-int8",), reference=answers, most_texts=4).agreement["onnx-int8"]
     assert manifest.read(folder).agreement == {**found, "onnx-int8": more}
     assert (more.rows, more.equal_decisions, more.largest_difference) == (4, 1.0, pytest.approx(0, abs=1e-6))
     with pytest.raises(InputError, match="no text"):
@@ -298,7 +300,7 @@ def test_versions_are_of_whichever_distribution_has_the_module(tensorflow_ready,
 
     monkeypatch.setattr(importlib.metadata, "version", only_gpu)
     monkeypatch.setattr(machine, "_distributions", lambda: {"onnxruntime": ["onnxruntime-gpu"]})
-    found = proving.prove(folder, TEXTS, engine_names=("onnx", "onnx-int8"))
+    found = proving.prove(folder, TEXTS, engine_names=("onnx", "onnx-int8")).agreement
     assert {figures.versions["onnxruntime"] for figures in found.values()} == {machine.versions()["onnxruntime"]} == {"1.99"}
 
 
@@ -317,7 +319,7 @@ def test_figures_hold_for_the_weights_and_the_recipe_they_were_measured_with(fol
 def test_a_sabotaged_int8_graph_is_refused_with_the_figure(tensorflow_ready, folder, monkeypatch):
     rounded = onnx_graph.rounded_by_column
     monkeypatch.setattr(onnx_graph, "rounded_by_column", lambda kernel, bits: rounded(-kernel, bits))
-    found = proving.prove(folder, TEXTS, engine_names=("onnx-int8",))["onnx-int8"]
+    found = proving.prove(folder, TEXTS, engine_names=("onnx-int8",)).agreement["onnx-int8"]
     assert found.equal_decisions < 0.99
     with pytest.raises(ArtefactError) as caught:
         load(folder, "onnx-int8", allow_disagreement=False)
@@ -325,15 +327,6 @@ def test_a_sabotaged_int8_graph_is_refused_with_the_figure(tensorflow_ready, fol
     assert f"{found.equal_decisions:.2%} of {len(TEXTS)} decisions" in said and "99%" in said and "\n" not in said
     assert caught.value.exit_code == 3
     assert load(folder, "onnx-int8").predict("the old cat") in tiny_predictors.LABELS
-
-
-def figures(folder, engine, **changes):
-    predictor = manifest.check(folder)
-    made_from = predictor.made_from(engines.find(engine).recipe())
-    figures = {"rows": 100, "equal_decisions": 1.0, "largest_difference": 1e-6, "made_from": made_from, **changes}
-    others = json.loads((folder / manifest.MANIFEST).read_text()).get("agreement", {})
-    tiny_predictors.change_manifest(folder, agreement={**others, engine: figures})
-    return manifest.check(folder)
 
 
 @pytest.mark.parametrize(
@@ -369,6 +362,6 @@ def test_without_tensorflow_the_reference_is_a_proven_float32_engine(folder, mon
     with pytest.raises(ResourceError, match="no engine to compare with: keras needs tensorflow"):
         proving.prove(folder, TEXTS, engine_names=["onnx-int8"])
     figures(folder, "onnx")
-    found = proving.prove(folder, TEXTS, engine_names=["onnx-int8"])["onnx-int8"]
+    found = proving.prove(folder, TEXTS, engine_names=["onnx-int8"]).agreement["onnx-int8"]
     assert (found.reference, found.rows) == ("onnx", len(TEXTS))
     assert "keras" not in gate.automatic(manifest.check(folder), "cpu")

@@ -175,10 +175,8 @@ def test_a_table_of_one_label(quick, tmp_path):
 
 
 def test_engines_are_held_against_keras_on_the_held_out_texts(quick, monkeypatch):
-    """The answers at hand are compared, so that Keras need not load the predictor again."""
-    from halfbert.predictor.engines import keras
-
-    monkeypatch.setattr(keras, "prepare", None)
+    """The answers at hand are compared, so that Keras need not answer again; then all are timed."""
+    monkeypatch.setattr(proving, "_reference", None)
     run = quick("--lr", "0.003")
     found = run.manifest["agreement"]
     assert set(found) == {"onnx", "onnx-int8"}
@@ -187,6 +185,8 @@ def test_engines_are_held_against_keras_on_the_held_out_texts(quick, monkeypatch
         assert (figures["rows"], figures["texts"]) == (rows["val"] + rows["test"], "validation and test texts")
     assert found["onnx"]["equal_decisions"] == 1 and found["onnx"]["largest_difference"] < 1e-5
     assert f"of {found['onnx']['rows']} validation and test texts: onnx 100.00%, onnx-int8 " in run.said
+    (speeds,) = run.manifest["speeds"].values()
+    assert {"keras", "onnx"} <= set(speeds) and "halfbert.load takes " in run.said and "the fastest here" in run.said
     assert halfbert.load(run.folder, "onnx").engine == "onnx"
 
 
@@ -196,7 +196,7 @@ def test_a_comparison_of_engines_that_fails_costs_only_itself(quick, monkeypatch
 
     monkeypatch.setattr(proving, "prove", fail)
     run = quick()
-    assert "engines were not compared with Keras ([Errno 28] No space left on device)" in run.said
+    assert "engines were not all compared with Keras and timed ([Errno 28] No space left on device)" in run.said
     assert "agreement" not in run.manifest
     assert halfbert.load(run.folder).engine == "keras"
 

@@ -48,8 +48,8 @@ class Engine:
     Attributes
     ----------
     packages: those that have to be installed, first the one that computes; `install` is the command that does it.
-    speed: the devices it runs on, and its rank of speed on each: `halfbert.load` with engine auto takes the largest that is
-        proven, and none of rank 0.
+    speed: the devices it runs on, and its rank of speed on each: where speeds were not measured, `halfbert.load` with engine
+        auto takes the largest that is proven; it never takes one of rank 0.
     load: from predictor, device (cpu, gpu, auto) and threads (None: all) to the engine with the predictor's weights; the
         packages are installed. Raises ResourceError if the device is missing.
     recipe: what, beside weights and configuration, decides its answers, in words.
