@@ -1,4 +1,4 @@
-"""TF-IDF and logistic regression, what any network has to beat.
+"""TF-IDF and logistic regression as a contestant: fitted and tested, timed, and used to find likely label errors.
 
 `python -m halfbert.comparison.baseline` runs one job in a process of its own. A job is one JSON object on standard input:
 {"do": name of a function of JOBS, "task": the task, "options": a training run's, and the function's other arguments}.
@@ -21,16 +21,12 @@ from halfbert.benchmark.figures import CHIEF_BATCH
 from halfbert.comparison import judging
 from halfbert.comparison.record import Speed
 from halfbert.data.equality import normalise
-from halfbert.data.tables import Data
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
-from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system import console, machine, storage
-from halfbert.training import steps, tasks
+from halfbert.training import steps, tasks, tfidf
 
-# Raise it when the features, the classifier, its choice or its test change: finished fits are not reused then.
-RECIPE_VERSION = 1
 NAME = "tfidf"
 PACKAGES = ("scikit-learn", "scipy", "numpy")  # whose versions have a part in the result
 COMMAND = ["-m", "halfbert.comparison.baseline"]
@@ -40,7 +36,6 @@ READ = (  # of the options of a training run
     *("label_column", "label_columns", "label_separator", "drop_constant_labels"),
     *("split_seed", "threshold", "balance", "class_weights"),
 )
-INVERSE_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C
 MODEL = "model.joblib"
 FOLDS = 5
 
@@ -58,46 +53,6 @@ def job(options: TrainOptions) -> dict[str, Any]:
     return {"task": options.task, "options": {name: getattr(options, name) for name in READ if hasattr(options, name)}}
 
 
-def vectorizer() -> Any:
-    """Words and pairs of neighbouring words, weighted by TF-IDF with a logarithmic term frequency."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
-
-
-def classifier(task: str, c: float, balanced: bool = False) -> Any:
-    """Logistic regression; for multi-label tables one per label, against the rest."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.multiclass import OneVsRestClassifier
-
-    one = LogisticRegression(C=c, max_iter=1000, class_weight="balanced" if balanced else None)
-    return OneVsRestClassifier(one) if task == "multilabel" else one
-
-
-def targets(task: str, truth: np.ndarray) -> np.ndarray:
-    """(R, L) truth as scikit-learn takes it: for one label per row (R,) its number."""
-    return truth if task == "multilabel" else truth.argmax(axis=1)
-
-
-def fit(data: Data, task: str, balanced: bool = False) -> tuple[Any, list[dict[str, Any]]]:
-    """Fit on the training rows with each C, and choose the best on the validation rows.
-
-    Returns the fitted pipeline, and the validation scores with each C, the chosen one's first.
-    """
-    from sklearn.pipeline import make_pipeline
-
-    train_truth, val_truth = (tasks.truth(task, rows, data.labels) for rows in (data.train, data.val))
-    words = vectorizer()
-    train, val = words.fit_transform(data.train.texts), words.transform(data.val.texts)
-    tried = []
-    for c in INVERSE_PENALTIES:
-        model = classifier(task, c, balanced).fit(train, targets(task, train_truth))
-        tried.append(({"c": c, **tasks.validation(task, val_truth, model.predict_proba(val))}, model))
-    # As a training run chooses its epoch: the lower loss decides between equal scores, or where there is none.
-    tried.sort(key=lambda pair: (-(pair[0][tasks.CHOSEN_BY[task]] or 0.0), pair[0]["val_loss"]))
-    return make_pipeline(words, tried[0][1]), [scores for scores, _ in tried]
-
-
 def fit_and_test(options: TrainOptions, results: str) -> None:
     """Fit and test; write record.json (as a training run's), answers.npz and model.joblib into the folder `results`."""
     import joblib
@@ -105,15 +60,9 @@ def fit_and_test(options: TrainOptions, results: str) -> None:
     started, task = time.perf_counter(), options.task
     data = steps.read(options.task, options)
     read = time.perf_counter()
-    threshold: str | None = getattr(options, "threshold", None)
-    balanced = bool(getattr(options, "class_weights", None) or getattr(options, "balance", False))
-    model, tried = fit(data, task, balanced)
-    fitted = time.perf_counter()
     truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
-    thresholds = None
-    if threshold is not None:
-        validated = model.predict_proba(data.val.texts)
-        thresholds = multilabel_metrics.choose_thresholds(truth["val"], validated, threshold).tolist()
+    fit = tfidf.fit(task, options, data, truth)
+    fitted, model, tried = time.perf_counter(), fit.model, fit.tried
     tested_from = time.perf_counter()
     probabilities = model.predict_proba(data.test.texts)
     evaluate_seconds = time.perf_counter() - tested_from
@@ -125,10 +74,14 @@ def fit_and_test(options: TrainOptions, results: str) -> None:
             task=task,
             model=NAME,
             checkpoint=None,
-            options={"c": tried[0]["c"], "threshold": threshold, "balanced": balanced},
+            options={
+                "c": tried[0]["c"],
+                "threshold": getattr(options, "threshold", None),
+                "balanced": tfidf.balanced(options),
+            },
             validation=tried,
             data=records.describe_data(data),
-            test=tasks.scores(task, truth, probabilities, thresholds, data.labels),
+            test=tasks.scores(task, truth, probabilities, fit.thresholds, data.labels),
             timing=Timing(setup_seconds=read - started, fit_seconds=fitted - read, evaluate_seconds=evaluate_seconds),
             size=Size(
                 parameters=sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head])),
@@ -207,10 +160,10 @@ def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.
     numbers: dict[str, int] = {}
     groups = [numbers.setdefault(normalise(text), len(numbers)) for text in texts]
     folds = GroupKFold(FOLDS) if task == "multilabel" else StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    given = targets(task, truth)
+    given = tfidf.targets(task, truth)
     probabilities = np.zeros(truth.shape)
     for seen, unseen in folds.split(texts, given, groups):
-        model = make_pipeline(vectorizer(), classifier(task, c)).fit([texts[index] for index in seen], given[seen])
+        model = make_pipeline(tfidf.vectorizer(), tfidf.classifier(task, c)).fit([texts[index] for index in seen], given[seen])
         columns = np.arange(truth.shape[1]) if task == "multilabel" else model.classes_  # a fold may lack a rare label
         probabilities[np.ix_(unseen, columns)] = model.predict_proba([texts[index] for index in unseen])
     return probabilities

@@ -30,13 +30,13 @@ from halfbert.predictor.manifest import MANIFEST
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError
-from halfbert.training import steps, tasks
+from halfbert.training import steps, tasks, tfidf
 
 STUDENT, CONTROL = "student", "distilbert"
 SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
 PLACES = ("output", "results", "overwrite", "debug", "keep_epochs")
 # Of no consequence for a result, or hashed by their content.
-NOT_IN_IDENTITY = (*PLACES, "train", "val", "test", "checkpoint", "teacher")
+NOT_IN_IDENTITY = (*PLACES, "train", "val", "test", "checkpoint", "teacher", "no_tfidf")
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "tokenizers", "numpy")
 
 T = TypeVar("T")
@@ -203,7 +203,7 @@ class Experiment:
 
     def _student(self, name: str, seed: int, sizes: dict[str, Any], taught_by: Finished) -> Part:
         given = changed(self.options, PASSED_ON, leave_out=TEACHER_SETTLES)
-        given |= {**sizes, "seed": seed, "split_seed": self.training.split_seed, "no_control": True}
+        given |= {**sizes, "seed": seed, "split_seed": self.training.split_seed, "no_control": True, "no_tfidf": True}
         given |= {"teacher": str(taught_by.predictor), "model": CONTROL, "checkpoint": weights(self.options, CONTROL)}
         requested = DistillOptions(**given)
         recipe = {"training": training.RECIPE_VERSION, "distillation": distillation.RECIPE_VERSION}
@@ -213,7 +213,7 @@ class Experiment:
 
     def baseline_depends_on(self, requested: TrainOptions, *packages: str) -> dict[str, Any]:
         """What a fit of the baseline depends on; `packages` are further ones."""
-        recipe = {"tfidf": baseline.RECIPE_VERSION}
+        recipe = {"tfidf": tfidf.RECIPE_VERSION}
         return self.depends_on(recipe, requested, (*baseline.PACKAGES, *packages), baseline.READ)
 
     def depends_on(
@@ -253,6 +253,7 @@ def read(options: CompareOptions) -> Experiment:
 def training_options(options: CompareOptions, model: str, **changes: Any) -> TrainOptions:
     """The options of a contestant's training run."""
     given = {**changed(options, PASSED_ON), "model": model, "checkpoint": weights(options, model)}
+    given["no_tfidf"] = True  # a contestant of its own
     given["split_seed"] = options.seed if options.split_seed is None else options.split_seed
     return baseline.OPTIONS[options.task](**{**given, **changes})
 

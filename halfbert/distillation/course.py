@@ -103,11 +103,7 @@ def _control(prepared: Prepared, fitted: Fitted, tested: Tested) -> tuple[Contro
     control = course.fit(prepared, control_of=fitted)
     tested_control = steps.score_test(prepared, control)
     student, baseline = _answers(prepared.task, fitted, tested), _answers(prepared.task, control, tested_control)
-    worth = {
-        name: intervals.paired_bootstrap(score, prepared.truth["test"] > 0, [student], [baseline])
-        for name, score in intervals.COMPARED[prepared.task].items()
-        if prepared.truth["test"].any()
-    }
+    worth = intervals.paired_bootstraps(prepared.task, prepared.truth["test"] > 0, student, baseline)
     history, scores = control.history, card_scores(tested_control.scores or {})
     return Control(history.epochs, history.best_epoch, {**scores}), worth
 

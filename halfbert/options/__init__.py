@@ -4,6 +4,7 @@ from halfbert.options.benchmark import BenchmarkOptions
 from halfbert.options.comparison import CompareOptions
 from halfbert.options.declaring import Option, Options, as_arguments, changed, declared
 from halfbert.options.distillation import DistillOptions
+from halfbert.options.following import following
 from halfbert.options.training import MulticlassOptions, MultilabelOptions, TrainOptions
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "as_arguments",
     "changed",
     "declared",
+    "following",
 ]

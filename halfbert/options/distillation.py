@@ -24,7 +24,7 @@ from halfbert.system.errors import InputError
 OBJECTIVES = ("task", "mlm")
 NOT_WITH_MLM = (
     *("unlabelled", "model", "checkpoint", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_column"),
-    *("label_columns", "label_separator", "find_lr", "head", "early_stopping", "keep_epochs", "results"),
+    *("label_columns", "label_separator", "find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results"),
 )
 
 in_teaching, in_loss = partial(option, "teacher and student"), partial(option, "loss", metavar="W")

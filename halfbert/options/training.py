@@ -101,6 +101,7 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions):
         checkpoint: str | None
         label_column: str | None
     # Jobs see paths: the defaults are filled in.
+    no_tfidf: bool = in_training(False, "leave out TF-IDF with logistic regression, fitted on the same rows to compare with")
     output: Path = in_output(None, "folder of the predictor (default: predictors/MODEL-TABLE)", values.path)
     results: Path = in_output(
         None, "folder of the record, tables and plots (default: results/TASK/ and the predictor's name)", values.path

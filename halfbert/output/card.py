@@ -8,7 +8,7 @@ from halfbert.data.phrases import HUB_PREFIX
 from halfbert.models.checkpoints import MINI_NAME
 from halfbert.output.record import Record
 from halfbert.output.sheets import markdown_table
-from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, distillation_lines
+from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, certainty, distillation_lines, tfidf_lines
 from halfbert.output.words import one_line
 from halfbert.predictor.manifest import Manifest
 
@@ -95,9 +95,12 @@ def _scores(manifest: Manifest, record: Record) -> str:
     if test is None:
         return f"The run ended early ({manifest.stopped}) and was not tested."
     names = RANKING_NAMES | ANSWER_NAMES if manifest.task == "multilabel" else SCORE_NAMES
-    rows = [[title, f"{test[key]:.4f}"] for key, title in names.items() if key in test]
-    lines = distillation_lines(record.task, record.test or {}, record.distillation)
-    return "\n".join([markdown_table(["score of the test", ""], rows), "", *(f"- {line}" for line in lines if line)]).rstrip()
+    names = {key: title for key, title in names.items() if key in test}
+    columns = {"": [f"{test[key]:.4f}" for key in names], **certainty(record, names)}
+    rows = [list(row) for row in zip(names.values(), *columns.values(), strict=True)]
+    lines = [*tfidf_lines(record), *distillation_lines(record.task, record.test or {}, record.distillation)]
+    table = markdown_table(["score of the test", *columns], rows)
+    return "\n".join([table, "", *(f"- {line}" for line in lines if line)]).rstrip()
 
 
 def _metadata(manifest: Manifest, record: Record, name: str) -> str:

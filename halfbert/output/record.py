@@ -14,7 +14,7 @@ import numpy as np
 
 from halfbert.data.tables import Data
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
-from halfbert.scoring.intervals import Difference
+from halfbert.scoring.intervals import Difference, Interval
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 from halfbert.system.machine import Environment
@@ -126,12 +126,30 @@ class Distillation:
     worth: dict[str, Difference] | None = None
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """TF-IDF with logistic regression on the rows of the run, of which it saw `rows` for training.
+
+    `c`, scikit-learn's inverse penalty, was the best on validation. `test`: scores of the test rows, with many labels those at
+    thresholds; `gain`, by score: the model less TF-IDF; `seconds` are those of the fit, its test and the intervals.
+    """
+
+    rows: int
+    c: float
+    seconds: float
+    test: Numbers
+    intervals: dict[str, Interval]
+    gain: dict[str, Difference]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One run: record.json of its results folder.
 
     `test` holds the scores of the test rows as `scoring.multiclass` or `scoring.multilabel` gives them, None where the run
-    ended before its test; `stopped` what ended it early. `validation` is TF-IDF's, of each penalty that was tried.
+    ended before its test, and `intervals` those of the scores that models are compared by, with many labels at thresholds;
+    `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that of a record which is TF-IDF's
+    own, of each penalty that was tried.
     """
 
     schema_version: Literal[1] = 1
@@ -146,6 +164,8 @@ class Record:
     stopped: str | None = None
     learning_rate_finder: RateFinder | None = None
     test: dict[str, Any] | None
+    intervals: dict[str, Interval] | None = None
+    tfidf: Baseline | None = None
     timing: Timing
     size: Size
     environment: Environment

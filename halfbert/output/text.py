@@ -1,5 +1,7 @@
 """Text for people: lines on the console, and report.txt."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from halfbert.data.tables import Data
@@ -7,6 +9,7 @@ from halfbert.output.record import Distillation, Record
 from halfbert.output.words import columns, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
 from halfbert.scoring import intervals as statistics
+from halfbert.scoring.intervals import Difference, Interval
 
 
 def _names(*keys: str) -> dict[str, str]:
@@ -36,32 +39,82 @@ def scores_table(record: Record) -> str:
     test = record.test
     if test is None:
         return f"No test: the run ended early ({record.stopped}).\n"
-    lines = _multilabel_scores(test) if record.task == "multilabel" else _multiclass_scores(test)
-    taught = distillation_lines(record.task, test, record.distillation)
-    return "\n".join([f"{record.data.rows.test:,} test rows", "", *lines, "", *taught, *_per_label(test["per_label"]), ""])
+    lines = (_multilabel_scores if record.task == "multilabel" else _multiclass_scores)(record, test)
+    more = distillation_lines(record.task, test, record.distillation)
+    if tfidf := tfidf_lines(record):
+        more = [*tfidf, "", *more]
+    return "\n".join([f"{record.data.rows.test:,} test rows", "", *lines, "", *more, *_per_label(test["per_label"]), ""])
 
 
-def _multiclass_scores(test: dict) -> list[str]:
+def _multiclass_scores(record: Record, test: dict) -> list[str]:
     always = test["commonest_label"]
-    lines = [f"{'':30}{'model':>10}  always {shortened(always['label'])!r}"]
-    for key, name in SCORE_NAMES.items():
-        baseline = f"{always[key]:>10.4f}" if key in always else ""
-        lines.append(f"{name:30}{test[key]:>10.4f}{baseline}")
-    return lines
+    return _table(
+        SCORE_NAMES,
+        {
+            "model": [_score(test[key]) for key in SCORE_NAMES],
+            **certainty(record, SCORE_NAMES),
+            f"always {shortened(always['label'])!r}": [_score(always[key]) if key in always else "" for key in SCORE_NAMES],
+        },
+    )
 
 
-def _multilabel_scores(test: dict) -> list[str]:
-    lines = [f"{'':34}{'at 0.5':>14}{'at thresholds':>15}{'no label ever':>15}"]
-    for key, name in ANSWER_NAMES.items():
-        at_half, chosen, none = (_score(test[which][key]) for which in ("at_half", "at_thresholds", "no_label"))
-        lines.append(f"{name:34}{at_half:>14}{chosen:>15}{none:>15}")
+def _multilabel_scores(record: Record, test: dict) -> list[str]:
+    of_answers = {
+        which: [_score(test[which][key]) for key in ANSWER_NAMES] for which in ("at_half", "at_thresholds", "no_label")
+    }
+    answered = {"at 0.5": of_answers["at_half"], "at thresholds": of_answers["at_thresholds"]}
+    lines = _table(ANSWER_NAMES, {**answered, **certainty(record, ANSWER_NAMES), "no label ever": of_answers["no_label"]})
     lines.append("")
     if test["labels_scored"] == 0:
         lines.append("–: not measurable, as every label stands on all test rows or on none")
-    for key, name in RANKING_NAMES.items():
-        of_labels = f"  over {test['labels_scored']} labels" if key.startswith("mean") else ""
-        lines.append(f"{name:34}{_score(test[key]):>14}{of_labels}")
-    return lines
+    of_labels = [f"over {test['labels_scored']} labels" if key.startswith("mean") else "" for key in RANKING_NAMES]
+    ranked = {"model": [_score(test[key]) for key in RANKING_NAMES], **certainty(record, RANKING_NAMES), "": of_labels}
+    return lines + _table(RANKING_NAMES, ranked)
+
+
+def certainty(record: Record, names: Iterable[str]) -> dict[str, list[str]]:
+    """Columns beside the scores of these names: their interval, TF-IDF's score and its interval, as far as they are known."""
+    level, tfidf = f"{statistics.LEVEL * 100:.0f} % interval", record.tfidf
+    found = {level: [_interval(record.intervals, key) for key in names]}
+    if tfidf is not None:
+        found["TF-IDF"] = [_score(tfidf.test.get(key)) for key in names]
+        found[f"its {level}"] = [_interval(tfidf.intervals, key) for key in names]
+    return {heading: cells for heading, cells in found.items() if any(cells)}
+
+
+def _interval(known: dict[str, Interval] | None, key: str) -> str:
+    return f"{known[key].low:.3f} to {known[key].high:.3f}" if known and key in known else ""
+
+
+def _table(names: dict[str, str], cells: dict[str, list[str]]) -> list[str]:
+    """Lines of the names and, by their headings, right-aligned columns of cells."""
+    lines = [["", *names.values()], *([heading, *column] for heading, column in cells.items())]
+    widths = [max(map(columns, column)) for column in lines]
+    return [
+        "  ".join(
+            padded(cell, width) if number == 0 else " " * (width - columns(cell)) + cell
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in zip(*lines, strict=True)
+    ]
+
+
+def tfidf_lines(record: Record) -> list[str]:
+    """What TF-IDF was, and by how much the model is better; nothing where it was not fitted."""
+    tfidf = record.tfidf
+    if tfidf is None:
+        return []
+    gains = ", ".join(f"{readable(name)} {span(gain)}" for name, gain in tfidf.gain.items())
+    sample = f" {tfidf.rows:,} of the" if tfidf.rows < record.data.rows.train else " the same"
+    return [
+        f"TF-IDF: logistic regression on words and pairs of{sample} training rows (C = {tfidf.c:g}, {tfidf.seconds:.1f} s)",
+        *([f"the model's score less TF-IDF's, paired bootstrap: {gains}"] if gains else []),
+    ]
+
+
+def span(gain: Difference) -> str:
+    """A difference with its interval."""
+    return f"{gain.difference:+.4f} ({gain.level * 100:.0f} % interval {gain.low:+.4f} to {gain.high:+.4f})"
 
 
 def _score(value: float | None) -> str:
@@ -94,22 +147,25 @@ def card_scores(test: dict) -> dict[str, float]:
     return {key: value for key, value in {**test, **test.get("at_thresholds", {})}.items() if isinstance(value, float)}
 
 
-def closing(record: Record, output: Path, results: Path) -> str:
-    """The last lines of a run: scores, folders, how to load the predictor."""
+def closing(record: Record, output: Path, results: Path, then: str | None = None) -> str:
+    """The last lines of a run: scores, folders, how to use the predictor, and the command to run `then`."""
     lines = []
     if record.test is not None:
         table, labels = scores_table(record).splitlines(), len(record.data.labels)
         lines += ["", *(table if labels <= LONGEST_CONSOLE_TABLE else table[: -labels - 2]), ""]
         if unlearned := _unlearned(record.test):
             lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
+        if behind := _behind_tfidf(record):
+            lines.append(behind)
     seconds, rows = record.timing.fit_seconds or 0.0, record.timing.fit_rows_per_second or 0.0
     lines += [
         f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",
         f"predictor: {output}   record, tables and plots: {results}",
-        "load it:",
-        '    import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain',
-        f'    predictor = ktrain.load_predictor("{output.as_posix()}"); predictor.predict("a text")',
+        f'use it: import halfbert; halfbert.load({json.dumps(output.as_posix(), ensure_ascii=False)}).predict("a text")',
     ]
+    if then:
+        other = {"bert": "DistilBERT and TF-IDF", "distilbert": "BERT and TF-IDF"}[record.model]
+        lines.append(f"{'time it beside its teacher' if record.distillation else f'compare it with {other}'}: {then}")
     return "\n".join(lines)
 
 
@@ -129,6 +185,18 @@ def _unlearned(scores: dict) -> str | None:
     return None if scores["macro_f1"] > always["macro_f1"] else f"always predicting {shortened(always['label'])!r}"
 
 
+def _behind_tfidf(record: Record) -> str | None:
+    """A line where TF-IDF has the higher macro F1, which also decides a comparison; None where it has not."""
+    gain = record.tfidf.gain.get("macro_f1") if record.tfidf else None
+    if gain is None or gain.difference >= 0:
+        return None
+    scores = f"macro F1 {gain.second:.4f} against {gain.first:.4f}"
+    found = f"is better ({scores})" if gain.high < 0 else f"scores higher ({scores}; {gain.rows:,} test rows leave it open)"
+    larger = "" if record.model == "bert" else "--model bert, "
+    hint = "texts for --unlabelled, more --epochs" if record.distillation else f"{larger}more --epochs, another --checkpoint"
+    return f"warning: TF-IDF {found}: try {hint}, or more labelled rows"
+
+
 def distillation_lines(task: str, scores: dict, distillation: Distillation | None) -> list[str]:
     """How much of its teacher's scores a distilled student retains, and its gain over a fit without the teacher."""
     if distillation is None or not distillation.teacher.test or not scores:
@@ -145,8 +213,7 @@ def distillation_lines(task: str, scores: dict, distillation: Distillation | Non
     lines = [f"the teacher, {distillation.teacher.name}{also}: {', '.join(retained)}"]
     for name, worth in (distillation.worth or {}).items():
         lines.append(
-            f"without the teacher: {readable(name)} {worth.second:.4f}; the teacher's gain {worth.difference:+.4f} "
-            f"({worth.level:.0%} interval {worth.low:+.4f} to {worth.high:+.4f}, paired bootstrap over "
-            f"{worth.rows:,} test rows)"
+            f"without the teacher: {readable(name)} {worth.second:.4f}; the teacher's gain {span(worth)}, "
+            f"paired bootstrap over {worth.rows:,} test rows"
         )
     return [*lines, ""]

@@ -4,8 +4,11 @@ import functools
 import importlib.metadata
 import os
 import platform
+import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,19 @@ def describe(device: str, threads: int | None, precision: str, seed: int) -> Env
     """The environment of a record."""
     command = [Path(sys.argv[0]).name, *map(shareable, sys.argv[1:])]
     return Environment(command, commit(), versions(), hardware(), device, threads or available_cpus(), precision, seed)
+
+
+def command_line(verb: str, arguments: Sequence[str]) -> str:
+    """The line that runs another verb as this process was run: as a script beside its own, else as the installed command."""
+    called = Path(sys.argv[0])
+    script = called.with_name(f"{verb.replace('-', '_')}.py")
+    if called.suffix == ".py" and called.resolve().parent == PROJECT and script.is_file():
+        words = ["python", str(script)]
+    else:
+        words = ["halfbert"] if shutil.which("halfbert") else ["python", "-m", "halfbert"]
+        words.append(verb)
+    words += arguments
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 def shareable(value: str) -> str:

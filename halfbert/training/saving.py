@@ -33,6 +33,8 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         stopped=None if tested.failure is None else str(tested.failure),
         learning_rate_finder=fitted.finder,
         test=tested.scores,
+        intervals=tested.intervals,
+        tfidf=tested.tfidf,
         timing=_timing(prepared, fitted, tested, taught.seconds if taught else None),
         size=Size(fitted.model.count_params(), 0),
         environment=machine.describe(prepared.device, options.threads, options.precision, options.seed),

@@ -3,22 +3,24 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from halfbert.data.tables import Data, Reading
 from halfbert.models import checkpoints
-from halfbert.options import TrainOptions
+from halfbert.options import TrainOptions, following
 from halfbert.output import record as records
 from halfbert.output import text as report
 from halfbert.output.record import Record
 from halfbert.predictor.manifest import MANIFEST
+from halfbert.scoring import intervals
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.system import storage, tensorflow_setup
+from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, ResourceError
-from halfbert.training import tasks
+from halfbert.training import tasks, tfidf
 from halfbert.training.values import Fitted, Prepared, Tested
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
@@ -108,12 +110,23 @@ def test(prepared: Prepared, fitted: Fitted) -> Tested:
     prepared.stop.gently = False
     try:
         prepared.stop.raise_if_set()
-        return score_test(prepared, fitted)
+        tested = score_test(prepared, fitted)
     except (Stopped, ResourceError) as failure:
         say(f"the test ended early; {kept(prepared, fitted.history.best_epoch)}")
         return Tested(failure)
     finally:
         prepared.stop.gently = True
+    return _compared(prepared, fitted, tested)
+
+
+def _compared(prepared: Prepared, fitted: Fitted, tested: Tested) -> Tested:
+    """The test with the intervals of its scores and with TF-IDF's, each only lost where it ends early."""
+    answers = tasks.answers(prepared.task, tested.probabilities, fitted.thresholds)
+    with aside(prepared, "TF-IDF"):
+        tested = replace(tested, intervals=intervals.bootstraps(prepared.task, prepared.truth["test"] > 0, answers))
+        if not prepared.options.no_tfidf:
+            tested = replace(tested, tfidf=tfidf.beside(prepared, answers))
+    return tested
 
 
 def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
@@ -170,7 +183,9 @@ def finish(prepared: Prepared, fitted: Fitted, tested: Tested, record: Record) -
     options = prepared.options
     if tested.failure is None:
         prove_engines(prepared, fitted, tested)
-    say(report.closing(record, options.output, options.results))
+    command = following(options)
+    then = machine.command_line(*command) if command else None
+    say(report.closing(record, options.output, options.results, then))
     if tested.failure is not None:
         raise tested.failure
     prepared.stop.raise_if_set()  # a signal that waited until all was saved

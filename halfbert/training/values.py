@@ -12,8 +12,9 @@ import numpy as np
 from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.options import TrainOptions
-from halfbert.output.record import Distillation, RateFinder
+from halfbert.output.record import Baseline, Distillation, RateFinder
 from halfbert.predictor.manifest import Numbers
+from halfbert.scoring.intervals import Interval
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import HalfbertError
 
@@ -93,6 +94,8 @@ class Tested:
     scores: dict[str, Any] | None = None
     wrong_rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None
+    intervals: dict[str, Interval] | None = None
+    tfidf: Baseline | None = None
 
 
 @dataclass(frozen=True)

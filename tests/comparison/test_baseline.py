@@ -46,11 +46,6 @@ def test_any_number_of_labels_is_learnt(tmp_path):
     assert len(record.test["thresholds"]) == 3 and probabilities.shape == (record.data.rows.test, 3)
 
 
-def test_pairs_of_words_are_features():
-    words = baseline.vectorizer().fit(["a good film", "not good"])
-    assert {"a", "not good", "good film"} <= set(words.vocabulary_)
-
-
 def test_out_of_fold_answers_come_from_models_fitted_without_the_text():
     """Every text occurs twice, under a label that no other text shows: a model fitted on it would answer rightly."""
     texts = [word for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten") for _ in range(2)]

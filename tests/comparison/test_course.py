@@ -119,7 +119,7 @@ def another(package, version_of=machine.version_of):
     ("name", "value", "expected"),
     [
         ("halfbert.training.RECIPE_VERSION", 99, {"distilbert", "bert", "speed"}),
-        ("halfbert.comparison.baseline.RECIPE_VERSION", 99, {"tfidf"}),
+        ("halfbert.training.tfidf.RECIPE_VERSION", 99, {"tfidf"}),
         ("halfbert.comparison.speed.RECIPE_VERSION", 99, {"speed"}),
         ("halfbert.predictor.engines.onnx.VERSION", 99, {"speed"}),
         ("halfbert.system.machine.hardware", lambda: {"cpu": "another", "vector_extensions": []}, {"speed"}),

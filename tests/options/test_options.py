@@ -42,6 +42,7 @@ SHARED = {
     "weight_decay": (0.0, ["0.01"], 0.01),
     "early_stopping": (False, [], True),
     "head": (None, ["random"], "random"),
+    "no_tfidf": (False, [], True),
     "device": ("auto", ["cpu"], "cpu"),
     "precision": ("float32", ["mixed_bfloat16"], "mixed_bfloat16"),
     "threads": (None, ["2"], 2),

@@ -30,6 +30,10 @@ def test_the_card_says_what_it_is_made_from_and_how_good_it_is(finished, tiny_di
     ):
         assert stated in card
     assert str(ROOT) not in card
+    own, its = (found["accuracy"] for found in (record["intervals"], record["tfidf"]["intervals"]))
+    accuracy = f"| accuracy | {record['test']['accuracy']:.4f} | {own['low']:.3f} to {own['high']:.3f} | "
+    accuracy += f"{record['tfidf']['test']['accuracy']:.4f} | {its['low']:.3f} to {its['high']:.3f} |"
+    assert accuracy in card and "- TF-IDF: logistic regression" in card and "less TF-IDF's, paired bootstrap: accuracy " in card
 
 
 def test_the_multilabel_card_names_the_thresholds(finished_multilabel):

@@ -3,12 +3,18 @@
 import dataclasses
 from pathlib import Path
 
+import pytest
 from support import LABELS, TAGS
 
 from halfbert.models.checkpoints import SMALL_RECIPE
 from halfbert.output import record as records
 from halfbert.output import text as report
 from halfbert.output import words
+from halfbert.output.record import Distillation
+from halfbert.predictor.manifest import TeacherTested
+from halfbert.scoring.intervals import Difference
+
+TAUGHT = Distillation(TeacherTested("a teacher", "a checkpoint", "", "onnx"), {}, 2.0)
 
 
 def record_with(run, **changes):
@@ -26,6 +32,12 @@ def report_of(run):
 
 def four_digits(scores, *names):
     return " ".join(f"{scores[name]:.4f}" for name in names)
+
+
+def intervals_of(run, key):
+    """How the report shows the model's and TF-IDF's interval of a score, if it has them."""
+    known = [found.get(key) for found in (run.record["intervals"], run.record["tfidf"]["intervals"])]
+    return [f" {found['low']:.3f} to {found['high']:.3f}" if found else "" for found in known]
 
 
 CONSOLE = {  # what a run says, in this order
@@ -52,12 +64,13 @@ CONSOLE = {  # what a run says, in this order
 
 def test_the_console_tells_the_run_from_table_to_predictor(run):
     place = 0
-    for part in [*CONSOLE[run.record["task"]], "kept; fitted in", "predictor: ", str(run.results), "load it:"]:
+    for part in [*CONSOLE[run.record["task"]], "kept; fitted in", "predictor: ", str(run.results), "use it:"]:
         assert part in run.out[place:], f"{part!r} is missing, or in another place"
         place = run.out.index(part, place)
-    *_, first, second = lines_of(run.out)
-    assert first == 'import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"; import numpy; numpy.Inf = numpy.inf; import ktrain'
-    assert second == f'predictor = ktrain.load_predictor("{run.output.as_posix()}"); predictor.predict("a text")'
+    *_, use, then = lines_of(run.out)
+    assert use == f'use it: import halfbert; halfbert.load("{run.output.as_posix()}").predict("a text")'
+    assert then.startswith("compare it with BERT and TF-IDF: ") and f" --train={run.train}" in then
+    assert "TF_USE_LEGACY_KERAS" not in run.out  # which the card has, for plain ktrain
 
 
 def test_the_console_names_the_weights(finished, tiny_distilbert):
@@ -68,11 +81,13 @@ def test_the_console_names_the_weights(finished, tiny_distilbert):
 
 def test_the_report_has_every_score_beside_that_of_the_commonest_label_and_a_line_for_each_label(finished):
     lines, test = report_of(finished), finished.record["test"]
-    commonest = test["commonest_label"]
-    assert lines[0] == "42 test rows" and repr(commonest["label"]) in lines[2]
+    commonest, tfidf = test["commonest_label"], finished.record["tfidf"]["test"]
+    assert lines[0] == "42 test rows"
+    assert lines[2] == f"model 95 % interval TF-IDF its 95 % interval always {commonest['label']!r}"
     for key, name in report.SCORE_NAMES.items():
-        baseline = f" {commonest[key]:.4f}" if key in commonest else ""
-        assert f"{name} {test[key]:.4f}{baseline}" in lines
+        own, its = intervals_of(finished, key)
+        always = f" {commonest[key]:.4f}" if key in commonest else ""
+        assert f"{name} {test[key]:.4f}{own} {tfidf[key]:.4f}{its}{always}" in lines
     header, *rows = lines[-1 - len(LABELS) :]
     assert header == "label precision recall F1 rows"
     for line, label, scores in zip(rows, LABELS, test["per_label"], strict=True):
@@ -89,14 +104,15 @@ def test_many_labels_are_left_to_the_report(finished, monkeypatch):
 
 def test_the_multilabel_report_has_the_scores_at_both_thresholds_and_a_line_for_each_label(finished_multilabel):
     lines, test = report_of(finished_multilabel), finished_multilabel.record["test"]
-    assert lines[2] == "at 0.5 at thresholds no label ever"
+    tfidf = finished_multilabel.record["tfidf"]["test"]
+    assert lines[2] == "at 0.5 at thresholds 95 % interval TF-IDF its 95 % interval no label ever"
     for key, name in report.ANSWER_NAMES.items():
-        assert (
-            " ".join([name, *(four_digits(test[answers], key) for answers in ("at_half", "at_thresholds", "no_label"))])
-            in lines
-        )
+        own, its = intervals_of(finished_multilabel, key)
+        at_half, chosen, never = (four_digits(test[answers], key) for answers in ("at_half", "at_thresholds", "no_label"))
+        assert f"{name} {at_half} {chosen}{own} {tfidf[key]:.4f}{its} {never}" in lines
     for key, name in report.RANKING_NAMES.items():
-        assert f"{name} {test[key]:.4f}{' over 3 labels' if name.startswith('mean') else ''}" in lines
+        of_labels = " over 3 labels" if name.startswith("mean") else ""
+        assert f"{name} {test[key]:.4f} {tfidf[key]:.4f}{of_labels}" in lines
     columns = ("threshold", "precision", "recall", "f1", "f1_at_half", "roc_auc", "average_precision")
     for line, tag, scores in zip(lines[-len(TAGS) :], TAGS, test["per_label"], strict=True):
         assert line == f"{tag} {four_digits(scores, *columns)} {scores['support']}"
@@ -106,7 +122,7 @@ def test_a_score_that_no_label_has_is_a_dash(finished_multilabel):
     test = finished_multilabel.record["test"]
     per_label = [{**test["per_label"][0], "roc_auc": None, "average_precision": None}]
     without = {**test, "mean_roc_auc": None, "mean_average_precision": None, "labels_scored": 0, "per_label": per_label}
-    lines = lines_of(report.scores_table(record_with(finished_multilabel, test=without)))
+    lines = lines_of(report.scores_table(record_with(finished_multilabel, test=without, tfidf=None)))
     assert "–: not measurable, as every label stands on all test rows or on none" in lines
     assert "mean ROC AUC – over 0 labels" in lines
     assert lines[-1].split()[-3:-1] == ["–", "–"]
@@ -116,12 +132,47 @@ def test_a_score_that_no_label_has_is_a_dash(finished_multilabel):
 def test_a_multilabel_model_no_better_than_chance_is_said(finished_multilabel):
     def closing(**scores):
         test = {**finished_multilabel.record["test"], **scores}
-        return report.closing(record_with(finished_multilabel, test=test), Path("p"), Path("r"))
+        return report.closing(record_with(finished_multilabel, test=test, tfidf=None), Path("p"), Path("r"))
 
     assert "warning" not in closing(mean_roc_auc=0.6)
     assert "warning" not in closing(mean_roc_auc=None)  # not measurable
     for useless in (0.5, 0.4):
         assert "warning: no better than chance" in closing(mean_roc_auc=useless)
+
+
+@pytest.mark.parametrize(
+    ("model", "high", "taught", "said"),
+    [
+        ("distilbert", -0.01, False, "TF-IDF is better (macro F1 0.7000 against 0.6000): try --model bert, more --epochs, "),
+        (
+            "bert",
+            0.02,
+            False,
+            "TF-IDF scores higher (macro F1 0.7000 against 0.6000; 42 test rows leave it open): try more --e",
+        ),
+        ("distilbert", -0.01, True, "TF-IDF is better (macro F1 0.7000 against 0.6000): try texts for --unlabelled, "),
+    ],
+)
+def test_a_model_below_tfidf_is_said_in_one_line_with_what_to_try(finished, model, high, taught, said):
+    record = record_with(finished, model=model, distillation=TAUGHT if taught else None)
+    behind = Difference(0.6, 0.7, -0.1, -0.2, high, 0.95, 42, 1, 2000)
+    record = dataclasses.replace(record, tfidf=dataclasses.replace(record.tfidf, gain={"macro_f1": behind}))
+    (line,) = [line for line in report.closing(record, Path("p"), Path("r"), "next").splitlines() if "warning: TF" in line]
+    assert line.startswith(f"warning: {said}")
+    for level in (0.7, 0.8):  # as good, and better
+        ahead = dataclasses.replace(behind, first=level, difference=level - 0.7)
+        better = dataclasses.replace(record, tfidf=dataclasses.replace(record.tfidf, gain={"macro_f1": ahead}))
+        assert "warning: TF" not in report.closing(better, Path("p"), Path("r"), "next")
+
+
+def test_what_was_not_measured_takes_no_column(finished):
+    """Records of earlier versions have no intervals, and --no-tfidf leaves TF-IDF out."""
+    lines = lines_of(report.scores_table(record_with(finished, tfidf=None, intervals=None)))
+    commonest = finished.record["test"]["commonest_label"]
+    assert lines[2] == f"model always {commonest['label']!r}" and "TF-IDF" not in " ".join(lines)
+    assert f"accuracy {finished.record['test']['accuracy']:.4f} {commonest['accuracy']:.4f}" in lines
+    sample = dataclasses.replace(records.read(finished.results).tfidf, rows=50)
+    assert "words and pairs of 50 of the training rows" in report.scores_table(record_with(finished, tfidf=sample))
 
 
 def test_every_label_has_one_line_that_stands_straight(finished):

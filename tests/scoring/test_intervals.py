@@ -65,3 +65,19 @@ def test_mcnemar_by_hand():
     assert statistics.mcnemar(first, second) == statistics.McNemar(6, 1, 0.125)
     assert statistics.mcnemar(first, first) == statistics.McNemar(0, 0, 1.0)
     assert statistics.mcnemar(np.ones(3000, bool), np.zeros(3000, bool)).p_value == 0.0  # 2⁻²⁹⁹⁹ in floats
+
+
+def test_every_compared_score_has_its_interval_unless_no_row_has_a_label():
+    right = np.random.default_rng(0).random((2, 100)) < 0.8
+    truth, first = answers_of(right[0])
+    second = answers_of(right[1])[1]
+    found = statistics.bootstraps("multilabel", truth, first)
+    assert found == {name: statistics.bootstrap(getattr(statistics, name), truth, [first]) for name in ("micro_f1", "macro_f1")}
+    gain = statistics.paired_bootstraps("multiclass", truth, first, second)
+    assert gain["accuracy"] == statistics.paired_bootstrap(statistics.accuracy, truth, [first], [second])
+    nobody = np.zeros_like(truth)
+    assert (
+        statistics.bootstraps("multilabel", nobody, first)
+        == statistics.paired_bootstraps("multilabel", nobody, first, second)
+        == {}
+    )

@@ -120,6 +120,22 @@ def test_paths_are_shared_without_their_folders(given, shown):
     assert machine.shareable(given) == shown
 
 
+def test_another_verb_is_run_as_this_process_was(tmp_path, monkeypatch):
+    script = tmp_path / "train_multiclass.py"
+    for name in ("train_multiclass.py", "compare.py"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr("sys.argv", [str(script)])
+    monkeypatch.setattr(machine, "PROJECT", tmp_path.resolve())
+    assert machine.command_line("compare", ["--train=a.csv"]) == f"python {tmp_path / 'compare.py'} --train=a.csv"
+    for called in ("halfbert", "halfbert.train_multiclass", "another_script.py"):
+        monkeypatch.setattr("sys.argv", [called])
+        for installed, first in ((None, "python -m halfbert"), ("/bin/halfbert", "halfbert")):
+            monkeypatch.setattr("shutil.which", lambda _, installed=installed: installed)
+            assert machine.command_line("compare", []) == f"{first} compare"
+    quoted = machine.command_line("compare", ["--train=my table.csv"])
+    assert "my table.csv" in quoted and quoted[-1] in "'\""
+
+
 def test_describe(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/somewhere/train_multiclass.py", "--model", "bert"])
     found = machine.describe("cpu", 2, "float32", 7)
