@@ -59,7 +59,7 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     assert end_here(*arguments, script="compare") == 0
     out = capfd.readouterr().out
     assert all(f"{name}-seed0: finished earlier, reused" in out for name in ("tfidf", "bert"))
-    assert all(f"{name}-seed0 | epoch 1/1" in out for name in ("student", "distilbert")) and "load it" not in out
+    assert all(f"{name}-seed0 | epoch 1/1" in out for name in ("student", "distilbert")) and "use it:" not in out
     folder = here / "results/compare/things"
     names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
     assert names <= {file.name for file in folder.iterdir()}
