@@ -1,7 +1,9 @@
 """An encoder as an ONNX graph, written straight from its weights with ONNX Runtime's own operators.
 
-Nine nodes a float32 layer, instead of the hundreds of an export. As in `keras_forward`, the last layer is computed
-for the first token of each text alone, since no head reads another: only its keys and values are those of all tokens.
+28 nodes a float32 layer, instead of the hundreds of an export. Not the fewest: ONNX Runtime's SkipLayerNormalization takes
+several times as long as additions and its LayerNormalization, and MultiHeadAttention three times as long as its own parts, for
+short texts on a CPU. As in `keras_forward`, the last layer is computed for the first token of each text alone, since no head
+reads another: only its keys and values are those of all tokens.
 
 int8: kernels are rounded to 8 bits per output channel, and the input of every product to 8 bits per token (Yao et al. 2022,
 ZeroQuant, arXiv:2206.01861). ONNX Runtime's `quantize_dynamic` takes one scale for a whole batch instead: a single outlying
@@ -18,6 +20,7 @@ Three things more, which together halve what is left of that error, for 2 to 5 %
 Shapes: B texts, L tokens of the longest of them, h hidden units, f feed-forward units.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,7 @@ from halfbert.system.errors import InputError
 OPSET, IR_VERSION = 18, 8
 CONTRIB = "com.microsoft"
 ACTIVATIONS = {"gelu": "BiasGelu", "gelu_new": "FastGelu"}  # of x + bias
+PADDING_SCORE = -1e9
 SMALLEST_SCALE = 1e-6  # of a token whose states are all 0
 # Which of the 256 steps is 0. With GELU's answers ACTIVATION_ZERO steps are enough for its least, -0.17, while the others reach
 # up to SMALLEST_ACTIVATION at least.
@@ -138,8 +142,9 @@ def _part(graph: _Graph, encoder: Encoder, name: str) -> list[str]:
 def _first_token_states(graph: _Graph, encoder: Encoder) -> str:
     """The last states (B, h) of each text's first token."""
     x = _embedded(graph, encoder)  # (B, L, h)
+    unread = _unread(graph)
     for number in range(encoder.layers):
-        x = _layer(graph, encoder, f"layers.{number}", x, first_token_only=number == encoder.layers - 1)
+        x = _layer(graph, encoder, f"layers.{number}", x, unread, first_token_only=number == encoder.layers - 1)
     return graph.node("Squeeze", x, graph.constant("axis_1", np.array([1])))
 
 
@@ -152,26 +157,49 @@ def _embedded(graph: _Graph, encoder: Encoder) -> str:
     return graph.node("LayerNormalization", x, *_part(graph, encoder, "embedding_norm"), epsilon=encoder.epsilon)
 
 
-def _layer(graph: _Graph, encoder: Encoder, name: str, x: str, first_token_only: bool) -> str:
+def _unread(graph: _Graph) -> str:
+    """What is added to the scores of tokens (B, 1, 1, L): 0, or so little for padding that its share of the softmax is 0."""
+    mask = graph.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+    padding = graph.node("Sub", graph.constant("one", np.float32(1)), mask)
+    scores = graph.node("Mul", padding, graph.constant("padding", np.float32(PADDING_SCORE)))
+    return graph.node("Unsqueeze", scores, graph.constant("axes_1_2", np.array([1, 2])))
+
+
+def _layer(graph: _Graph, encoder: Encoder, name: str, x: str, unread: str, first_token_only: bool) -> str:
     """One encoder layer: (B, L, h) to (B, L, h), or to (B, 1, h), the states of each text's first token."""
-    (query, query_bias), (key, key_bias), (value, value_bias) = (encoder.part(f"{name}.{p}") for p in ("query", "key", "value"))
-    bias = graph.constant(f"{name}.attention_bias", np.concatenate([query_bias, key_bias, value_bias]))
     answered, rounded = x, not first_token_only
     if first_token_only:
         answered = graph.node("Gather", x, graph.constant("axis_0", np.array([0])), axis=1)  # (B, 1, h)
-        together = _product(graph, f"{name}.key_value", x, np.concatenate([key, value], axis=1))
-        of_query = _product(graph, f"{name}.query", answered, query, rounded)
-        parts = [of_query, *graph.nodes_of("Split", 2, together, axis=-1, num_outputs=2)]
-    else:
-        together = _product(graph, f"{name}.query_key_value", x, np.concatenate([query, key, value], axis=1))
-        parts = graph.nodes_of("Split", 3, together, axis=-1, num_outputs=3)
-    context = graph.node("MultiHeadAttention", *parts, bias, "attention_mask", domain=CONTRIB, num_heads=encoder.heads)
+    context = _attention(graph, encoder, name, x, answered, unread, rounded)
     x = _added(graph, encoder, f"{name}.attention_output", f"{name}.attention_norm", context, answered, rounded)
     kernel, inner_bias = encoder.part(f"{name}.intermediate")
-    inner = _product(graph, f"{name}.intermediate", x, kernel, rounded)  # (B, L, f)
+    (inner,) = _products(graph, f"{name}.intermediate", x, [kernel], rounded)  # (B, L, f)
     bias = graph.constant(f"{name}.intermediate.bias", inner_bias)
     inner = graph.node(ACTIVATIONS[encoder.activation], inner, bias, domain=CONTRIB)
     return _added(graph, encoder, f"{name}.output", f"{name}.output_norm", inner, x, rounded, activated=True)
+
+
+def _attention(graph: _Graph, encoder: Encoder, name: str, x: str, answered: str, unread: str, rounded: bool) -> str:
+    """What `answered` (B, A, h) draw from x (B, L, h): (B, A, h), with H heads of d units.
+
+    Written as separate operators, as the module's first lines explain.
+    """
+    (query, _), (key, _), (value, _) = (encoder.part(f"{name}.{part}") for part in ("query", "key", "value"))
+    if answered == x:
+        products = _products(graph, f"{name}.query_key_value", x, [query, key, value])
+    else:
+        products = _products(graph, f"{name}.query", answered, [query], rounded)
+        products += _products(graph, f"{name}.key_value", x, [key, value])
+    units = query.shape[1] // encoder.heads
+    shape = graph.constant("by_head", np.array([0, 0, encoder.heads, units]))
+    parts = []
+    for part, product in zip(("query", "key", "value"), products, strict=True):
+        with_bias = graph.node("Add", product, graph.constant(f"{name}.{part}.bias", encoder.part(f"{name}.{part}")[1]))
+        parts.append(graph.node("Transpose", graph.node("Reshape", with_bias, shape), perm=[0, 2, 1, 3]))  # (B, H, ·, d)
+    scores = graph.node("FusedMatMul", *parts[:2], domain=CONTRIB, transB=1, alpha=units**-0.5)  # (B, H, A, L)
+    shares = graph.node("Softmax", graph.node("Add", scores, unread), axis=-1)
+    context = graph.node("Transpose", graph.node("MatMul", shares, parts[2]), perm=[0, 2, 1, 3])  # (B, A, H, d)
+    return graph.node("Reshape", context, graph.constant("together", np.array([0, 0, query.shape[1]])))
 
 
 def _added(
@@ -179,33 +207,39 @@ def _added(
 ) -> str:
     """A dense part's answer to x, added to `to` and normalised."""
     kernel, bias = encoder.part(dense)
-    answer = _product(graph, dense, x, kernel, rounded, activated)
-    inputs = answer, to, *_part(graph, encoder, norm), graph.constant(f"{dense}.bias", bias)
-    return graph.node("SkipLayerNormalization", *inputs, domain=CONTRIB, epsilon=encoder.epsilon)
+    (answer,) = _products(graph, dense, x, [kernel], rounded, activated)
+    answer = graph.node("Add", graph.node("Add", answer, graph.constant(f"{dense}.bias", bias)), to)
+    return graph.node("LayerNormalization", answer, *_part(graph, encoder, norm), epsilon=encoder.epsilon)
 
 
-def _product(graph: _Graph, name: str, x: str, kernel: np.ndarray, rounded: bool = True, activated: bool = False) -> str:
-    """x (B, L, in) · kernel (in, out), in float32 or, in a graph with `bits`, `rounded`; `activated` are GELU's answers."""
+def _products(
+    graph: _Graph, name: str, x: str, kernels: Sequence[np.ndarray], rounded: bool = True, activated: bool = False
+) -> list[str]:
+    """x (B, L, in) · each kernel (in, out): float32, or `rounded` if the graph has `bits`; `activated`: x is GELU's answers."""
     graph.fed[name] = x
     if graph.bits is None or not rounded:
-        return graph.node("MatMul", x, graph.constant(f"{name}.kernel", kernel))
+        return [graph.node("MatMul", x, graph.constant(f"{name}.kernel_{n}", kernel)) for n, kernel in enumerate(kernels)]
     if name in graph.unit_sizes:
-        scales = smoothing_scales(graph.unit_sizes[name], kernel)
-        x, kernel = graph.node("Mul", x, graph.constant(f"{name}.scales", 1 / scales)), kernel * scales[:, None]
+        scales = smoothing_scales(graph.unit_sizes[name], np.concatenate(kernels, axis=1))
+        x = graph.node("Mul", x, graph.constant(f"{name}.scales", 1 / scales))
+        kernels = [kernel * scales[:, None] for kernel in kernels]
     zero, smallest = (ACTIVATION_ZERO, SMALLEST_ACTIVATION) if activated else (ZERO, SMALLEST_SCALE)
     sizes = x if activated else graph.node("Abs", x)
     largest = graph.node("ReduceMax", sizes, graph.constant("last_axis", np.array([-1])))  # (B, L, 1)
     largest = graph.node("Max", largest, graph.constant(f"smallest_{zero}", np.float32(smallest)))
     unit = graph.node("Div", x, largest)  # to 1
     step, middle = graph.constant(f"step_{zero}", np.float32(1 / (255 - zero))), graph.constant(f"zero_{zero}", np.uint8(zero))
-    rounded_states = graph.node("QuantizeLinear", unit, step, middle)
-    rounded_kernel, steps = rounded_by_column(kernel, graph.bits)
-    product = (
-        *(rounded_states, graph.constant(f"{name}.kernel", rounded_kernel)),
-        *(step, graph.constant(f"{name}.steps", steps)),
-        *(middle, graph.constant(f"zeros_{len(steps)}", np.zeros(len(steps), np.int8))),
-    )
-    return graph.node("Mul", graph.node("MatMulIntegerToFloat", *product, domain=CONTRIB), largest)
+    states = graph.node("QuantizeLinear", unit, step, middle)
+    answers = []
+    for number, kernel in enumerate(kernels):
+        rounded_kernel, steps = rounded_by_column(kernel, graph.bits)
+        product = (
+            *(states, graph.constant(f"{name}.kernel_{number}", rounded_kernel)),
+            *(step, graph.constant(f"{name}.steps_{number}", steps)),
+            *(middle, graph.constant(f"zeros_{len(steps)}", np.zeros(len(steps), np.int8))),
+        )
+        answers.append(graph.node("Mul", graph.node("MatMulIntegerToFloat", *product, domain=CONTRIB), largest))
+    return answers
 
 
 def smoothing_scales(unit_sizes: np.ndarray, kernel: np.ndarray) -> np.ndarray:

@@ -78,7 +78,7 @@ def test_kernels_are_rounded_by_column(bits):
 def run_product(kernel, x, **keywords):
     """What an int8 graph of one product answers."""
     made = onnx_graph._Graph(8, keywords.pop("unit_sizes", None))
-    onnx_graph._product(made, "p", "x", kernel, **keywords)
+    onnx_graph._products(made, "p", "x", [kernel], **keywords)
     made.nodes[-1].output[0] = "y"
     values = [
         onnx_graph.helper.make_tensor_value_info(name, onnx_graph.TensorProto.FLOAT, [None, None, units])
@@ -128,10 +128,10 @@ def test_what_is_computed_for_first_tokens_alone_stays_float32(folder):
 
     made = onnx_format.load_from_string(onnx_graph.write(weights.read(folder), 8))
     rounded = {one.name: one.data_type == onnx_graph.TensorProto.INT8 for one in made.graph.initializer if "kernel" in one.name}
-    first = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.0.") and rounded[name]}
-    last = {name.split(".", 2)[2] for name in rounded if name.startswith("layers.1.") and rounded[name]}
-    assert first == {f"{part}.kernel" for part in ("query_key_value", "attention_output", "intermediate", "output")}
-    assert last == {"key_value.kernel"}
+    first = {name.split(".")[2] for name in rounded if name.startswith("layers.0.") and rounded[name]}
+    last = {name.split(".")[2] for name in rounded if name.startswith("layers.1.") and rounded[name]}
+    assert first == {"query_key_value", "attention_output", "intermediate", "output"}
+    assert last == {"key_value"}
 
 
 @pytest.mark.parametrize(
@@ -184,6 +184,19 @@ def test_one_module_adds_an_engine(folder, tmp_path, monkeypatch):
 
 
 # Graphs.
+
+
+@pytest.mark.parametrize("bits", [None, 8])
+def test_onnx_runtime_does_not_put_its_slow_operators_in(folder, bits, tmp_path, monkeypatch):
+    import onnx as onnx_format
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "as_it_runs.onnx")
+    monkeypatch.setattr(onnxruntime, "SessionOptions", lambda: options)
+    onnx.open_session(onnx_graph.write(weights.read(folder), bits), 1)
+    kinds = {node.op_type for node in onnx_format.load(tmp_path / "as_it_runs.onnx").graph.node}
+    assert "LayerNormalization" in kinds and not {"SkipLayerNormalization", "MultiHeadAttention", "Attention"} & kinds
 
 
 def add_to_bias(folder, value):

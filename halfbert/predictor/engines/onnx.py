@@ -19,7 +19,8 @@ from halfbert.system.errors import ArtefactError, ResourceError
 
 INSTALL = "pip install onnx onnxruntime"
 GRAPH, NOTE = "graph.onnx", "made_from.json"
-VERSION = 1  # of what onnx_graph writes
+VERSION = 2  # of what onnx_graph writes
+SLOWER_FUSION = "SkipLayerNormFusion"  # on a CPU several times as slow as the operators that it replaces
 
 
 def load(
@@ -77,7 +78,8 @@ def open_session(graph: str | bytes, threads: int | None, providers: Sequence[st
     options.intra_op_num_threads = threads or machine.available_cpus()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=list(providers))
+    kept_apart = [] if "CUDAExecutionProvider" in providers else [SLOWER_FUSION]
+    session = onnxruntime.InferenceSession(graph, options, providers=list(providers), disabled_optimizers=kept_apart)
     forks.never_free_in_children(session)
     return session
 
