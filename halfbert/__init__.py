@@ -1,6 +1,7 @@
 """Fine-tune BERT and DistilBERT with ktrain, and answer fast: `halfbert.load(folder, engine="onnx").predict(texts)`.
 
-`train_multiclass`, `train_multilabel`, `distill`, `compare` and `benchmark` are the jobs of the command `halfbert`.
+The jobs of the command `halfbert` are `train_multiclass`, `train_multilabel`, `distill`, `compare`, `benchmark` and
+`predict_table`.
 """
 
 import importlib
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
 
 if TYPE_CHECKING:  # the rest is imported at first use: importing the package costs nothing
-    from halfbert.api import benchmark, compare, distill, train_multiclass, train_multilabel
+    from halfbert.api import benchmark, compare, distill, predict_table, train_multiclass, train_multilabel
     from halfbert.predictor.classifier import load
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "compare",
     "distill",
     "load",
+    "predict_table",
     "train_multiclass",
     "train_multilabel",
 ]

@@ -22,7 +22,7 @@ from halfbert.system import tensorflow_setup
 from halfbert.system.console import StopRequest
 from halfbert.system.errors import HalfbertError, InputError
 
-TABLES = ("train", "val", "test", "unlabelled", "texts")  # options that take a table in memory as well
+TABLES = ("train", "val", "test", "unlabelled", "texts", "table")  # options that take a table in memory as well
 SHOWN_SCORES = ("accuracy", "micro_f1", "macro_f1")
 
 
@@ -53,12 +53,12 @@ class Result:
         return f"<halfbert result: {', '.join([f'folder={str(self.folder)!r}', *shown])}>"
 
 
-def _function(name: str, first: str) -> Callable[..., Result]:
-    """The Python function of a job; the option `first` may be given by position."""
-    verb = VERBS[name.replace("_", "-")]
+def _function(name: str, *first: str, verb_name: str = "") -> Callable[..., Any]:
+    """The Python function of a job; the options `first` may be given by position."""
+    verb = VERBS[verb_name or name.replace("_", "-")]
     options = {option.name: option for option in declared(verb.options)}
 
-    def function(*position: Any, **given: Any) -> Result:
+    def function(*position: Any, **given: Any) -> Any:
         for unknown in given.keys() - options.keys():
             near = difflib.get_close_matches(unknown, options, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(options)}"
@@ -76,8 +76,8 @@ def _function(name: str, first: str) -> Callable[..., Result]:
     types = {field.name: field.type for field in dataclasses.fields(verb.options)}
     function.__name__ = function.__qualname__ = name
     function.__doc__ = _documentation(verb, options)
-    in_order = sorted(options.values(), key=lambda option: option.name != first)
-    signature = inspect.Signature([_parameter(option, types[option.name], option.name == first) for option in in_order])
+    in_order = sorted(options.values(), key=lambda option: option.name not in first)
+    signature = inspect.Signature([_parameter(option, types[option.name], option.name in first) for option in in_order])
     function.__signature__ = signature  # type: ignore[attr-defined]
     return function
 
@@ -98,7 +98,7 @@ def _documentation(verb: Verb, options: dict[str, Option]) -> str:
     return "\n".join(lines)
 
 
-def _run(name: str, verb: Verb, given: dict[str, Any]) -> Result:
+def _run(name: str, verb: Verb, given: dict[str, Any]) -> Any:
     stop = StopRequest()
     with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         for role in TABLES:
@@ -113,6 +113,8 @@ def _run(name: str, verb: Verb, given: dict[str, Any]) -> Result:
                 made: Any = verb.function()(options, stop)
         finally:
             sys.argv = before
+    if not hasattr(made, "folder"):  # a table's answers
+        return made
     results = getattr(made, "results", None)
     return Result(made.folder and made.folder.resolve(), made.record, results and results.resolve())
 
@@ -141,3 +143,4 @@ train_multilabel = _function("train_multilabel", "train")
 distill = _function("distill", "teacher")
 compare = _function("compare", "train")
 benchmark = _function("benchmark", "predictors")
+predict_table = _function("predict_table", "predictor", "table", verb_name="predict")

@@ -15,6 +15,7 @@ LAYERS = (
     "benchmark",
     "distillation",
     "training",
+    "prediction",
     "options",
     "output",
     "predictor",

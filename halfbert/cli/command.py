@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from halfbert.data.phrases import listed
-from halfbert.options import BenchmarkOptions, CompareOptions, DistillOptions, MulticlassOptions, MultilabelOptions, Options
+from halfbert.options import (
+    BenchmarkOptions,
+    CompareOptions,
+    DistillOptions,
+    MulticlassOptions,
+    MultilabelOptions,
+    Options,
+    PredictOptions,
+)
 from halfbert.options.declaring import GROUPS, declared
 from halfbert.system import console
 from halfbert.system.errors import InputError, ResourceError
@@ -46,7 +54,7 @@ class Verb:
             for option in options:
                 kind: dict[str, Any] = {"metavar": option.value_name, "required": option.required}
                 if option.positional:
-                    kind = {"metavar": option.metavar, "nargs": "*"}
+                    kind = {"metavar": option.metavar, "nargs": ("+" if option.required else "*") if option.many else None}
                 elif option.is_switch:
                     kind = {"action": "store_true", "default": argparse.SUPPRESS}
                 name = option.name if option.positional else option.flag
@@ -107,6 +115,14 @@ VERBS = {
         "A whole run takes hours, as it repeats everything in ten fresh processes; it estimates the time first. Fewer engines, "
         "scenarios, lengths or batches take less; --quick gives a first look.",
         in_children=True,
+        needs=(),
+    ),
+    "predict": Verb(
+        PredictOptions,
+        "halfbert.prediction.course:predict",
+        "Answer the texts of tables with a predictor: the same rows, with the answers beside them.",
+        "TABLE is xlsx, csv, tsv, parquet or jsonl, a pattern in quotes, or - for lines of the standard input. A run that was "
+        "killed goes on where it was when it is started again.",
         needs=(),
     ),
 }

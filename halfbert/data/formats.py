@@ -5,7 +5,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ WORKBOOK_SUFFIXES = (".xlsx", ".xlsm")
 DELIMITED_SUFFIXES = (".csv", ".tsv")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 TEXT_SUFFIXES = DELIMITED_SUFFIXES + JSON_LINES_SUFFIXES
-ACCEPTED = ", ".join((*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet")) + " or hf:NAME[:CONFIG]"
+ACCEPTED_FILES = ", ".join((*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet"))
 
 # The longer mark first: UTF-32 begins as UTF-16 does.
 BYTE_ORDER_MARKS = {
@@ -36,16 +36,10 @@ LONGEST_CELL = 2**31 - 1  # characters: as much as the csv module accepts on eve
 
 def read_file(path: Path, columns: Sequence[str], sheet: str | None, encoding: str | None) -> Table:
     """Read `columns` (`sources.read_table`) of a file in the format of its ending, which is checked against its content."""
-    try:
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; give one file, or hf:{path} for the folder of a data set")
-        with path.open("rb") as stream:
-            if not stream.read(1):
-                raise InputError(f"{path}: is empty")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give one file, or hf:{path} for the folder of a data set")
+    if not beginning(path):
+        raise InputError(f"{path}: is empty")
     suffix = path.suffix.lower()
     if suffix in WORKBOOK_SUFFIXES:
         table = _read_workbook(path, columns, sheet)
@@ -55,12 +49,29 @@ def read_file(path: Path, columns: Sequence[str], sheet: str | None, encoding: s
         table = _read_json_lines(path, columns, encoding)
     elif suffix == ".parquet":
         table = _read_parquet(path, columns)
-    elif suffix == ".xls":
-        raise InputError(f"{path}: .xls is the legacy Excel format; save it as .xlsx")
     else:
-        raise InputError(f"{path}: tables are read from {ACCEPTED}, not from {suffix or 'a file without an ending'}")
+        raise unknown_format(path, " or hf:NAME[:CONFIG]")
     table.sha256 = sha256(path)
     return table
+
+
+def beginning(path: Path) -> bytes:
+    """The first byte of a file, none of an empty one. Raises InputError if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def unknown_format(path: Path, or_else: str = "") -> InputError:
+    """The error for a file whose ending is that of no format."""
+    if path.suffix.lower() == ".xls":
+        return InputError(f"{path}: .xls is the legacy Excel format; save it as .xlsx")
+    ending = path.suffix.lower() or "a file without an ending"
+    return InputError(f"{path}: tables are read from {ACCEPTED_FILES}{or_else}, not from {ending}")
 
 
 def _table_of_records(file: str, positions: dict[str, int], records: Sequence[Sequence[Any]], numbers: Sequence[int]) -> Table:
@@ -104,19 +115,16 @@ def _read_workbook(path: Path, wanted: Sequence[str], sheet: str | None) -> Tabl
 def _read_text(path: Path, encoding: str | None) -> str:
     """The text of a file, decoded as its byte-order mark says, else as `encoding`, else as UTF-8."""
     data = path.read_bytes()
-    if data.startswith(workbooks.ZIP_SIGNATURE):
-        raise InputError(f"{path}: is an Excel workbook named {path.suffix}; give it the ending .xlsx")
-    if data.startswith(workbooks.OLE2_SIGNATURE):
-        raise InputError(f"{path}: {workbooks.describe_ole2(path)}")
-    codec = _codec(path, data, encoding)
+    check_is_no_workbook(path, data)
+    codec = codec_of(path, data, encoding)
     try:
         text = data.decode(codec)
     except UnicodeDecodeError as error:
-        line = _line(data[: error.start].decode(codec, errors="replace"))
+        line = line_number(data[: error.start].decode(codec, errors="replace"))
         hint = "" if encoding else "; if it was saved by Excel, try --encoding cp1252"
         raise InputError(f"{path}: line {line} is not {codec.removesuffix('-sig')} text{hint}") from error
     if "\0" in text:
-        line = _line(text[: text.index("\0")])
+        line = line_number(text[: text.index("\0")])
         raise InputError(f"{path}: line {line} holds a NUL byte; if the file is UTF-16, give --encoding utf-16-le")
     text = text.lstrip("\ufeff")  # a second mark, from a program that added its own
     if is_blank(text):
@@ -124,7 +132,16 @@ def _read_text(path: Path, encoding: str | None) -> str:
     return text
 
 
-def _codec(path: Path, data: bytes, encoding: str | None) -> str:
+def check_is_no_workbook(path: Path, start: bytes) -> None:
+    """Raise InputError if a text file begins as an Excel workbook does."""
+    if start.startswith(workbooks.ZIP_SIGNATURE):
+        raise InputError(f"{path}: is an Excel workbook named {path.suffix}; give it the ending .xlsx")
+    if start.startswith(workbooks.OLE2_SIGNATURE):
+        raise InputError(f"{path}: {workbooks.describe_ole2(path)}")
+
+
+def codec_of(path: Path, data: bytes, encoding: str | None) -> str:
+    """The codec of a text file that begins with `data`: its byte-order mark's, else `encoding`, else UTF-8."""
     marked = next((codec for mark, codec in BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
     if encoding is None:
         return marked or "utf-8"
@@ -138,33 +155,32 @@ def _codec(path: Path, data: bytes, encoding: str | None) -> str:
     return marked or encoding
 
 
-def _line(text_before: str) -> int:
+def line_number(text_before: str) -> int:
     """The number of the line on which `text_before` ends."""
     return len(re.findall(r"\r\n?|\n", text_before)) + 1
 
 
 def _read_delimited(path: Path, wanted: Sequence[str], encoding: str | None) -> Table:
     text = _read_text(path, encoding)
-    csv.field_size_limit(LONGEST_CELL)  # the module's default is 131,072 characters; a long text is no fault
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else _delimiter(text, wanted)
-    numbered = _records(path, text, delimiter)
-    _, header = next(numbered)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(text, wanted)
+    numbered = records_of(path, io.StringIO(text, newline=""), delimiter)
+    header: list[str] = []
     records, numbers = [], []
-    for line, cells in numbered:
-        if len(header) > 1 and len(cells) == 1 and is_blank(cells[0]):
+    for line, _, cells in numbered:
+        if is_no_row(cells, header):
             continue
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path}: line {line} has {len(cells)} cells and the header has {len(header)}; "
-                "a cell that holds the delimiter or a line break goes in double quotes"
-            )
+        if not header:
+            header = cells
+            continue
+        check_cells(path, line, cells, header)
         records.append(cells)
         numbers.append(line)
     return _table_of_records(str(path), locate(str(path), header, wanted), records, numbers)
 
 
-def _delimiter(text: str, wanted: Sequence[str]) -> str:
-    """A comma, unless the header makes more sense with the semicolon or tab of a European Excel."""
+def delimiter_of(text: str, wanted: Sequence[str]) -> str:
+    """A comma, unless the header makes more sense with the semicolon or tab of a European Excel; `text` begins with it."""
+    csv.field_size_limit(LONGEST_CELL)
 
     def sense(delimiter: str) -> tuple[int, int]:
         header = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
@@ -174,10 +190,32 @@ def _delimiter(text: str, wanted: Sequence[str]) -> str:
     return max(",;\t", key=sense)  # the first of equals
 
 
-def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line on which the record starts, its cells) for each record that is not an empty line."""
+def is_no_row(cells: Sequence[str], header: Sequence[str]) -> bool:
+    """Whether a record is an empty line, or a blank one in a table of several columns."""
+    return not cells or (len(header) > 1 and len(cells) == 1 and is_blank(cells[0]))
+
+
+def check_cells(path: str | Path, line: int, cells: Sequence[str], header: Sequence[str]) -> None:
+    """Raise InputError, naming the line, if a record has another number of cells than the header."""
+    if len(cells) != len(header):
+        raise InputError(
+            f"{path}: line {line} has {len(cells)} cells and the header has {len(header)}; "
+            "a cell that holds the delimiter or a line break goes in double quotes"
+        )
+
+
+def records_of(path: str | Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (line on which the record starts, its text as it stands there, its cells); an empty line has no cells."""
+    raw: list[str] = []
+
+    def noted() -> Iterator[str]:
+        for text in lines:
+            raw.append(text)
+            yield text
+
+    csv.field_size_limit(LONGEST_CELL)  # the module's default is 131,072 characters; a long text is no fault
     # `strict`, since the lenient reader silently eats quotes and, after one that is never closed, rows.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(noted(), delimiter=delimiter, strict=True)
     while True:
         line = reader.line_num + 1
         try:
@@ -191,21 +229,23 @@ def _records(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[
                 f"{path}: the record on line {line} has a stray double quote ({error}); "
                 "a quote inside a quoted cell is written twice"
             ) from error
-        if cells:
-            yield line, cells
+        yield line, "".join(raw), cells
+        raw.clear()
 
 
 def _read_json_lines(path: Path, wanted: Sequence[str], encoding: str | None) -> Table:
     # Not splitlines(): U+2028 and its like may stand inside a JSON string.
     lines = re.split(r"\r\n?|\n", _read_text(path, encoding))
-    numbered = [(number, _json_object(path, number, line)) for number, line in enumerate(lines, start=1) if line.strip()]
+    numbered = [(number, json_object(path, number, line)) for number, line in enumerate(lines, start=1) if line.strip()]
     keys = list(dict.fromkeys(key for _, row in numbered for key in row))
     positions = locate(str(path), keys, wanted)
     columns = {name: [row.get(keys[position]) for _, row in numbered] for name, position in positions.items()}
     return Table(str(path), columns, [number for number, _ in numbered])
 
 
-def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_object(path: str | Path, number: int, line: str) -> dict[str, Any]:
+    """The object on a line of JSON. Raises InputError, naming the line, for anything else."""
+
     def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
             raise ValueError("a name stands twice in one object")

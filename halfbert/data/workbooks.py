@@ -49,7 +49,7 @@ def read_sheet(path: Path, sheet: str | None = None) -> Sheet:
     Raises InputError when the file is not a workbook, is encrypted, broken or unpacks to too much, or lacks the sheet.
     """
     _check_signature(path)
-    with _reported_as_broken(path):
+    with reported_as_broken(path):
         _check_unpacked_size(path)
         read = _read_formulas(path, sheet)
         if read.formulas:
@@ -78,7 +78,7 @@ def describe_ole2(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _reported_as_broken(path: Path) -> Iterator[None]:
+def reported_as_broken(path: Path) -> Iterator[None]:
     """Turn whatever zipfile and openpyxl raise for a broken or hostile part into one InputError."""
     try:
         with warnings.catch_warnings():

@@ -128,12 +128,18 @@ def padded_batches(encoded: EncodedTexts, tokens: int) -> Iterator[tuple[np.ndar
 
 
 def predict(
-    parts: Iterable[EncodedTexts], texts: int, units: int, forward: Forward, tokens: int, label: str | None
+    parts: Iterable[EncodedTexts],
+    texts: int,
+    units: int,
+    forward: Forward,
+    tokens: int,
+    label: str | None,
+    advance: Callable[[int], object] | None = None,
 ) -> np.ndarray:
     """(texts, units) float32: what `forward` answers to each text, in the order of the texts.
 
     The texts come in consecutive `parts`, each in batches of at most `tokens` tokens; `label` names the progress bar, None
-    shows none.
+    shows none. `advance` is called with the number of texts of each batch that was answered.
     """
     answers = np.empty((texts, units), np.float32)
 
@@ -142,6 +148,8 @@ def predict(
         for encoded in parts:
             for rows, ids, mask in padded_batches(encoded, tokens):
                 answers[start + rows] = forward(ids, mask)
+                if advance is not None:
+                    advance(len(rows))
                 yield from rows
             start += len(encoded.lengths)
 

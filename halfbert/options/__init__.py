@@ -5,6 +5,7 @@ from halfbert.options.comparison import CompareOptions
 from halfbert.options.declaring import Option, Options, as_arguments, changed, declared
 from halfbert.options.distillation import DistillOptions
 from halfbert.options.following import following
+from halfbert.options.prediction import PredictOptions
 from halfbert.options.training import MulticlassOptions, MultilabelOptions, TrainOptions
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "MultilabelOptions",
     "Option",
     "Options",
+    "PredictOptions",
     "TrainOptions",
     "as_arguments",
     "changed",

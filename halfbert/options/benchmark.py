@@ -29,7 +29,7 @@ def known_engines(value: object) -> list[str]:
 class BenchmarkOptions(Options):
     """Options of timing predictors, engine by engine."""
 
-    predictors: list[Path] = timed([], "predictors that a training script saved", values.paths, positional=True)
+    predictors: list[Path] = timed([], "predictors that a training script saved", values.paths, positional=True, many=True)
     base: bool = timed(
         False, "also BERT-base and DistilBERT-base, from their configurations with random weights: speed only, no scores"
     )

@@ -19,6 +19,8 @@ from halfbert.system.errors import InputError
 FORMATS = "xlsx, csv, tsv, parquet, jsonl, or hf:NAME[:CONFIG] for a data set of the hub"
 # Titles of the groups in the order of the help, each with the sentence below its title.
 GROUPS = {
+    "predictor and rows": None,
+    "answers": None,
     "comparison": None,
     "what to time": None,
     "model": None,
@@ -32,7 +34,8 @@ GROUPS = {
     "output": None,
 }
 METAVARS: dict[Callable[[Any], Any], str] = {
-    **{values.text: "NAME", values.separator: "TEXT", values.source: "FILE", values.path: "FOLDER", values.paths: "FOLDER"},
+    **{values.text: "NAME", values.separator: "TEXT", values.source: "FILE", values.sources: "TABLE"},
+    **dict.fromkeys((values.path, values.paths), "FOLDER"),
     **{values.count: "N", values.seed: "N", values.maxlen: "N", values.share: "SHARE"},
     **dict.fromkeys((values.batches, values.thread_counts), "N,M"),
 }
@@ -50,6 +53,7 @@ class Option:
     choices: Sequence[str] = ()
     required: bool = False  # on the command line; a Python function may have a default
     positional: bool = False
+    many: bool = False  # of a positional one: whether it takes several words
     name: str = ""
 
     @property
@@ -139,7 +143,7 @@ def as_arguments(options: Options, leave_out: Collection[str] = ()) -> list[str]
     words: list[str] = []
     for name, value in changed(options, leave_out=leave_out).items():
         if by_name[name].positional:
-            words += map(str, value)
+            words += map(str, value if by_name[name].many else [value])
         else:
             words.append(by_name[name].flag if value is True else f"{by_name[name].flag}={as_text(value)}")
     return words

@@ -58,6 +58,14 @@ def paths(value: Any) -> list[Path]:
     return [path(one) for one in ([value] if isinstance(value, (str, os.PathLike)) else _listed(value))]
 
 
+def sources(value: Any) -> list[str]:
+    """Files, patterns or, in Python, DataFrames: one or several."""
+    found = [source(one) for one in ([value] if isinstance(value, (str, os.PathLike)) else _listed(value))]
+    if not found:
+        raise ValueError(f"{value!r} names no file")
+    return found
+
+
 def one_of(value: Any, known: Sequence[str]) -> str:
     """One of the known words."""
     if not isinstance(value, str) or value not in known:

@@ -54,7 +54,7 @@ def write_workbook(path: Path, sheets: Mapping[str, Iterable[Mapping[str, Any]]]
         heads = list(dict.fromkeys(head for row in rows for head in row))
         lines: list[list[Any]] = [heads, *([row.get(head) for head in heads] for row in rows)]
         for number, line in enumerate(lines, start=1):
-            for column, value in enumerate(map(_workbook_value, line), start=1):
+            for column, value in enumerate(map(workbook_value, line), start=1):
                 cell = sheet.cell(number, column, value)
                 if isinstance(value, str):
                     cell.data_type = "s"
@@ -78,7 +78,7 @@ def _csv_cell(value: Any) -> Any:
     return spreadsheet_safe(printable(value)) if isinstance(value, str) else value
 
 
-def _workbook_value(value: Any) -> Any:
+def workbook_value(value: Any) -> Any:
     """What openpyxl may be given: None, a number, or text that XML can carry and Excel reads back as it was."""
     if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value

@@ -9,7 +9,7 @@ import functools
 import itertools
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,7 +181,7 @@ class Classifier:
         Raises InputError if something is no text.
         """
         many, is_one = read_texts(texts)
-        probabilities = self._probabilities(many)
+        probabilities = self.probabilities(many, "predicting" if len(many) > TEXTS_WITHOUT_PROGRESS else None)
         if return_proba:
             return probabilities[0] if is_one else probabilities
         labels = self.predictor.manifest.labels
@@ -201,15 +201,20 @@ class Classifier:
         """Token ids of texts, truncated as they were for training."""
         return batching.encode(self._here.tokenizer, texts, self._source.maxlen or self.predictor.manifest.maxlen)[0]
 
-    def _probabilities(self, texts: list[str]) -> np.ndarray:
+    def probabilities(
+        self, texts: list[str], label: str | None = None, advance: Callable[[int], object] | None = None
+    ) -> np.ndarray:
+        """(texts, labels) float32 probabilities of a list of texts.
+
+        `label` names the progress bar, None shows none; `advance` is called with the number of texts of each answered batch.
+        """
         loaded, labels = self.loaded, len(self.predictor.manifest.labels)
         if loaded.forward is None:
             assert loaded.probabilities is not None
             return loaded.probabilities(texts) if texts else np.empty((0, labels), np.float32)
         self.texts_cut = 0
-        label = "predicting" if len(texts) > TEXTS_WITHOUT_PROGRESS else None
         encoded = self._encoded(texts)
-        logits = batching.predict(encoded, len(texts), labels, loaded.forward, loaded.tokens_per_batch, label)
+        logits = batching.predict(encoded, len(texts), labels, loaded.forward, loaded.tokens_per_batch, label, advance)
         return probabilities_of(logits, self.predictor.manifest.task).astype(np.float32)
 
     def _encoded(self, texts: list[str]) -> Iterator[EncodedTexts]:

@@ -135,7 +135,7 @@ def output_lock(target: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise InputError(f"{target}: another run is writing there; wait for it, or choose another folder") from None
+        raise InputError(f"{target}: another run is writing there; wait for it, or choose another output") from None
     try:
         yield
     finally:

@@ -1,0 +1,124 @@
+"""The job: read tables, answer their rows, write them again with the answers."""
+
+import contextlib
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halfbert.data.phrases import plural
+from halfbert.options.prediction import PredictOptions
+from halfbert.prediction import journal, outputs
+from halfbert.prediction.answering import Answering, counted
+from halfbert.prediction.blocks import Source, Writer
+from halfbert.prediction.frames import DataFrame, FrameWriter
+from halfbert.prediction.inputs import open_all
+from halfbert.prediction.outputs import Tables
+from halfbert.prediction.scorer import Scorer
+from halfbert.prediction.summary import Progress, Summary
+from halfbert.system import console, storage
+from halfbert.system.console import StopRequest
+
+
+def predict(options: PredictOptions, _stop: StopRequest) -> Any:
+    """Answer the rows of tables: returns the Summary of what was written, or a DataFrame for a DataFrame.
+
+    Raises InputError, naming file, line and column, for a table that cannot be read with certainty or an output that must not
+    be replaced; ArtefactError for a damaged predictor; ResourceError for a full disk or a missing package.
+    """
+    say: Callable[[str], object] = console.say
+    if options.output is None:  # the standard output is a table's, or a notebook's
+        say = functools.partial(print, file=sys.stderr, flush=True)
+    with _output_held(options.output):
+        sources = open_all(options)
+        if options.output is not None:
+            outputs.check(options.output, sources, options.overwrite)
+            files = [Path(source.name) for source in sources if Path(source.name).is_file()]
+            storage.check_free_space(options.output, sum(file.stat().st_size for file in files))
+            storage.remove_leftovers(options.output)
+        scorer = scorer_of(options)
+        columns = outputs.named(scorer.added(), sources)
+        for plain, column in zip(scorer.added(), columns, strict=True):
+            if plain.name != column.name:
+                say(f"a column {plain.name!r} is there already: the answers stand in {column.name!r}")
+        for note in (note for source in sources for note in source.notes):
+            say(note)
+        if isinstance(sources[0], DataFrame):
+            writer = FrameWriter(sources[0], columns)
+            summary = _answer(sources, scorer, writer, None, None, say)
+            result: Any = writer.frame
+        else:
+            result = summary = _write(options.output, sources, scorer, columns, say)
+    for line in summary.lines():
+        say(line)
+    return result
+
+
+def scorer_of(options: PredictOptions) -> Scorer:
+    """The scorer that the options describe, its predictor loaded."""
+    folder = options.predictor.absolute()
+    named = options.top or 0
+    scorer = Scorer(folder, options.engine, options.device, options.threads, named, options.probabilities)
+    scorer.classifier  # noqa: B018  (loads it, so that a damaged one is reported before any work is done)
+    return scorer
+
+
+def _output_held(output: Path | None) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if output is None else storage.output_lock(output)
+
+
+def _write(
+    output: Path | None, sources: Sequence[Source], scorer: Scorer, columns: list[Any], say: Callable[[str], object]
+) -> Summary:
+    with contextlib.ExitStack() as stack:
+        so_far = None
+        if output is not None:
+            so_far = stack.enter_context(journal.kept(output, scorer.made_by(), scorer.kind))
+        try:
+            with outputs.opened(output, sources, columns, scorer.separator, so_far) as tables:
+                return _answer(sources, scorer, tables, output, so_far, say)
+        except BrokenPipeError:  # who read the standard output has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+
+
+def _answer(
+    sources: Sequence[Source],
+    scorer: Scorer,
+    writer: Writer | Tables,
+    output: Path | None,
+    so_far: journal.Journal | None,
+    say: Callable[[str], object],
+) -> Summary:
+    """Answer the rows of the sources and write them."""
+    summary = Summary(output, scorer.classifier.engine, maxlen=scorer.manifest.maxlen)
+    labels = np.zeros(len(scorer.manifest.labels), np.int64)
+    rows = [source.rows for source in sources if source.rows is not None]
+    progress = Progress(sum(rows) if len(rows) == len(sources) else None)
+    began = time.monotonic()
+    answering = Answering(scorer, so_far, progress.advance)
+    try:
+        for block, answers in answering.answered(block for source in sources for block in source.blocks()):
+            writer.write(block, scorer.columns(answers, block.notes))
+            summary.note(block)
+            answered = np.delete(answers, list(block.notes))
+            summary.reviewed += int(answered["review"].sum())
+            labels += counted(scorer, answered[~answered["review"]])
+    finally:
+        progress.close()
+    summary.seconds = time.monotonic() - began
+    summary.repeated, summary.truncated = answering.repeated, answering.truncated
+    order = np.argsort(-labels, kind="stable")
+    summary.labels = {scorer.manifest.labels[number]: int(labels[number]) for number in order}
+    if so_far is not None:
+        summary.resumed = so_far.texts
+        for note in so_far.notes:
+            say(note)
+        if so_far.texts:
+            say(f"went on with the answers to {plural(so_far.texts, 'text')} of the run before")
+    return summary

@@ -1,0 +1,191 @@
+"""The scorer: from texts to answers, and to the columns of a table. It travels to other processes as its options."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from halfbert.data.cells import cell_text
+from halfbert.prediction.rule import Rule
+from halfbert.predictor import engines, manifest
+from halfbert.predictor.classifier import Classifier, load
+from halfbert.system.errors import InputError
+from halfbert.system.machine import available_cpus, version_of
+
+NO_TEXT = "no text"
+REVIEW = "review"  # stands in place of the answer where a person answers
+NOTE = "note"
+DECIMALS = 6  # of a probability in a table
+SEPARATORS = (";", "|", "\n")  # between labels in one cell: the first that is in no label
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that is added to a table. `kind` is text, number or texts (a list a row); `words` may stand in it."""
+
+    name: str
+    kind: str
+    words: Sequence[str] = ()
+
+
+def usable(value: Any) -> tuple[str | None, str]:
+    """The text of a cell as training reads it, and no reason; or None, and why it cannot be answered."""
+    try:
+        text = cell_text(value, "")
+    except InputError as error:
+        return None, str(error).removeprefix(": ")
+    return text, NO_TEXT if text is None else ""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Answers texts with a predictor, which is loaded at the first text: once in every process that a scorer travels to.
+
+    Attributes
+    ----------
+    folder, engine, device, threads: as `halfbert.load` takes them.
+    top: how many of the most probable labels are named, with their probabilities; 0: only the answer.
+    every_probability: whether there is a column for each label's probability, as `predict_proba` gives it.
+    rule: what makes confidences of probabilities.
+    """
+
+    folder: Path
+    engine: str = "auto"
+    device: str = "auto"
+    threads: int | None = None
+    top: int = 0
+    every_probability: bool = False
+    rule: Rule = dataclasses.field(default_factory=Rule)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), *(getattr(self, field.name) for field in dataclasses.fields(self)))
+
+    @functools.cached_property
+    def classifier(self) -> Classifier:
+        """The predictor behind its engine."""
+        return load(self.folder, self.engine, self.device, self.threads)
+
+    @functools.cached_property
+    def manifest(self) -> manifest.Manifest:
+        return self.classifier.predictor.manifest
+
+    @property
+    def one_label(self) -> bool:
+        """Whether each text has one label, rather than any number."""
+        return self.manifest.task == "multiclass"
+
+    @functools.cached_property
+    def separator(self) -> str:
+        """What stands between two labels in one cell."""
+        return next((sign for sign in SEPARATORS if not any(sign in label for label in self.manifest.labels)), SEPARATORS[-1])
+
+    @functools.cached_property
+    def kind(self) -> np.dtype:
+        """The type of one answer."""
+        labels = len(self.manifest.labels)
+        named = min(self.top, labels)
+        fields: list[Any] = [("answer", "<i4") if self.one_label else ("answer", "u1", ((labels + 7) // 8,))]
+        fields += [("confidence", "<f4"), ("review", "?")]
+        fields += [("top", "<i4", (named,)), ("top_confidence", "<f4", (named,))] if named else []
+        fields += [("probabilities", "<f4", (labels,))] if self.every_probability else []
+        return np.dtype(fields)
+
+    def made_by(self) -> dict[str, Any]:
+        """What decides the answers beside the texts; answers made by the same may be mixed."""
+        predictor, engine = self.classifier.predictor, engines.find(self.classifier.engine)
+        return {
+            **predictor.made_from(engine.recipe()),
+            "tokenizer": predictor.manifest.files[manifest.TOKENIZER],
+            "answers": [self.manifest.labels, self.manifest.thresholds, self.manifest.maxlen, repr(self.kind), repr(self.rule)],
+            "engine": [self.classifier.engine, self.classifier.device, self.threads or available_cpus()],
+            "versions": {package: version_of(package) for package in ("halfbert", "numpy", *engine.packages)},
+        }
+
+    def answer(self, texts: list[str], advance: Callable[[int], object] | None = None) -> tuple[np.ndarray, int]:
+        """(texts,) answers of the type `kind`, and how many of the texts were truncated (0 where the engine hides it)."""
+        probabilities = self.classifier.probabilities(texts, advance=advance)
+        calibrated = self.rule.calibrated(probabilities)
+        answers = np.zeros(len(texts), self.kind)
+        if self.one_label:
+            answered = answers["answer"] = probabilities.argmax(axis=1)
+        else:
+            answered = probabilities >= np.array(self.manifest.thresholds)
+            answers["answer"] = np.packbits(answered, axis=1)
+        answers["confidence"] = self.rule.confidences(calibrated, answered)
+        answers["review"] = self.rule.reviewed(answers["confidence"])
+        if self.top:
+            answers["top"] = np.argsort(-calibrated, axis=1, kind="stable")[:, : self.top]
+            answers["top_confidence"] = np.take_along_axis(calibrated, answers["top"].astype(np.int64), axis=1)
+        if self.every_probability:
+            answers["probabilities"] = probabilities
+        return answers, self.classifier.texts_cut or 0
+
+    def added(self) -> list[Column]:
+        """The columns that answers fill, in their order."""
+        labels = self.manifest.labels
+        kind = "text" if self.one_label else "texts"
+        columns = [Column("label" if self.one_label else "labels", kind, [*labels, REVIEW])]
+        if self.rule.least_confidence is not None:
+            columns.append(Column("best_guess", kind, labels))
+        columns.append(Column("confidence", "number"))
+        for place in self._places():
+            columns += [Column(f"label_{place + 1}", "text", labels), Column(f"confidence_{place + 1}", "number")]
+        if self.every_probability:
+            columns += [Column(f"probability_{label}", "number", [label]) for label in labels]
+        return [*columns, Column(NOTE, "text")]
+
+    def _places(self) -> range:
+        """The places of the `top` labels that have columns; the first of one label a text is the answer."""
+        return range(1 if self.one_label else 0, min(self.top, len(self.manifest.labels)))
+
+    def columns(self, answers: np.ndarray, notes: Mapping[int, str]) -> list[list[Any]]:
+        """The values of `added`, of rows with these answers; the rows in `notes` have none, and the note in its place."""
+        found = self._guesses(answers["answer"])
+        columns: list[list[Any]] = [found]
+        if self.rule.least_confidence is not None:
+            review: Any = REVIEW if self.one_label else [REVIEW]
+            columns.insert(0, [review if asked else guess for guess, asked in zip(found, answers["review"], strict=True)])
+            columns[1] = list(found)
+        columns.append(_rounded(answers["confidence"]))
+        for place in self._places():
+            labels = self.manifest.labels
+            columns += [[labels[number] for number in answers["top"][:, place]], _rounded(answers["top_confidence"][:, place])]
+        if self.every_probability:
+            columns += [_rounded(column) for column in answers["probabilities"].T]
+        for row in notes:
+            for column in columns:
+                column[row] = None
+        return [*columns, [notes.get(row, "") for row in range(len(answers))]]
+
+    def _guesses(self, answers: np.ndarray) -> list[Any]:
+        labels = self.manifest.labels
+        if self.one_label:
+            return [labels[number] for number in answers]
+        reached = np.unpackbits(answers, axis=1, count=len(labels)).astype(bool)
+        return [[label for label, yes in zip(labels, row, strict=True) if yes] for row in reached]
+
+    def score(self, values: Iterable[Any]) -> dict[str, list[Any]]:
+        """The columns, by name, of the cells of one chunk of rows; equal texts are answered once."""
+        read = [usable(value) for value in values]
+        texts = list(dict.fromkeys(text for text, _ in read if text is not None))
+        numbers = {text: number for number, text in enumerate(texts)}
+        answers = np.append(self.answer(texts)[0], np.zeros(1, self.kind))  # the last one stands for no answer
+        rows = answers[[numbers.get(text, -1) if text is not None else -1 for text, _ in read]]
+        columns = self.columns(rows, {row: reason for row, (_, reason) in enumerate(read) if reason})
+        return {column.name: values for column, values in zip(self.added(), columns, strict=True)}
+
+
+def _rounded(probabilities: np.ndarray) -> list[Any]:
+    return np.round(probabilities.astype(np.float64), DECIMALS).tolist()
+
+
+_restored_here: dict[str, Scorer] = {}
+
+
+def _restored(kind: type[Scorer], *values: Any) -> Scorer:
+    """An unpickled scorer, the same one for equal pickles: a pool sends one with every task, and it loads its engine once."""
+    return _restored_here.setdefault(repr((kind, values)), kind(*values))

@@ -1,0 +1,86 @@
+"""What a run reports: progress on a terminal, and at the end what became of the rows."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from halfbert.data.phrases import listed, plural, row_word
+from halfbert.output.words import percent, shortened
+from halfbert.prediction.blocks import Block
+
+SHOWN_LABELS = 12
+SHOWN_ROWS = 5
+
+
+@dataclass
+class Summary:
+    """What became of the rows of a run.
+
+    `labels` counts the rows of each answer, the most frequent first, without the rows `reviewed`, which are left to a person.
+    `unanswered` counts the rows without a usable text by their note, `repeated` those with the answer of an equal text,
+    `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that a run before had answered. `seconds`
+    are those of answering and writing.
+    """
+
+    output: Path | None
+    engine: str
+    rows: int = 0
+    seconds: float = 0.0
+    labels: dict[str, int] = field(default_factory=dict)
+    unanswered: Counter[str] = field(default_factory=Counter)
+    reviewed: int = 0
+    repeated: int = 0
+    truncated: int = 0
+    resumed: int = 0
+    maxlen: int = 0
+    places: list[str] = field(default_factory=list, repr=False)  # of the first rows without an answer
+
+    def note(self, block: Block) -> None:
+        """Count the rows of a block and those of them without a text."""
+        self.rows += len(block.texts)
+        for row, reason in block.notes.items():
+            self.unanswered[reason] += 1
+            if len(self.places) < SHOWN_ROWS:
+                self.places.append(f"{block.source.name} {row_word(block.source.name)} {block.numbers[row]}")
+
+    def lines(self) -> list[str]:
+        """The summary in words."""
+        speed = f", {self.rows / self.seconds:,.0f} rows/s" if self.seconds else ""
+        lines = [f"{plural(self.rows, 'row')} in {self.seconds:.1f} s{speed} ({self.engine})"]
+        shown = [f"{shortened(label)} {count:,}" for label, count in self.labels.items() if count]
+        if shown:
+            lines.append(f"labels: {listed(shown, SHOWN_LABELS)}")
+        if self.reviewed:
+            lines.append(f"left to a person: {plural(self.reviewed, 'row')} ({percent(self.reviewed / self.rows)})")
+        if self.unanswered:
+            count = self.unanswered.total()
+            reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.unanswered.most_common(3))
+            more = " …" if count > len(self.places) else ""
+            lines.append(f"without an answer: {plural(count, 'row')} ({reasons}), {', '.join(self.places)}{more}")
+        if self.repeated:
+            lines.append(f"equal texts are answered once: {plural(self.repeated, 'row')} repeated an earlier text")
+        if self.truncated:
+            lines.append(f"longer than {self.maxlen} tokens, and truncated: {plural(self.truncated, 'text')}")
+        return lines if self.output is None else [*lines, f"written: {self.output}"]
+
+
+class Progress:
+    """A bar with rows, rows a second and the time left, on a terminal only; it appears after two seconds."""
+
+    def __init__(self, rows: int | None) -> None:
+        self._bar: Any = None
+        if sys.stderr is not None and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=rows, unit=" rows", delay=2, leave=False, file=sys.stderr, mininterval=0.5)
+
+    def advance(self, rows: int) -> None:
+        """Count rows as answered."""
+        if self._bar is not None:
+            self._bar.update(rows)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
