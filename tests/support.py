@@ -160,11 +160,13 @@ def script_environment(**changes: str) -> dict[str, str]:
 
 
 def run_python(
-    *arguments: str | Path, cwd: Path = ROOT, encoding: str = "utf-8", **changes: str
+    *arguments: str | Path, cwd: Path = ROOT, encoding: str = "utf-8", given: str = "", **changes: str
 ) -> subprocess.CompletedProcess:
-    """Run Python with these arguments in a process of its own; what it prints is text."""
+    """Run Python with these arguments in a process of its own; what it prints, and is `given` as its input, is text."""
     command, environment = [sys.executable, *map(str, arguments)], script_environment(**changes)
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, encoding=encoding, timeout=300)
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, encoding=encoding, timeout=300, input=given or None
+    )
 
 
 def run_script(*arguments: str | Path, cwd: Path, script: str = "train_multiclass.py", **changes: str):

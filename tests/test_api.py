@@ -17,7 +17,12 @@ import halfbert
 from halfbert.cli.command import VERBS, Verb
 from halfbert.options import declared
 
-NAMES = ("train_multiclass", "train_multilabel", "distill", "compare", "benchmark")
+# The functions, each with the verb whose options it has and the names of those that have no default.
+NAMES = {
+    **{name: (name.replace("_", "-"), ()) for name in ("train_multiclass", "train_multilabel", "compare", "benchmark")},
+    "distill": ("distill", ("teacher",)),
+    "predict_table": ("predict", ("predictor", "table")),
+}
 
 
 @pytest.fixture
@@ -53,14 +58,17 @@ def test_the_folder_of_the_same_name_does_not_hide_the_function():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_signature_and_documentation_are_those_of_the_options(name):
-    function, verb = getattr(halfbert, name), VERBS[name.replace("_", "-")]
+    function, (verb_name, required) = getattr(halfbert, name), NAMES[name]
+    verb = VERBS[verb_name]
     parameters = inspect.signature(function).parameters
     assert function.__name__ == name and function.__doc__.startswith(verb.description)
     assert not re.search("--[a-z]", function.__doc__) and set(parameters) == {option.name for option in declared(verb.options)}
-    first, *others = parameters.values()
-    assert first.kind == first.POSITIONAL_OR_KEYWORD and {other.kind for other in others} == {first.KEYWORD_ONLY}
+    leading = max(1, len(required))
+    kinds = [parameter.kind for parameter in parameters.values()]
+    assert set(kinds[:leading]) == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    assert set(kinds[leading:]) == {inspect.Parameter.KEYWORD_ONLY}
     for option in declared(verb.options):
-        assert parameters[option.name].default == (inspect.Parameter.empty if option.name == "teacher" else option.default)
+        assert parameters[option.name].default == (inspect.Parameter.empty if option.name in required else option.default)
         assert f"\n{option.name}" in function.__doc__
 
 
@@ -80,6 +88,9 @@ def test_signature_and_documentation_are_those_of_the_options(name):
         ("compare", [], {"contestants": ["bert"]}, "contestants: give at least two"),
         ("compare", [], {"margin": 5}, "margin: 5 is not a number from 0 to 1"),
         ("benchmark", [], {}, "give at least one predictor's folder, or base=True"),
+        ("predict_table", ["a", "b.csv"], {}, "give output, the table to write, such as labelled.xlsx"),
+        ("predict_table", ["a"], {}, "predict_table: missing a required argument: 'table'"),
+        ("predict_table", ["a", []], {}, "TABLE: [] names no file"),
         ("benchmark", [["a"]], {"engines": ["onnx", "onnx"]}, "engines: ['onnx', 'onnx'] is not a list of"),
     ],
 )

@@ -91,6 +91,19 @@ def test_an_existing_predictor_answers_without_tensorflow(installed, tmp_path, f
     assert json.loads(answers.replace("'", '"')) == halfbert.load(finished.output, "keras").predict(texts)
 
 
+def test_the_base_install_answers_tables(installed, tmp_path, finished):
+    shutil.copytree(finished.output, tmp_path / "things")
+    texts = [text for text, _ in finished.test_rows[:6]]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    for source, output in (("in.jsonl", "out.csv"), ("out.csv", "out.xlsx"), ("out.xlsx", "out.jsonl")):
+        run(installed.python, "-m", "halfbert", "predict", "things", source, "--output", output, cwd=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == texts and [row["label"] for row in rows] == [row["predicted_label"] for row in rows]
+    command = [installed.python, "-m", "halfbert", "predict", "things", "in.jsonl", "--output", "out.parquet"]
+    done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 4 and "parquet needs the package pyarrow, not installed here: pip install" in done.stderr
+
+
 @pytest.mark.parametrize("verb", ["train-multiclass", "train-multilabel", "distill", "compare", "benchmark"])
 def test_what_the_base_install_cannot_do_it_says_in_one_line(verb, installed, finished, tmp_path):
     required = {"compare": [], "benchmark": [finished.output], "distill": ["--teacher", finished.output]}

@@ -175,4 +175,6 @@ class _Echo:
 
 def csv_line(cells: Sequence[str], delimiter: str, quoting: int) -> str:
     """The cells as a line of csv without its end."""
-    return csv.writer(_Echo(), delimiter=delimiter, quoting=quoting, lineterminator="").writerow(cells)  # type: ignore[arg-type]
+    # Which cells need quotes also depends on the end of the line.
+    writer = csv.writer(_Echo(), delimiter=delimiter, quoting=quoting, lineterminator="\r\n")  # type: ignore[arg-type]
+    return writer.writerow(cells)[:-2]  # type: ignore[index]

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 
 from halfbert.data import workbooks
 from halfbert.data.cells import is_missing
+from halfbert.data.phrases import plural
 from halfbert.data.tables import column_names, locate
 from halfbert.output.sheets import workbook_value
 from halfbert.prediction.blocks import ROWS, Block, Source, Writer, kind_of
@@ -50,7 +51,7 @@ class Workbook(Source):
         if sheet is None and cells.others:
             notes.append(f"{self.path}: read sheet {cells.name!r}; there is also {', '.join(cells.others)} (--sheet)")
         if hidden := sum(number > self.header_row for number in cells.hidden_rows):
-            notes.append(f"{self.path}: {hidden:,} rows are hidden, by a filter or by hand, and answered like the others")
+            notes.append(f"{self.path}: {plural(hidden, 'row')} hidden, by a filter or by hand, and answered like the others")
         return notes
 
     def blocks(self) -> Iterator[Block]:
