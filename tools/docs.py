@@ -75,6 +75,7 @@ MAKERS = {
     "verdict": tables.verdict,
     "compare": tables.compare_table,
     "distill": tables.distill_table,
+    "streaming": tables.streaming,
 }
 
 if __name__ == "__main__":

@@ -252,6 +252,19 @@ def distill_table() -> str:
     return _with_hardware(columns, lines, [vars(record.environment) for _, record in runs])
 
 
+def streaming() -> str:
+    """Memory and speed of answering a long table, in a sentence each."""
+    record = json.loads((PUBLISHED / "predict" / "streaming.json").read_text())
+    memory, speed = record["memory"], record["speed"]
+    share, turns = speed["table_against_list"]["processor"], len(speed["rounds"]["list"])
+    return (
+        f"{memory['rows']:,} short texts of a csv file took {memory['peak_bytes'] / 1e6:,.0f} MB of memory at most, with a "
+        f"predictor of {memory['predictor_bytes'] / 1e6:.0f} MB. Answering {speed['rows']:,} headlines of a file ran at "
+        f"{share:.0%} of the speed of `halfbert.load(...).predict` on a list of them, by processor time (median of {turns} "
+        f"turns; {speed['engine']}, {plural(speed['threads'], 'thread')}; `python -m tools.streaming`)."
+    )
+
+
 def _races() -> dict[str, dict[str, Any]]:
     return json.loads((PUBLISHED / "race.json").read_text())["races"]
 
