@@ -13,7 +13,7 @@ from halfbert.prediction.scorer import Scorer
 # A group is answered once it has so many texts that are new, or so many characters of them, or blocks of so many rows. Where
 # groups end must depend on the texts alone: answers vary in their last digits with the batch, and a run that goes on must give
 # those of one that was never interrupted.
-NEW_TEXTS, NEW_CHARACTERS, GROUP_ROWS = 4096, 2**20, 2**16
+NEW_TEXTS, NEW_CHARACTERS, GROUP_ROWS = 4096, 2**20, 2**14
 REMEMBERED_TEXTS, REMEMBERED_BYTES = 10**6, 2**27
 
 

@@ -177,4 +177,4 @@ def csv_line(cells: Sequence[str], delimiter: str, quoting: int) -> str:
     """The cells as a line of csv without its end."""
     # Which cells need quotes also depends on the end of the line.
     writer = csv.writer(_Echo(), delimiter=delimiter, quoting=quoting, lineterminator="\r\n")  # type: ignore[arg-type]
-    return writer.writerow(cells)[:-2]  # type: ignore[index]
+    return writer.writerow(cells)[:-2]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from halfbert.data.cells import cell_text
-from halfbert.prediction.rule import Rule
+from halfbert.prediction.reviewing import Confidence, Reviewer
 from halfbert.predictor import engines, manifest
 from halfbert.predictor.classifier import Classifier, load
 from halfbert.system.errors import InputError
@@ -50,7 +50,7 @@ class Scorer:
     folder, engine, device, threads: as `halfbert.load` takes them.
     top: how many of the most probable labels are named, with their probabilities; 0: only the answer.
     every_probability: whether there is a column for each label's probability, as `predict_proba` gives it.
-    rule: what makes confidences of probabilities.
+    reviewer: what makes confidences of probabilities and leaves rows to a person; None: the probabilities are the confidences.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Scorer:
     threads: int | None = None
     top: int = 0
     every_probability: bool = False
-    rule: Rule = dataclasses.field(default_factory=Rule)
+    reviewer: Reviewer | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), *(getattr(self, field.name) for field in dataclasses.fields(self)))
@@ -77,6 +77,11 @@ class Scorer:
     def one_label(self) -> bool:
         """Whether each text has one label, rather than any number."""
         return self.manifest.task == "multiclass"
+
+    @functools.cached_property
+    def decider(self) -> Reviewer:
+        """The reviewer in use."""
+        return self.reviewer or Confidence(self.manifest.thresholds if not self.one_label else None)
 
     @functools.cached_property
     def separator(self) -> str:
@@ -100,7 +105,8 @@ class Scorer:
         return {
             **predictor.made_from(engine.recipe()),
             "tokenizer": predictor.manifest.files[manifest.TOKENIZER],
-            "answers": [self.manifest.labels, self.manifest.thresholds, self.manifest.maxlen, repr(self.kind), repr(self.rule)],
+            "answers": [self.manifest.labels, self.manifest.thresholds, self.manifest.maxlen],
+            "decided by": [repr(self.decider), repr(self.kind)],
             "engine": [self.classifier.engine, self.classifier.device, self.threads or available_cpus()],
             "versions": {package: version_of(package) for package in ("halfbert", "numpy", *engine.packages)},
         }
@@ -108,15 +114,13 @@ class Scorer:
     def answer(self, texts: list[str], advance: Callable[[int], object] | None = None) -> tuple[np.ndarray, int]:
         """(texts,) answers of the type `kind`, and how many of the texts were truncated (0 where the engine hides it)."""
         probabilities = self.classifier.probabilities(texts, advance=advance)
-        calibrated = self.rule.calibrated(probabilities)
+        calibrated, decided = self.decider.calibrated(probabilities), self.decider.decide(probabilities)
         answers = np.zeros(len(texts), self.kind)
         if self.one_label:
-            answered = answers["answer"] = probabilities.argmax(axis=1)
+            answers["answer"] = probabilities.argmax(axis=1)
         else:
-            answered = probabilities >= np.array(self.manifest.thresholds)
-            answers["answer"] = np.packbits(answered, axis=1)
-        answers["confidence"] = self.rule.confidences(calibrated, answered)
-        answers["review"] = self.rule.reviewed(answers["confidence"])
+            answers["answer"] = np.packbits(probabilities >= np.array(self.manifest.thresholds), axis=1)
+        answers["confidence"], answers["review"] = decided.confidence, decided.review
         if self.top:
             answers["top"] = np.argsort(-calibrated, axis=1, kind="stable")[:, : self.top]
             answers["top_confidence"] = np.take_along_axis(calibrated, answers["top"].astype(np.int64), axis=1)
@@ -129,7 +133,7 @@ class Scorer:
         labels = self.manifest.labels
         kind = "text" if self.one_label else "texts"
         columns = [Column("label" if self.one_label else "labels", kind, [*labels, REVIEW])]
-        if self.rule.least_confidence is not None:
+        if self.decider.asks:
             columns.append(Column("best_guess", kind, labels))
         columns.append(Column("confidence", "number"))
         for place in self._places():
@@ -146,7 +150,7 @@ class Scorer:
         """The values of `added`, of rows with these answers; the rows in `notes` have none, and the note in its place."""
         found = self._guesses(answers["answer"])
         columns: list[list[Any]] = [found]
-        if self.rule.least_confidence is not None:
+        if self.decider.asks:
             review: Any = REVIEW if self.one_label else [REVIEW]
             columns.insert(0, [review if asked else guess for guess, asked in zip(found, answers["review"], strict=True)])
             columns[1] = list(found)

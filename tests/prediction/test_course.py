@@ -7,6 +7,7 @@ import multiprocessing
 import pickle
 import shutil
 import sys
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +20,6 @@ from table_files import write_table
 import halfbert
 from halfbert.prediction import answering, parquet
 from halfbert.prediction.answering import Remembered
-from halfbert.prediction.rule import Rule
 from halfbert.prediction.scorer import Scorer
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -160,27 +160,32 @@ def test_a_scorer_travels_as_its_options(things):
         assert pool.apply(scorer.score, (texts,)) == columns
 
 
+@dataclass(frozen=True)
 class Halved:
-    """Stands for a calibration."""
+    """Stands for a calibration and a rule."""
 
-    def __call__(self, probabilities):
+    least: float
+    asks: bool = True
+
+    def calibrated(self, probabilities):
         return probabilities / 2
 
-    def __repr__(self):
-        return "halved"
+    def decide(self, probabilities):
+        confidence = self.calibrated(probabilities).max(axis=1)
+        return SimpleNamespace(confidence=confidence, review=confidence < self.least)
 
 
-def test_a_rule_makes_confidences_and_leaves_rows_to_a_person(things, tags):
+def test_a_reviewer_makes_confidences_and_leaves_rows_to_a_person(things, tags):
     probabilities = things.classifier.predict_proba(TEXTS)
     cut = float(np.median(probabilities.max(axis=1))) / 2
-    scorer = Scorer(things.folder, "onnx", rule=Rule(Halved(), cut), every_probability=True)
+    scorer = Scorer(things.folder, "onnx", reviewer=Halved(cut), every_probability=True)
     columns = scorer.score(TEXTS)
     assert columns["best_guess"] == things.classifier.predict(TEXTS)
     assert columns["confidence"] == pytest.approx((probabilities.max(axis=1) / 2).tolist(), abs=1e-5)
     assert columns["probability_animal"] == pytest.approx(probabilities[:, 0].tolist(), abs=1e-5)
     left = [label == "review" for label in columns["label"]]
     assert left == [confidence < cut for confidence in columns["confidence"]] and 0 < sum(left) < 30
-    columns = Scorer(tags.folder, "onnx", rule=Rule(None, 1.1)).score(["the cat"])
+    columns = Scorer(tags.folder, "onnx", reviewer=Halved(1.0)).score(["the cat"])
     assert columns["labels"] == [["review"]] and columns["best_guess"] == tags.classifier.predict(["the cat"])
 
 
