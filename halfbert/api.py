@@ -85,8 +85,10 @@ def _function(name: str, *first: str, verb_name: str = "") -> Callable[..., Any]
 def _parameter(option: Option, kind: Any, first: bool) -> inspect.Parameter:
     where = inspect.Parameter.POSITIONAL_OR_KEYWORD if first else inspect.Parameter.KEYWORD_ONLY
     default = inspect.Parameter.empty if option.default is dataclasses.MISSING else option.default
-    if default is None:
-        kind = "str | Path | DataFrame | None" if option.name in TABLES else kind | None
+    if option.name in TABLES:
+        kind = "str | Path | DataFrame" + (" | None" if default is None else "")
+    elif default is None:
+        kind = kind | None
     return inspect.Parameter(option.name, where, default=default, annotation=kind)
 
 

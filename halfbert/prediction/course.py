@@ -21,6 +21,7 @@ from halfbert.prediction.inputs import open_all
 from halfbert.prediction.outputs import Tables
 from halfbert.prediction.scorer import Scorer
 from halfbert.prediction.summary import Progress, Summary
+from halfbert.predictor import manifest
 from halfbert.system import console, storage
 from halfbert.system.console import StopRequest
 
@@ -34,10 +35,13 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
     say: Callable[[str], object] = console.say
     if options.output is None:  # the standard output is a table's, or a notebook's
         say = functools.partial(print, file=sys.stderr, flush=True)
+    manifest.read(options.predictor)  # that it is there is seen at once; `Scorer` checks its files
     with _output_held(options.output):
+        if options.output is not None:
+            outputs.check(options.output, options.overwrite)
         sources = open_all(options)
         if options.output is not None:
-            outputs.check(options.output, sources, options.overwrite)
+            outputs.check_fits(options.output, sources)
             files = [Path(source.name) for source in sources if Path(source.name).is_file()]
             storage.check_free_space(options.output, sum(file.stat().st_size for file in files))
             storage.remove_leftovers(options.output)

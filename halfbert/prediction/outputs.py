@@ -29,41 +29,64 @@ def is_folder(output: Path) -> bool:
     return output.is_dir() or not output.suffix
 
 
-def check(output: Path, sources: Sequence[Source], overwrite: bool) -> None:
-    """Raise InputError if the output cannot be written or would replace what it must not; call it while its lock is held."""
+def check(output: Path, overwrite: bool) -> None:
+    """Raise InputError if an output cannot be written or must not be replaced; call it while its lock is held."""
+    if output.is_symlink() and not output.exists():
+        raise InputError(f"--output {output}: a broken link; choose another name")
     if is_folder(output):
-        names = [Path(source.name).name for source in sources]
-        if isinstance(sources[0], StandardInput):
-            raise InputError(f"--output {output}: a file is needed for texts from the standard input, such as answers.tsv")
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice:
-            raise InputError(f"--output {output}: several inputs are called {twice}; give one output file, or other names")
-        others = [file.name for file in output.iterdir() if file.name not in names] if output.is_dir() else []
-        if others:
-            raise InputError(f"--output {output}: holds other files, such as {others[0]}; choose another folder")
+        if output.is_file():
+            raise InputError(f"--output {output}: is a file without an ending; choose another name")
     elif output.suffix.lower() not in SUFFIXES:
         raise InputError(f"--output {output}: tables are written as {ACCEPTED_FILES}, not as {output.suffix}")
     elif output.suffix.lower() == ".parquet":
         require(output)
-    elif output.suffix.lower() == MACROS and not (len(sources) == 1 and Path(sources[0].name).suffix.lower() == MACROS):
-        raise InputError(f"--output {output}: only a workbook with macros is written as {MACROS}; choose the ending .xlsx")
-    if output.is_symlink() and not output.exists():
-        raise InputError(f"--output {output}: a broken link; choose another name")
-    read = [Path(source.name).resolve() for source in sources]
-    if output.resolve() in read or any(file.parent == output.resolve() for file in read):
-        raise InputError(f"--output {output}: is read as well; choose another name")
     there = any(output.iterdir()) if output.is_dir() else output.exists()
     if there and not overwrite and not journal.wrote(output):
         raise InputError(f"--output {output}: already exists; --overwrite replaces it, or choose another name")
-    if not is_folder(output):
-        _check_alike(sources, output.suffix.lower())
 
 
-def _check_alike(sources: Sequence[Source], suffix: str) -> None:
-    """Rows of several tables go into one if these have the same columns; lines of JSON have fields of their own."""
+def check_fits(output: Path, sources: Sequence[Source]) -> None:
+    """Raise InputError if an output cannot hold the rows of these sources, or would replace what is no output of theirs."""
+    read = [Path(source.name).resolve() for source in sources]
+    if output.resolve() in read or any(file.parent == output.resolve() for file in read):
+        raise InputError(f"--output {output}: is read as well; choose another name")
+    if is_folder(output):
+        _check_folder(output, sources)
+        return
+    suffix = output.suffix.lower()
+    if suffix == MACROS and not (len(sources) == 1 and read[0].suffix.lower() == MACROS):
+        raise InputError(f"--output {output}: only a workbook with macros is written as {MACROS}; choose the ending .xlsx")
+    if suffix in JSON_LINES_SUFFIXES:
+        _check_names(sources)
+    else:
+        _check_alike(sources)
+
+
+def _check_folder(output: Path, sources: Sequence[Source]) -> None:
+    if isinstance(sources[0], StandardInput):
+        raise InputError(f"--output {output}: a file is needed for texts from the standard input, such as answers.tsv")
+    names = [Path(source.name).name for source in sources]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"--output {output}: several inputs are called {twice}; give one output file, or other names")
+    others = [file.name for file in output.iterdir() if file.name not in names] if output.is_dir() else []
+    if others:
+        raise InputError(f"--output {output}: holds other files, such as {others[0]}; choose another folder")
+
+
+def _check_names(sources: Sequence[Source]) -> None:
+    """A line of JSON has one value of a name."""
+    for source in sources:
+        twice = next((name for name in source.columns if source.columns.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(f"{source.name}: has several columns named {truncated(twice)!r}, which jsonl cannot hold")
+
+
+def _check_alike(sources: Sequence[Source]) -> None:
+    """Rows of several tables go into one if these have the same columns."""
     first = sources[0]
     for source in sources[1:]:
-        if source.columns != first.columns and suffix not in JSON_LINES_SUFFIXES:
+        if source.columns != first.columns:
             differing = [name for name in source.columns if name not in first.columns] or [
                 name for name in first.columns if name not in source.columns
             ]

@@ -12,6 +12,7 @@ from halfbert.prediction.blocks import Block
 
 SHOWN_LABELS = 12
 SHOWN_ROWS = 5
+SECONDS_BEFORE_BAR = 2
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Progress:
         if sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=rows, unit=" rows", delay=2, leave=False, file=sys.stderr, mininterval=0.5)
+            self._bar = tqdm(total=rows, unit=" rows", delay=SECONDS_BEFORE_BAR, leave=False, file=sys.stderr, mininterval=0.5)
 
     def advance(self, rows: int) -> None:
         """Count rows as answered."""

@@ -5,6 +5,7 @@ import io
 import json
 import multiprocessing
 import pickle
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from support import ROOT, example_rows, run_python, run_script, write_csv, write
 from table_files import write_table
 
 import halfbert
-from halfbert.prediction import answering, parquet
+from halfbert.prediction import answering, parquet, summary
 from halfbert.prediction.answering import Remembered
 from halfbert.prediction.scorer import Scorer
 from halfbert.system import storage
@@ -131,10 +132,10 @@ def test_a_data_frame_is_given_back_with_its_answers(things):
 
 
 def test_python_gets_a_summary_of_files(things, source, tmp_path):
-    summary = halfbert.predict_table(things.folder, source, output=tmp_path / "out.csv", engine="onnx")
+    result = halfbert.predict_table(things.folder, source, output=tmp_path / "out.csv", engine="onnx")
     expected = pd.Series(things.classifier.predict(TEXTS)).value_counts()
-    assert (summary.rows, summary.output) == (30, tmp_path / "out.csv") and summary.seconds > 0
-    assert summary.labels == {label: expected.get(label, 0) for label in summary.labels} and sum(summary.labels.values()) == 30
+    assert (result.rows, result.output) == (30, tmp_path / "out.csv") and result.seconds > 0
+    assert result.labels == {label: expected.get(label, 0) for label in result.labels} and sum(result.labels.values()) == 30
 
 
 def test_truncated_texts_are_counted(predict, source, tmp_path, things):
@@ -142,6 +143,20 @@ def test_truncated_texts_are_counted(predict, source, tmp_path, things):
     maxlen = things.classifier.predictor.manifest.maxlen
     said = predict(source, "--output", tmp_path / "out.csv")
     assert f"longer than {maxlen} tokens, and truncated: 1 text\n" in said
+
+
+def test_a_terminal_shows_rows_speed_and_time_left(predict, source, tmp_path, monkeypatch, small_groups):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(summary, "SECONDS_BEFORE_BAR", 0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = summary.Progress(40)
+    progress.advance(10)
+    monkeypatch.setattr(progress._bar, "mininterval", 0)
+    progress.advance(10)
+    progress.close()
+    assert re.search(r" 20/40 \[00:0\d<.*rows/s\]", terminal.getvalue())
+    assert "rows/s]" not in predict(source, "--output", tmp_path / "out.csv")  # which is no terminal
 
 
 # The scorer elsewhere.
@@ -217,6 +232,7 @@ def test_an_unreadable_row_is_named_before_any_is_answered(predict, tmp_path, as
 def test_what_cannot_be_done_is_refused_in_one_line(predict, source, tmp_path, things):
     other, folder = tmp_path / "other.csv", tmp_path / "sub"
     write_csv(other, [("the cat", 1)], ("text", "n"))
+    twice = write_csv(tmp_path / "twice.csv", [("the cat", 1, 2)], ("text", "n", "n"))
     folder.mkdir()
     write_csv(folder / "in.csv", [("the cat",)], ("text",))
     out = ("--output", tmp_path / "out.csv")
@@ -230,13 +246,14 @@ def test_what_cannot_be_done_is_refused_in_one_line(predict, source, tmp_path, t
         "its columns are not those of": [source, other, *out],
         "('n' is in one of them only); give a folder": [source, other, *out],
         "several inputs are called in.csv": [source, folder / "in.csv", "--output", tmp_path / "new"],
-        "is read as well; choose another name": [source, "--output", source],
+        "is read as well; choose another name": [source, "--output", source, "--overwrite"],
+        "has several columns named 'n', which jsonl cannot hold": [twice, "--output", tmp_path / "out.jsonl"],
         "already exists; --overwrite replaces it": [source, "--output", other],
         "tables are written as": [source, "--output", tmp_path / "out.doc"],
         "only a workbook with macros is written as .xlsm": [source, "--output", tmp_path / "out.xlsm"],
         "holds other files, such as in.csv": [other, "--output", folder, "--overwrite"],
         "--sheet x: goes with .xlsx": [source, "--sheet", "x", *out],
-        "a file is needed for texts from the standard input": ["-", "--output", folder],
+        "a file is needed for texts from the standard input": ["-", "--output", tmp_path / "new"],
     }
     before = sorted(tmp_path.rglob("*"))
     for says, arguments in cases.items():
