@@ -259,9 +259,10 @@ def streaming() -> str:
     share, turns = speed["table_against_list"]["processor"], len(speed["rounds"]["list"])
     return (
         f"{memory['rows']:,} short texts of a csv file took {memory['peak_bytes'] / 1e6:,.0f} MB of memory at most, with a "
-        f"predictor of {memory['predictor_bytes'] / 1e6:.0f} MB. Answering {speed['rows']:,} headlines of a file ran at "
-        f"{share:.0%} of the speed of `halfbert.load(...).predict` on a list of them, by processor time (median of {turns} "
-        f"turns; {speed['engine']}, {plural(speed['threads'], 'thread')}; `python -m tools.streaming`)."
+        f"predictor of {memory['predictor_bytes'] / 1e6:.1f} MB, and of a larger one more by its size. Answering "
+        f"{speed['rows']:,} headlines of a file ran at {share:.0%} of the speed of `halfbert.load(...).predict` on a list of "
+        f"them, by processor time (median of {turns} turns; {speed['engine']}, {plural(speed['threads'], 'thread')}; "
+        f"`python -m tools.streaming`)."
     )
 
 
