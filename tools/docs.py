@@ -76,6 +76,7 @@ MAKERS = {
     "compare": tables.compare_table,
     "distill": tables.distill_table,
     "streaming": tables.streaming,
+    "promises": tables.promises_table,
 }
 
 if __name__ == "__main__":

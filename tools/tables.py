@@ -17,6 +17,7 @@ from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
 
+RECORD = training_record.RECORD
 PUBLISHED = PROJECT / "results" / "published"
 CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
 # The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
@@ -264,6 +265,30 @@ def streaming() -> str:
         f"them, by processor time (median of {turns} turns; {speed['engine']}, {plural(speed['threads'], 'thread')}; "
         f"`python -m tools.streaming`)."
     )
+
+
+def promises_table() -> str:
+    """The published promises: in how many of the draws each could be made and was broken, and what it left to people."""
+    records = {
+        name: json.loads(file.read_text()) for name in NAMES if (file := PUBLISHED / "promises" / name / RECORD).is_file()
+    }
+    columns = ["table", "error", "validation rows", "promised", "draws", "could be made in", "broken in"]
+    columns += ["broken, epoch chosen by other rows", "answered (mean)", "error (mean)"]
+    lines, notes = [], []
+    for name, record in records.items():
+        for promise in record["promises"]:
+            cells = [f"[{NAMES[name]}](results/published/promises/{name}/report.txt)", promise["risk"], f"{promise['rows']:,}"]
+            cells += [f"{promise['max_error']:.0%}", f"{promise['draws']:,}", f"{promise['made']:.1%}"]
+            cells += [f"{promise[key]:.1%}" for key in ("broken", "broken_other_epoch", "answered")]
+            lines.append([*cells, or_dash(promise["error"], lambda error: f"{error:.1%}")])
+        share = record["max_review"]
+        low, middle, high = (f"{found:.1%}" for found in share["found"])
+        notes.append(
+            f"On {NAMES[name]}, `max_review={share['share']}` with {share['rows']:,} validation rows sent {middle} of the "
+            f"others to people (5 % to 95 % of the draws: {low} to {high})."
+        )
+    table = _with_hardware(columns, lines, [record["environment"] for record in records.values()])
+    return "\n\n".join([table, " ".join(notes)])
 
 
 def _races() -> dict[str, dict[str, Any]]:

@@ -51,7 +51,7 @@ reads no pickle.
 
 ## Limits
 
-The scores hold for texts like those of the test. The probabilities are the network's own, without further calibration.
+The scores hold for texts like those of the test. `predict_proba` gives the network's own probabilities; {calibration}
 """
 
 
@@ -86,8 +86,20 @@ def model_card(manifest: Manifest, record: Record, name: str) -> str:
         epochs=len(record.epochs),
         seed=manifest.data.split_seed,
         scores=_scores(manifest, record),
+        calibration=_calibration(record),
     )
     return str(ModelCard(f"---\n{_metadata(manifest, record, name)}\n---\n{text}"))
+
+
+def _calibration(record: Record) -> str:
+    report = record.calibration
+    if report is None:
+        return "none of them were calibrated."
+    before, after = (kind.expected_calibration_error for kind in (report.raw, report.calibrated))
+    return (
+        f"`confidence` of\n`halfbert.load` gives calibrated ones (expected calibration error on the test {after:.3f}, the "
+        f"network's {before:.3f}), and `review` says\nwhich answers a person should see."
+    )
 
 
 def _scores(manifest: Manifest, record: Record) -> str:

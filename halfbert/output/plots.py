@@ -19,8 +19,6 @@ from halfbert.output.words import counted, percent, readable, shortened
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from halfbert.scoring.multiclass import Bin
-
 CONFUSIONS_NUMBERED = 20  # in a matrix of more classes than MOST_CLASSES_WITH_COUNTS; more if several are equal
 
 
@@ -93,39 +91,6 @@ def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
         axes.set(xlabel="predicted label", ylabel="true label")
         numbered = _number_cells(axes, counts, shares, cell)
         title(figure, f"Confusion matrix: {right:,} of {rows:,} predictions right ({percent(right / rows)})", numbered)
-
-
-def reliability(bins: "list[Bin]", expected_calibration_error: float, path: Path) -> None:
-    """Draw the accuracy of the predictions in each bin of confidence (Guo et al. 2017, arXiv:1706.04599).
-
-    The calibration error is one from 0 to 1.
-    """
-    if not bins:
-        raise ValueError("no bin has rows")
-    centres = np.array([(each.low + each.high) / 2 for each in bins])
-    width = 0.92 * (bins[0].high - bins[0].low)
-    accuracy, confidence = np.array([(each.accuracy, each.confidence) for each in bins]).T
-    rows = [each.rows for each in bins]
-    with picture(path, 6.4, 6.8) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        upper.plot([0, 1], [0, 1], **DASHED, label="perfect calibration")
-        upper.bar(centres, accuracy, width, color=BLUE, label="accuracy")
-        upper.hlines(confidence, centres - width / 2, centres + width / 2, color=VERMILLION, label="mean confidence")
-        upper.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share of predictions that are right")
-        upper.legend(loc="upper left")
-        bars = lower.bar(centres, rows, width, color=GREY)
-        lower.bar_label(bars, [f"{count:,}" for count in rows], padding=1, fontsize=7, color=INK)
-        lower.set(xlabel="confidence (probability of the predicted label)", ylabel="rows")
-        lower.margins(y=0.2)
-        lower.yaxis.set_major_formatter("{x:,.0f}")
-        tick_whole_numbers(lower.yaxis)
-        lower.grid(False)
-        right, sure = np.average(accuracy, weights=rows), np.average(confidence, weights=rows)
-        title(
-            figure,
-            f"Reliability: accuracy {percent(right)}, mean confidence {percent(sure)}",
-            f"expected calibration error {expected_calibration_error:.3f} over {counted(sum(rows), 'row')}",
-        )
 
 
 def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path) -> None:

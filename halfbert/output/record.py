@@ -15,6 +15,7 @@ import numpy as np
 from halfbert.data.tables import Data
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference, Interval
+from halfbert.scoring.reliability import Quality
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 from halfbert.system.machine import Environment
@@ -142,6 +143,32 @@ class Baseline:
     gain: dict[str, Difference]
 
 
+@dataclass(frozen=True)
+class Promise:
+    """What a promise that a cut chosen on validation rows makes came to on the test rows.
+
+    `answered` is the share of test rows that were not for review, `error` the mean loss of those by the `risk`
+    (`halfbert.scoring.review`); both are None where no cut could promise it, for the reason `impossible`.
+    """
+
+    risk: str
+    max_error: float
+    answered: float | None
+    error: float | None
+    impossible: str | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationReport:
+    """Probabilities of the test rows before and after a calibration that was fitted on so many validation `rows`."""
+
+    rows: int
+    temperature: float | None
+    raw: Quality
+    calibrated: Quality
+    promises: list[Promise]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One run: record.json of its results folder.
@@ -171,6 +198,7 @@ class Record:
     environment: Environment
     distillation: Distillation | None = None
     validation: list[Numbers] | None = None
+    calibration: CalibrationReport | None = None
 
 
 def read(folder: Path) -> Record:

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from halfbert.data.tables import Data
+from halfbert.output import promises
 from halfbert.output.record import Distillation, Record
 from halfbert.output.words import columns, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
@@ -43,7 +45,8 @@ def scores_table(record: Record) -> str:
     more = distillation_lines(record.task, test, record.distillation)
     if tfidf := tfidf_lines(record):
         more = [*tfidf, "", *more]
-    return "\n".join([f"{record.data.rows.test:,} test rows", "", *lines, "", *more, *_per_label(test["per_label"]), ""])
+    parts = [*lines, "", *more, *promises.lines(record.calibration), *_per_label(test["per_label"]), ""]
+    return "\n".join([f"{record.data.rows.test:,} test rows", "", *parts])
 
 
 def _multiclass_scores(record: Record, test: dict) -> list[str]:
@@ -151,12 +154,14 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
     """The last lines of a run: scores, folders, how to use the predictor, and the command to run `then`."""
     lines = []
     if record.test is not None:
-        table, labels = scores_table(record).splitlines(), len(record.data.labels)
+        table, labels = scores_table(replace(record, calibration=None)).splitlines(), len(record.data.labels)
         lines += ["", *(table if labels <= LONGEST_CONSOLE_TABLE else table[: -labels - 2]), ""]
         if unlearned := _unlearned(record.test):
             lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
         if behind := _behind_tfidf(record):
             lines.append(behind)
+    if promise := promises.console_line(record.calibration):
+        lines.append(promise)
     seconds, rows = record.timing.fit_seconds or 0.0, record.timing.fit_rows_per_second or 0.0
     lines += [
         f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",

@@ -21,6 +21,7 @@ from halfbert.models import batching
 from halfbert.models.batching import EncodedTexts
 from halfbert.predictor import engines, gate, manifest
 from halfbert.scoring.probabilities import probabilities_of
+from halfbert.scoring.review import ReviewRule, answered_labels
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 TEXTS_AT_A_TIME = 4096  # tokenised and sorted together: memory does not grow with the number of texts
@@ -69,6 +70,16 @@ def load(
         source, folder=source.folder.absolute(), engine=here.engine, weights_sha256=here.predictor.weights_sha256
     )
     return Classifier(again, here)
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Answers to (texts,), how likely each is right, and whether a person is to see it; `line` says what the rule came to."""
+
+    answers: list[Any]
+    confidence: np.ndarray
+    review: np.ndarray
+    line: str
 
 
 @dataclass(frozen=True)
@@ -184,18 +195,42 @@ class Classifier:
         probabilities = self.probabilities(many, "predicting" if len(many) > TEXTS_WITHOUT_PROGRESS else None)
         if return_proba:
             return probabilities[0] if is_one else probabilities
-        labels = self.predictor.manifest.labels
-        answers: list[Any]
-        if self.predictor.manifest.task == "multilabel":
-            reached = probabilities >= np.array(self.predictor.manifest.thresholds)
-            answers = [list(itertools.compress(labels, row)) for row in reached]
-        else:
-            answers = [labels[number] for number in probabilities.argmax(axis=1)]
+        answers = self.answers(probabilities)
         return answers[0] if is_one else answers
 
     def predict_proba(self, texts: Texts) -> np.ndarray:
         """(labels,) float32 probabilities of one text, (texts, labels) of many; of a multi-label predictor each on its own."""
         return self.predict(texts, return_proba=True)
+
+    def answers(self, probabilities: np.ndarray) -> list[Any]:
+        """The answers, as `predict` gives them, of (texts, labels) probabilities."""
+        labels, thresholds = self.predictor.manifest.labels, self.predictor.manifest.thresholds
+        if self.predictor.manifest.task == "multilabel":
+            return [list(itertools.compress(labels, row)) for row in answered_labels(probabilities, thresholds)]
+        return [labels[number] for number in probabilities.argmax(axis=1)]
+
+    def confidence(self, texts: Texts) -> Any:
+        """How likely the answer to one text is right, or (texts,) of many, by calibrated probabilities.
+
+        Of an answer with several labels the mean over them; of one without any, 1 less the highest probability. A predictor
+        saved without calibration answers with the network's own probabilities; `review(texts).line` says so.
+        """
+        many, is_one = read_texts(texts)
+        confidence = self.review(many).confidence
+        return float(confidence[0]) if is_one else confidence
+
+    def review(self, texts: Iterable[str], **rule: Any) -> Reviewed:
+        """The answers to texts, and which of them a person is to see, by a rule of `halfbert.scoring.review.ReviewRule`.
+
+        `review(texts, max_error=0.05)`: with 95% certainty at most 5% of the answers that no person sees are wrong;
+        `max_review=0.2`: the least sure 20% go to people; `cost_error=20, cost_review=1`: whatever costs least.
+
+        Raises InputError if something is no text, if the rule is none, or if its promise cannot be made.
+        """
+        decides = self.predictor.manifest.reviewer(ReviewRule(**rule))
+        probabilities = self._probabilities(read_texts(texts)[0])
+        decided = decides.decide(probabilities)
+        return Reviewed(self.answers(probabilities), decided.confidence, decided.review, decides.line)
 
     def encode(self, texts: list[str]) -> EncodedTexts:
         """Token ids of texts, truncated as they were for training."""

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from halfbert.models import weights
+from halfbert.scoring.calibration import Calibration
+from halfbert.scoring.review import RISKS, Reviewer, ReviewRule, reviewer
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -118,6 +120,14 @@ class Manifest:
     files: dict[str, str] = field(default_factory=dict)
     agreement: dict[str, Agreement] = field(default_factory=dict)
     speeds: dict[str, dict[str, EngineSpeed]] = field(default_factory=dict)
+    calibration: Calibration | None = None
+
+    def reviewer(self, rule: ReviewRule | None = None) -> Reviewer:
+        """A rule made ready for this predictor's rows (none: every row is answered).
+
+        Raises InputError if the rule does not fit the predictor, or its promise cannot be made.
+        """
+        return reviewer(self.task, self.thresholds, self.calibration, rule or ReviewRule())
 
 
 def read(folder: Path) -> Manifest:
@@ -135,7 +145,7 @@ def read(folder: Path) -> Manifest:
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
-    for optional in ("teacher", "agreement", "speeds"):
+    for optional in ("teacher", "agreement", "speeds", "calibration"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}
@@ -220,6 +230,11 @@ def check(folder: Path) -> Predictor:
         thresholds = manifest.thresholds or []
         if len(thresholds) != len(manifest.labels) or not all(0 <= threshold <= 1 for threshold in thresholds):
             raise ArtefactError(f"{file}: expected a threshold from 0 to 1 for each of the {len(manifest.labels)} labels")
+    if manifest.calibration is not None:
+        try:
+            manifest.calibration.check(len(manifest.labels), manifest.task == "multilabel", RISKS[manifest.task])
+        except ValueError as error:
+            raise ArtefactError(f"{file}: its calibration is damaged ({error})") from error
     positions = config.get("max_position_embeddings")
     if type(positions) is not int or not 3 <= manifest.maxlen <= positions:
         raise ArtefactError(

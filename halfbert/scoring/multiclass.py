@@ -5,24 +5,13 @@ shape (rows, labels). A row's answer is the label of highest probability. Every 
 fit together, there are no rows, or an index is out of range.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from halfbert.scoring.probabilities import log_loss
-
-
-@dataclass(frozen=True)
-class Bin:
-    """The rows whose confidence is above `low` and up to `high`, their mean confidence and accuracy."""
-
-    low: float
-    high: float
-    rows: int
-    confidence: float
-    accuracy: float
+from halfbert.scoring.reliability import BINS, Bin, bins_of, expected_calibration_error
 
 
 def multiclass(truth: np.ndarray, probabilities: np.ndarray, labels: list[str], commonest: int) -> dict[str, Any]:
@@ -72,28 +61,13 @@ def validation(truth: np.ndarray, probabilities: np.ndarray) -> dict[str, float]
     }
 
 
-def reliability_bins(truth: np.ndarray, probabilities: np.ndarray, bins: int = 15) -> list[Bin]:
+def reliability_bins(truth: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> list[Bin]:
     """The rows grouped by the probability of their answer, in bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 
     Bins without rows are left out.
     """
     _check_shapes(truth, probabilities)
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    edges = np.linspace(0, 1, bins + 1)
-    # Only the inner edges, so that a confidence of exactly 0, or above 1 by rounding, still falls into a bin.
-    bin_of_row = np.digitize(confidence, edges[1:-1], right=True)
-    filled = []
-    for number in np.unique(bin_of_row):
-        rows = bin_of_row == number
-        means = float(confidence[rows].mean(dtype=np.float64)), float(right[rows].mean())
-        filled.append(Bin(float(edges[number]), float(edges[number + 1]), int(rows.sum()), *means))
-    return filled
-
-
-def expected_calibration_error(bins: list[Bin]) -> float:
-    """The mean gap between accuracy and confidence over `reliability_bins`, weighted by rows; from 0 to 1."""
-    gaps = sum(each.rows * abs(each.accuracy - each.confidence) for each in bins)
-    return gaps / sum(each.rows for each in bins)
+    return bins_of(probabilities.max(axis=1), probabilities.argmax(axis=1) == truth, bins)
 
 
 def _check_shapes(truth: np.ndarray, probabilities: np.ndarray) -> None:

@@ -10,16 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
 from halfbert.scoring import THRESHOLD_RULES
+from halfbert.scoring.calibration import Calibration, fit_platt
 from halfbert.scoring.intervals import share
 from halfbert.scoring.probabilities import log_loss
-
-CALIBRATION_RIDGE = 10.0  # as much as some forty rows of a probability of 0.5 weigh
-LEAST_PROBABILITY = 1e-6  # below which, and as near to 1, a logit is not followed
 
 
 def choose_thresholds(truth: np.ndarray, probabilities: np.ndarray, how: str) -> np.ndarray:
@@ -54,24 +50,11 @@ def choose_thresholds(truth: np.ndarray, probabilities: np.ndarray, how: str) ->
 
 
 def _calibrated(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """(rows,) probabilities of one label, by a logistic regression on its logits; 0 where no row has the label.
-
-    A ridge holds the slope towards 1 and the offset towards 0, so that few rows with the label change little.
-    """
+    """(rows,) calibrated probabilities of one label; 0 where no row has the label."""
     if not truth.any():
         return np.zeros(len(truth))
-    logits = logit(np.clip(probabilities.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
-
-    def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
-        slope, offset = line
-        moved = slope * logits + offset
-        left = expit(moved) - truth
-        from_identity = np.array([slope - 1, offset])
-        value = np.sum(np.logaddexp(0, moved) - truth * moved) + CALIBRATION_RIDGE / 2 * from_identity @ from_identity
-        return value, np.array([left @ logits, left.sum()]) + CALIBRATION_RIDGE * from_identity
-
-    slope, offset = minimize(loss, [1.0, 0.0], jac=True).x
-    return expit(slope * logits + offset)
+    line = fit_platt(truth, probabilities)
+    return Calibration(len(truth), platt=[line]).apply(probabilities[:, None])[:, 0]
 
 
 def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray, labels: list[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from halfbert.output.record import RateFinder, Record, Size
 from halfbert.system import storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
-from halfbert.training import saving, steps, tasks
+from halfbert.training import calibrating, saving, steps, tasks
 from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
 
 
@@ -111,8 +111,9 @@ def fit(
     failure = _failure(prepared, best.best_epoch, diverged, control_of is not None)
     model.set_weights(best.best_weights)
     seconds = preprocess_seconds, time.perf_counter() - started
-    thresholds = tasks.thresholds(task, truth["val"], best.best_logits, getattr(options, "threshold", ""))
-    return Fitted(model, transformer, train, best.history, best.best_logits, thresholds, rate, finder, *seconds, failure)
+    of_best = task, truth["val"], best.best_logits, getattr(options, "threshold", "")
+    chosen = tasks.thresholds(*of_best), calibrating.fit(*of_best)
+    return Fitted(model, transformer, train, best.history, best.best_logits, *chosen, rate, finder, *seconds, failure)
 
 
 def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None) -> Any:

@@ -11,7 +11,7 @@ from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Split, Timing
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TrainingData
 from halfbert.system import machine, storage
-from halfbert.training import tasks
+from halfbert.training import calibrating, tasks
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
 STEADY_AFTER_STEPS = 20
@@ -35,6 +35,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         test=tested.scores,
         intervals=tested.intervals,
         tfidf=tested.tfidf,
+        calibration=tested.calibration,
         timing=_timing(prepared, fitted, tested, taught.seconds if taught else None),
         size=Size(fitted.model.count_params(), 0),
         environment=machine.describe(prepared.device, options.threads, options.precision, options.seed),
@@ -94,6 +95,7 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
         test={**text.card_scores(record.test)} if record.test else None,
         stopped=record.stopped,
         teacher=record.distillation.teacher if record.distillation else None,
+        calibration=fitted.calibration,
     )
 
 
@@ -116,15 +118,13 @@ def draw(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> No
     if finder is not None and any(loss is not None for loss in finder.losses):
         plots.learning_rate_finder(finder.rates, finder.losses, finder.suggestion, folder / "learning_rate_finder.png")
     (_draw_multilabel if prepared.task == "multilabel" else _draw_multiclass)(prepared, fitted, tested, folder)
+    if tested.calibration is not None:
+        _draw_calibration(prepared, fitted, tested, folder)
 
 
 def _draw_multiclass(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
-    from halfbert.scoring.multiclass import reliability_bins
-
     if tested.scores is not None:
         plots.confusion(tested.scores["confusion"], prepared.data.labels, folder / "confusion.png")
-        bins = reliability_bins(prepared.truth["test"].argmax(axis=1), tested.probabilities)
-        plots.reliability(bins, tested.scores["expected_calibration_error"], folder / "reliability.png")
 
 
 def _draw_multilabel(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
@@ -138,3 +138,19 @@ def _draw_multilabel(prepared: Prepared, fitted: Fitted, tested: Tested, folder:
         multilabel_plots.roc_and_precision_recall(*of_test, folder / "roc_precision_recall.png")
         multilabel_plots.f1_against_threshold(*of_test, folder / "f1_threshold.png")
         multilabel_plots.confusion_grid(tested.scores["confusion"], labels, folder / "confusion.png")
+
+
+def _draw_calibration(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
+    from halfbert.output import calibration_plots
+    from halfbert.scoring.reliability import reliability
+
+    assert fitted.calibration is not None and tested.calibration is not None
+    task, truth, probabilities = prepared.task, prepared.truth["test"], tested.probabilities
+    kinds = {"network": probabilities, "calibrated": fitted.calibration.apply(probabilities)}
+    bins = {name: reliability(truth, each, task) for name, each in kinds.items()}
+    calibration_plots.reliability(bins, task, folder / "reliability.png")
+    curves = {
+        risk: calibrating.risk_coverage(*calibrating.scores_and_losses(truth, probabilities, fitted.thresholds, risk))
+        for risk in fitted.calibration.held_out
+    }
+    calibration_plots.risk_coverage(curves, tested.calibration.promises, folder / "risk_coverage.png")

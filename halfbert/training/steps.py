@@ -20,7 +20,7 @@ from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, ResourceError
-from halfbert.training import tasks, tfidf
+from halfbert.training import calibrating, tasks, tfidf
 from halfbert.training.values import Fitted, Prepared, Tested
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
@@ -145,7 +145,9 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
     probabilities = probabilities_of(logits, task)
     scores = records.finite(tasks.scores(task, prepared.truth, probabilities, fitted.thresholds, data.labels))
     wrong = tasks.wrong_rows(task, data.test, prepared.truth["test"], probabilities, fitted.thresholds, data.labels)
-    return Tested(None, probabilities, scores, wrong, seconds)
+    of_test = prepared.truth["test"], probabilities, fitted.thresholds
+    calibration = calibrating.report(task, *of_test, fitted.calibration) if fitted.calibration else None
+    return Tested(None, probabilities, scores, wrong, seconds, calibration=calibration)
 
 
 def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:

@@ -12,8 +12,9 @@ import numpy as np
 from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.options import TrainOptions
-from halfbert.output.record import Baseline, Distillation, RateFinder
+from halfbert.output.record import Baseline, CalibrationReport, Distillation, RateFinder
 from halfbert.predictor.manifest import Numbers
+from halfbert.scoring.calibration import Calibration
 from halfbert.scoring.intervals import Interval
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import HalfbertError
@@ -69,7 +70,7 @@ class Fitted:
     """A model with the weights of its best epoch; `failure` is what ended the fit before its last one.
 
     `model`, `transformer` and `train` are a transformers model, a Transformer and the TransformerDataset it was fitted on.
-    `val_logits`: (validation rows, labels) of the best epoch, by which the `thresholds` were chosen.
+    `val_logits`: (validation rows, labels) of the best epoch, by which `thresholds` and `calibration` were chosen.
     """
 
     model: Any
@@ -78,6 +79,7 @@ class Fitted:
     history: History
     val_logits: np.ndarray
     thresholds: list[float] | None
+    calibration: Calibration | None
     rate: float
     finder: RateFinder | None
     preprocess_seconds: float
@@ -96,6 +98,7 @@ class Tested:
     seconds: float | None = None
     intervals: dict[str, Interval] | None = None
     tfidf: Baseline | None = None
+    calibration: CalibrationReport | None = None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from pictures import DRAW, EPOCHS, LENGTHS, LOSSES, RATES, numbers_in, size_of, tick_labels
+from pictures import EPOCHS, LENGTHS, LOSSES, RATES, numbers_in, size_of, tick_labels
 
 from halfbert.output import plots
 
@@ -108,19 +108,6 @@ def test_labels_are_text_and_never_formulas(drawn):
     assert tick_labels(figure.axes[0].yaxis) == ["$x$ and $y_{$", "two lines", f"{'x' * 24}…{'x' * 24}"]
 
 
-def test_reliability_draws_the_bins_that_have_rows(figures, tmp_path):
-    DRAW["reliability"](tmp_path / "picture.png")
-    upper, lower = figures[0].axes
-    # Confidences 0.6 (right), 0.7 (wrong) and 0.9 (right) fall into three of the fifteen bins.
-    assert [bar.get_height() for bar in upper.patches] == [1, 0, 1]
-    assert [bar.get_height() for bar in lower.patches] == [1, 1, 1]
-    centres = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
-    assert centres == pytest.approx([8.5 / 15, 10.5 / 15, 13.5 / 15])
-    assert figures[0].get_suptitle() == (
-        "Reliability: accuracy 66.7%, mean confidence 73.3%\nexpected calibration error 0.200 over 3 rows"
-    )
-
-
 @pytest.mark.parametrize(
     ("lengths", "maxlen", "end", "shown"),  # the end of the axis is below that
     [
@@ -174,7 +161,6 @@ def test_learning_rate_finder_marks_the_suggestion_and_no_explosion_flattens_the
         (plots.confusion, ([[1, 2]], ["a", "b"]), "expected counts above 0 of 2 by 2 labels"),
         (plots.confusion, ([[1, 2], [3, 4], [5, 6]], ["a", "b"]), "expected counts above 0 of 2 by 2 labels"),
         (plots.confusion, ([[0, 0], [0, 0]], ["a", "b"]), "expected counts above 0 of 2 by 2 labels"),
-        (plots.reliability, ([], 0.0), "no bin has rows"),
         (plots.text_lengths, (np.array([]), 8, 0.0), "no texts"),
         (plots.learning_rate_finder, (RATES, LOSSES[:-1], None), "expected as many rates as losses, some finite"),
         (plots.learning_rate_finder, (RATES, [NAN] * 50, None), "expected as many rates as losses, some finite"),

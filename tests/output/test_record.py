@@ -125,10 +125,11 @@ def test_errors_are_the_wrong_rows_worst_first(run):
 def test_every_file_of_the_results(run):
     """All pictures and tables and nothing else; no cell of the csv is run as a formula, and the workbook has the epochs."""
     more = {
-        "multiclass": {"reliability"},
+        "multiclass": set(),
         "multilabel": {"roc_precision_recall", "f1_threshold", "cooccurrence"},
     }[run.record["task"]]
-    pictures = {"learning_curves", "learning_rate", "confusion", "text_lengths", *more}
+    of_both = {"learning_curves", "learning_rate", "confusion", "text_lengths", "reliability", "risk_coverage"}
+    pictures = of_both | more
     tables = {"record.json", "training.xlsx", "report.txt", "errors.csv", "answers.npz"}
     assert {file.name for file in run.results.iterdir()} == {f"{name}.png" for name in pictures} | tables
     for name in pictures:

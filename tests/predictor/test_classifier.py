@@ -20,6 +20,9 @@ class Text(str):
     """A string of another type."""
 
 
+RISING = {risk: {"scores": "1 2", "losses": "0 0"} for risk in ("false-discovery", "false-negative")}
+
+
 # What it answers.
 
 
@@ -42,6 +45,18 @@ def test_answers_are_ktrains(tensorflow_ready, kind, task, tmp_path):
         if task == "multiclass":
             assert mine == other
             assert type(mine if isinstance(texts, str) else mine[0]) is str
+
+
+def test_a_predictor_saved_without_calibration_is_as_sure_as_its_network_and_says_so(tmp_path):
+    ours = load(tiny_predictors.copy("bert", "multiclass", tmp_path / "predictor"))
+    expected = ours.predict_proba(TEXTS).max(axis=1)
+    np.testing.assert_allclose(ours.confidence(TEXTS), expected)
+    assert type(ours.confidence(TEXTS[0])) is float and ours.confidence(TEXTS[0]) == pytest.approx(expected[0], abs=1e-6)
+    reviewed = ours.review(TEXTS)
+    assert "not calibrated" in reviewed.line and not reviewed.review.any() and reviewed.answers == ours.predict(TEXTS)
+    assert len(ours.confidence([])) == 0
+    with pytest.raises(InputError, match="without calibration"):
+        ours.review(TEXTS, max_error=0.1)
 
 
 def test_labels_that_reach_their_threshold(tmp_path):
@@ -304,6 +319,10 @@ def test_a_manifest_or_a_tokenizer_that_is_none(folder):
         *(({"thresholds": value}, "from 0 to 1 for each of the 3 labels") for value in (None, [], [0.5])),
         *(({"thresholds": [0.5, 0.5, value]}, "a threshold from 0 to 1") for value in (1.1, -0.1, float("nan"))),
         *(({"thresholds": [0.5, 0.5, value]}, "$.thresholds[2]") for value in ("0.5", None)),
+        ({"calibration": {"rows": 9, "platt": [[1, 0]]}}, "calibration is damaged (expected slope and offset of each label)"),
+        ({"calibration": {"rows": 9, "platt": [[1, 0]] * 3}}, "expected scores by false-discovery and false-negative"),
+        ({"calibration": {"rows": 9, "platt": [[1, "0"]] * 3}}, "$.calibration.platt[0]"),
+        ({"calibration": {"rows": 9, "platt": [[1, 0]] * 3, "held_out": RISING}}, "falling scores"),
     ],
 )
 def test_claims_that_do_not_fit(tmp_path, changes, said):

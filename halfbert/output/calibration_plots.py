@@ -1,0 +1,102 @@
+"""Pictures of how far a predictor's probabilities and promises can be trusted. Each function writes one PNG from plain numbers.
+
+All raise ValueError for numbers that do not fit together, and ResourceError if the picture cannot be written.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from halfbert.output.drawing import BLUE, DASHED, GREY, INK, VERMILLION, picture, tick_whole_numbers, title
+from halfbert.output.promises import RISK_NAMES
+from halfbert.output.record import Promise
+from halfbert.output.words import counted
+from halfbert.scoring.reliability import Bin, expected_calibration_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+AXES = {  # of confidence, and of what is right, by task
+    "multiclass": ("confidence (probability of the predicted label)", "share of predictions that are right"),
+    "multilabel": ("probability of a label", "share of texts that have the label"),
+}
+
+
+def reliability(kinds: dict[str, list[Bin]], task: str, path: Path) -> None:
+    """Draw how often predictions of each confidence are right (Guo et al. 2017, arXiv:1706.04599).
+
+    A column of panels for each of the `kinds` of probabilities, by name, with its bins of the same predictions.
+    """
+    if not kinds or not all(kinds.values()):
+        raise ValueError("no bin has rows")
+    errors = [f"{name} {expected_calibration_error(bins):.3f}" for name, bins in kinds.items()]
+    with picture(path, 4.6 * len(kinds) + 0.6, 6.4) as figure:
+        panels = figure.subplots(2, len(kinds), sharex=True, sharey="row", squeeze=False, height_ratios=[3, 1])
+        for (name, bins), (upper, lower) in zip(kinds.items(), panels.T, strict=True):
+            _draw_bins(upper, lower, bins)
+            upper.set_title(name)
+            lower.set_xlabel(AXES[task][0])
+        panels[0, 0].set_ylabel(AXES[task][1])
+        panels[0, 0].legend(loc="upper left")
+        panels[1, 0].set_ylabel("predictions")
+        tick_whole_numbers(panels[1, 0].yaxis)
+        number = sum(each.rows for each in next(iter(kinds.values())))
+        title(figure, f"Reliability: expected calibration error {', '.join(errors)}", f"{counted(number, 'prediction')}")
+
+
+def _draw_bins(upper: "Axes", lower: "Axes", bins: list[Bin]) -> None:
+    centres = np.array([(each.low + each.high) / 2 for each in bins])
+    width = 0.92 * (bins[0].high - bins[0].low)
+    accuracy, confidence = np.array([(each.accuracy, each.confidence) for each in bins]).T
+    upper.plot([0, 1], [0, 1], **DASHED, label="perfect calibration")
+    upper.bar(centres, accuracy, width, color=BLUE, label="share that are right")
+    upper.hlines(confidence, centres - width / 2, centres + width / 2, color=VERMILLION, label="mean confidence")
+    upper.set(xlim=(0, 1), ylim=(0, 1.02))
+    bars = lower.bar(centres, [each.rows for each in bins], width, color=GREY)
+    lower.bar_label(bars, [f"{each.rows:,}" for each in bins], padding=1, fontsize=6, color=INK, rotation=90)
+    lower.margins(y=0.45)
+    lower.yaxis.set_major_formatter("{x:,.0f}")
+    lower.grid(False)
+
+
+def risk_coverage(curves: dict[str, tuple[np.ndarray, np.ndarray]], promises: list[Promise], path: Path) -> None:
+    """Draw the error of the surest test rows against the share that they are, and what each promise came to.
+
+    `curves` holds, by risk, rising shares of the rows and the mean loss of each, both (N,); `promises` are those of a record.
+    """
+    if not curves or not all(len(shares) == len(errors) > 0 for shares, errors in curves.values()):
+        raise ValueError("expected as many errors as shares of each risk, and some")
+    from matplotlib.ticker import PercentFormatter
+
+    made = [promise for promise in promises if promise.answered is not None and promise.error is not None]
+    with picture(path, 5.6 * len(curves) + 0.6, 4.6) as figure:
+        panels = figure.subplots(1, len(curves), squeeze=False)[0]
+        for axes, (risk, (shares, errors)) in zip(panels, curves.items(), strict=True):
+            axes.plot(shares, errors, color=BLUE, label="test rows, the surest first")
+            of_risk = [promise for promise in made if promise.risk == risk]
+            _draw_promises(axes, of_risk)
+            top = np.nanmax([*errors[shares >= 0.1], *(promise.max_error for promise in of_risk), 0.01])
+            axes.set(xlim=(0, 1.02), ylim=(0, 1.15 * top), title=RISK_NAMES[risk])
+            axes.set(xlabel="share of the test rows that is answered", ylabel="error of those rows")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(PercentFormatter(1))
+            axes.legend(loc="upper left")
+        kept = sum((promise.error or 0) <= promise.max_error for promise in made)
+        result = f"{kept} of {counted(len(made), 'promise')} kept on the test" if made else "no promise could be made"
+        detail = "cuts chosen on validation; a line leads from each promised error to the error on the test" if made else ""
+        title(figure, f"Error against share answered: {result}", detail)
+
+
+def _draw_promises(axes: "Axes", promises: list[Promise]) -> None:
+    for number, promise in enumerate(promises):
+        assert promise.answered is not None and promise.error is not None
+        ends = [promise.max_error, promise.error]
+        axes.plot([promise.answered] * 2, ends, color=VERMILLION, linewidth=1)
+        label = "promised" if number == 0 else None
+        axes.plot(promise.answered, promise.max_error, marker="_", markersize=14, color=VERMILLION, linestyle="", label=label)
+        label = "achieved" if number == 0 else None
+        axes.plot(promise.answered, promise.error, marker="o", color=VERMILLION, linestyle="", label=label)
+        at = (promise.answered, promise.max_error)
+        note = f"at most {100 * promise.max_error:g}%"
+        axes.annotate(note, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8, color=INK)
