@@ -15,7 +15,7 @@ Shapes: R rows, L labels. `probabilities` are the network's own, (R, L).
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -122,10 +122,10 @@ def _tested_counts(scores: np.ndarray, max_error: float, binary: bool) -> list[i
     with in spite of one error if those are half of the rows at most.
     """
     rows, first = len(scores), rows_needed(max_error)
-    allowing_one = next(n for n in range(first, 100 * first) if p_value(1, n, max_error, binary) <= 1 - LEVEL)
-    first = max(allowing_one if 2 * allowing_one <= rows else first, rows // 10)
     if first > rows:
         return []
+    half = range(first, rows // 2 + 1)
+    first = max(next((n for n in half if p_value(1, n, max_error, binary) <= 1 - LEVEL), first), rows // 10)
     steps = np.linspace(first, rows, STEPS).astype(int)
     return np.unique(np.searchsorted(-scores, -scores[steps - 1], side="right")).tolist()
 
@@ -189,7 +189,7 @@ class ReviewRule:
         by_cost = self.cost_error is not None or self.cost_review is not None
         if sum([self.max_error is not None, self.max_review is not None, by_cost]) > 1:
             raise InputError("choose one of max-error, max-review and the two costs")
-        if self.max_error is not None and not 0 < self.max_error < 1:
+        if self.max_error is not None and not 1e-9 <= self.max_error < 1:
             raise InputError(f"max-error {self.max_error:g}: expected a share between 0 and 1, such as 0.05")
         if self.max_review is not None and not 0 <= self.max_review <= 1:
             raise InputError(f"max-review {self.max_review:g}: expected a share from 0 to 1, such as 0.2")
@@ -217,11 +217,13 @@ class Reviewer:
     """A rule that is ready for the rows of one predictor: `decide` takes any number of rows at a time, in any process.
 
     Rows are answered if their score is above `cut` and their confidence is at least `least_confidence`. `line` says what the
-    rule came to, or that the confidence is not calibrated; empty if there is nothing to say.
+    rule came to, or that the confidence is not calibrated; empty if there is nothing to say. Its `repr` tells it apart from
+    those that decide otherwise.
     """
 
+    rule: ReviewRule
     thresholds: list[float] | None
-    calibration: Calibration | None
+    calibration: Calibration | None  # without the scores of validation rows, which have done their part
     risk: str
     cut: float = -math.inf
     least_confidence: float = 0.0
@@ -250,10 +252,9 @@ def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration
     if calibration is None:
         if not rule.is_none:
             raise InputError("the predictor was saved without calibration, which the rule needs: train it again")
-        return Reviewer(
-            thresholds, None, risk, line="the confidence is not calibrated: the predictor was saved without calibration"
-        )
-    made = functools.partial(Reviewer, thresholds, calibration, risk)
+        line = "the confidence is not calibrated: the predictor was saved without calibration"
+        return Reviewer(rule, thresholds, None, risk, line=line)
+    made = functools.partial(Reviewer, rule, thresholds, replace(calibration, held_out={}), risk)
     scores, losses = calibration.held_out[risk].read()
     if rule.max_error is not None:
         cut = promised_cut(scores, losses, rule.max_error)

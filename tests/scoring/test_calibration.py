@@ -31,7 +31,7 @@ def test_the_temperature_is_the_one_that_the_truth_was_drawn_with(temperature):
 
 def test_few_rows_change_little_and_rows_that_are_all_right_do_not_make_it_certain():
     logits = np.array([[3.0, 0, 0], [0, 3.0, 0]])
-    assert fit_temperature(np.array([[0, 1, 0], [0, 0, 1]]), logits) < 1.6
+    assert fit_temperature(np.array([[0, 1, 0], [0, 0, 1]]), logits) < 2
     assert fit_temperature(np.eye(3, dtype=int)[:2], logits) > 0.9
 
 

