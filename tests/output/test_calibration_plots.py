@@ -16,7 +16,7 @@ def test_reliability_draws_the_bins_that_have_rows(figures, tmp_path):
     centres = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
     assert centres == pytest.approx([8.5 / 15, 10.5 / 15, 13.5 / 15])
     assert [axes.get_title(loc="left") for axes in (upper, other)] == ["network", "calibrated"] and len(other.patches) == 1
-    expected = "Reliability: expected calibration error network 0.200, calibrated 0.400\n3 predictions"
+    expected = "Reliability: expected calibration error network 0.400, calibrated 0.400\n3 predictions"
     assert figures[0].get_suptitle() == expected
 
 
