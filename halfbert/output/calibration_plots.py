@@ -84,7 +84,7 @@ def risk_coverage(curves: dict[str, tuple[np.ndarray, np.ndarray]], promises: li
             axes.legend(loc="upper left")
         kept = sum((promise.error or 0) <= promise.max_error for promise in made)
         result = f"{kept} of {counted(len(made), 'promise')} kept on the test" if made else "no promise could be made"
-        detail = "cuts chosen on validation; a line leads from each promised error to the error on the test" if made else ""
+        detail = "cuts chosen on validation; lines lead from the error that was promised" if made else ""
         title(figure, f"Error against share answered: {result}", detail)
 
 
