@@ -50,11 +50,11 @@ class Table:
 
 TABLES = {
     "news": Table(
-        ("news_aggregator.csv",), 4000, 500, {"label_column": "category"}, (100, 500, 2000), (0.01, 0.02, 0.05, 0.1), 1000
+        ("news_aggregator.csv",), 4000, 500, {"label_column": "category"}, (100, 500, 2000), (0.01, 0.02, 0.05, 0.1), 500
     ),
     "goemotions": Table(
         tuple(f"goemotions_{part}.csv" for part in ("train", "dev", "test")),
-        *(6000, 1000, {"label_columns": ["ALL"]}, (500, 2000), (0.2, 0.3, 0.4), 100, "multilabel"),
+        *(6000, 1000, {"label_columns": ["ALL"]}, (1000,), (0.2, 0.3, 0.4), 60, "multilabel"),
     ),
 }
 
@@ -155,17 +155,27 @@ def drawn(table: Table, answers: Answers) -> tuple[list[Kept], list[float]]:
         for _ in range(table.draws):
             order = rng.permutation(len(answers.truth))
             rows, others = order[:size], order[size:]
-            for chosen_by, found in ((rows, own), (others[:size], other_epoch)):
-                epoch = _best_epoch(table.task, answers.truth[chosen_by], [each[chosen_by] for each in probabilities])
-                of_rows = table.task, answers.truth[rows], answers.logits[epoch][rows], RULE
-                calibration, thresholds = known(calibrating.fit(*of_rows)), tasks.thresholds(*of_rows)
-                of_others = answers.truth[others], probabilities[epoch][others], thresholds
-                found.append(calibrating.try_promises(*of_others, calibration, table.promises))
-            fixed_share = review.reviewer(table.task, thresholds, calibration, review.ReviewRule(max_review=MAX_REVIEW))
-            decided = fixed_share.decide(of_others[1])
-            shares.append(float(decided.review.mean()))
+            chosen = [
+                _best_epoch(table.task, answers.truth[by], [each[by] for each in probabilities]) for by in (rows, others[:size])
+            ]
+            tried = {epoch: _try(table, answers, probabilities[epoch], epoch, rows, others) for epoch in set(chosen)}
+            own.append(tried[chosen[0]][0])
+            other_epoch.append(tried[chosen[1]][0])
+            shares.append(tried[chosen[0]][1])
         kept += [_kept(size, *each) for each in zip(zip(*own, strict=True), zip(*other_epoch, strict=True), strict=True)]
     return kept, shares
+
+
+def _try(
+    table: Table, answers: Answers, probabilities: np.ndarray, epoch: int, rows: np.ndarray, others: np.ndarray
+) -> tuple[list[Promise], float]:
+    """What cuts by `rows` promise and keep on `others`, and the share of those that MAX_REVIEW sends to people."""
+    of_rows = table.task, answers.truth[rows], answers.logits[epoch][rows], RULE
+    calibration, thresholds = known(calibrating.fit(*of_rows)), tasks.thresholds(*of_rows)
+    promised = calibrating.try_promises(answers.truth[others], probabilities[others], thresholds, calibration, table.promises)
+    rule = review.ReviewRule(max_review=MAX_REVIEW)
+    decided = review.reviewer(table.task, thresholds, calibration, rule).decide(probabilities[others])
+    return promised, float(decided.review.mean())
 
 
 def _best_epoch(task: str, truth: np.ndarray, by_epoch: list[np.ndarray]) -> int:
