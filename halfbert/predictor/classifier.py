@@ -228,7 +228,7 @@ class Classifier:
         Raises InputError if something is no text, if the rule is none, or if its promise cannot be made.
         """
         decides = self.predictor.manifest.reviewer(ReviewRule(**rule))
-        probabilities = self._probabilities(read_texts(texts)[0])
+        probabilities = self.predict_proba(read_texts(texts)[0])
         decided = decides.decide(probabilities)
         return Reviewed(self.answers(probabilities), decided.confidence, decided.review, decides.line)
 
