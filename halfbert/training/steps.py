@@ -20,7 +20,7 @@ from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, ResourceError
-from halfbert.training import calibrating, tasks, tfidf
+from halfbert.training import calibrating, tasks
 from halfbert.training.values import Fitted, Prepared, Tested
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
@@ -125,6 +125,8 @@ def _compared(prepared: Prepared, fitted: Fitted, tested: Tested) -> Tested:
     with aside(prepared, "TF-IDF"):
         tested = replace(tested, intervals=intervals.bootstraps(prepared.task, prepared.truth["test"] > 0, answers))
         if not prepared.options.no_tfidf:
+            from halfbert.training import tfidf
+
             tested = replace(tested, tfidf=tfidf.beside(prepared, answers))
     return tested
 
