@@ -43,7 +43,7 @@ def make(model: str, folder: Path, **sizes: int) -> None:
     from halfbert.predictor import writing
     from halfbert.predictor.manifest import CheckpointUsed, Manifest
 
-    tokenizer = checkpoints.mini("bert").folder
+    tokenizer = checkpoints.packaged("bert").folder
     transformer = Transformer(str(tokenizer), maxlen=batching.LONGEST, class_names=LABELS)
     kind = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}[model]
     config = kind(**sizes, id2label=dict(enumerate(LABELS)), problem_type="single_label_classification")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from halfbert.data.equality import digests, merged
-from halfbert.distillation import pretraining, rows, teacher
+from halfbert.distillation import pretraining, rows, sentences, teacher
 from halfbert.distillation.teacher import Predictions
 from halfbert.options import DistillOptions
 from halfbert.output.record import Control, Distillation
@@ -36,6 +36,8 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
     """
     if options.objective == "mlm":
         return pretraining.pretrain(options, stop)
+    if options.objective == "embedding":
+        return sentences.teach(options, stop)
     started = time.perf_counter()
     taught_by = teacher.read(Path(options.teacher))
     predictor, known = taught_by.predictor, taught_by.predictor.manifest

@@ -15,6 +15,7 @@ from halfbert.data.equality import normalise
 from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints, distilbert_form
+from halfbert.models.weights import TOKENIZER_FILES, checkpoint_tensors
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage, tensorflow_setup
@@ -60,8 +61,6 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
             raise InputError("--objective mlm: not supported on a TPU, whose batches must be of one shape; use a CPU or GPU")
         start = write_student(bert, options.layers, Path(scratch) / "student")
 
-        from safetensors.numpy import load_file, save_file
-
         from halfbert.distillation import losses, masked_language
 
         fitted = masked_language.fit(options, stop, device, bert, start, train, val)
@@ -74,17 +73,30 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
             **{name: getattr(fitted, name) for name in ("epochs", "best_epoch", "perplexity", "maxlen", "lr")},
             "environment": asdict(machine.describe(device, options.threads, options.precision, options.seed)),
         }
-        with storage.atomic_folder(target) as folder:
-            shutil.copytree(start, folder, dirs_exist_ok=True)
-            file = folder / "model.safetensors"
-            weights = masked_language.weights_by_name(fitted.student)
-            save_file({name: weights[name] for name in load_file(file)}, file, metadata={"format": "pt"})
-            storage.write_json(record, folder / RECORD)
+        write_trained(fitted.student, start, target, record)
         say("perplexity: " + ", ".join(f"{name} {value:.4g}" for name, value in fitted.perplexity.items()))
         say(f"checkpoint: {options.output}   use it with --model distilbert --checkpoint {options.output}")
         if fitted.failure:
             raise fitted.failure
         return Pretrained(options.output, record)
+
+
+def write_trained(student: Any, start: Path, target: Path, record: dict[str, Any]) -> None:
+    """Write the checkpoint `start` with the weights of the student, which began with it, and the record as folder `target`."""
+    from safetensors.numpy import load_file, save_file
+
+    from halfbert.distillation import masked_language
+
+    weights = masked_language.weights_by_name(student)
+    short = {name.removeprefix(f"{student.config.model_type}."): value for name, value in weights.items()}
+    with storage.atomic_folder(target) as folder:
+        for file in start.iterdir():
+            if file.name in (*TOKENIZER_FILES, "config.json"):
+                shutil.copyfile(file, folder / file.name)
+        before = load_file(start / "model.safetensors")
+        after = {name: weights.get(name, short.get(name, value)) for name, value in before.items()}
+        save_file(after, folder / "model.safetensors", metadata={"format": "pt"})
+        storage.write_json(record, folder / RECORD)
 
 
 def read_texts(options: DistillOptions) -> tuple[list[str], list[str], list[DataFile]]:
@@ -110,17 +122,22 @@ def read_texts(options: DistillOptions) -> tuple[list[str], list[str], list[Data
     return train, val, files
 
 
-def find_teacher(name: str) -> checkpoints.Checkpoint:
-    """The BERT checkpoint by that folder or hub name. Raises InputError if it has no masked-language head."""
+def find_bert(name: str) -> checkpoints.Checkpoint:
+    """The BERT checkpoint by that folder or hub name, the teacher. Raises InputError or ResourceError if there is none."""
     try:
-        bert = checkpoints.find("bert", name)
+        return checkpoints.find("bert", name)
     except InputError as error:
         raise InputError(str(error).replace("--checkpoint", "--teacher")) from error
     except ResourceError as error:
         raise ResourceError(
             f"--teacher {name}: neither in the cache nor available from the hub; give the checkpoint's folder"
         ) from error
-    weights = distilbert_form.bert_weights(bert.folder)
+
+
+def find_teacher(name: str) -> checkpoints.Checkpoint:
+    """As `find_bert`. Raises InputError if it has no masked-language head."""
+    bert = find_bert(name)
+    weights = checkpoint_tensors(bert.folder)
     missing = [part for part in HEAD.values() if part not in weights]
     if missing:
         raise InputError(
@@ -135,7 +152,7 @@ def write_student(bert: checkpoints.Checkpoint, layers: list[int], folder: Path)
     from safetensors.numpy import load_file, save_file
 
     distilbert_form.write(bert.folder, folder, layers)
-    weights = distilbert_form.bert_weights(bert.folder)
+    weights = checkpoint_tensors(bert.folder)
     head = {name: np.ascontiguousarray(weights[part]) for name, part in HEAD.items()}
     save_file({**load_file(folder / "model.safetensors"), **head}, folder / "model.safetensors", metadata={"format": "pt"})
     config = distilbert_form.read_config(folder)

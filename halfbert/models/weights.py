@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from halfbert.system import storage
-from halfbert.system.errors import ArtefactError
+from halfbert.system.errors import ArtefactError, InputError
 
 MODELS = ("bert", "distilbert")
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -108,6 +108,52 @@ def read(folder: Path) -> Encoder:
         folder=folder,
         config=config,
     )
+
+
+def read_checkpoint(folder: Path) -> Encoder:
+    """Read the encoder of a BERT or DistilBERT checkpoint, which has no head, from its `model.safetensors`.
+
+    Raises InputError if there is no such file, ArtefactError as `read` does.
+    """
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).to_dict()  # with what it leaves out
+    kind, sizes = config["model_type"], _sizes(folder, config)
+    tensors = checkpoint_tensors(folder)
+    values = {}
+    for name, shape in _shapes({**config, "id2label": {}}, sizes).items():
+        if name.startswith(("pooler", "classifier")):
+            continue
+        module, leaf = _module(kind, name)
+        stored = f"{module.removeprefix(kind + '.')}.{_LEAVES.get(leaf, (leaf, 'weight'))[1]}"
+        value = tensors.get(stored)
+        if value is not None:
+            value = np.ascontiguousarray(value.T if leaf == "kernel" else value, np.float32)
+        if value is None or value.shape != shape or not np.isfinite(value).all():
+            raise ArtefactError(
+                f"{folder / 'model.safetensors'}: {stored} is missing, of another shape than config.json's, or NaN"
+            )
+        values[name] = value
+    epsilon = config.get("layer_norm_eps", DISTILBERT_EPSILON) if kind == "bert" else DISTILBERT_EPSILON
+    activation = str(config.get("hidden_act" if kind == "bert" else "activation", "gelu"))
+    return Encoder(kind, values, sizes["layers"], sizes["heads"], epsilon, activation, folder, config)
+
+
+def checkpoint_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """A checkpoint's weights under transformers' PyTorch names, without the `bert.` that task models put before them."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        raise InputError(f"{folder}: its weights are read from model.safetensors, which is not there")
+    try:
+        tensors = load_file(file)
+    except SafetensorError as error:
+        raise ArtefactError(f"{file}: cannot be read ({error})") from error
+    short = {name.removeprefix("bert.").removeprefix("distilbert."): value for name, value in tensors.items()}
+    # Old checkpoints name LayerNorm's weights as TensorFlow does.
+    return {name.replace(".gamma", ".weight").replace(".beta", ".bias"): value for name, value in short.items()}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

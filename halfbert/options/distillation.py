@@ -21,11 +21,22 @@ from halfbert.options.training import (
 )
 from halfbert.system.errors import InputError
 
-OBJECTIVES = ("task", "mlm")
-NOT_WITH_MLM = (
-    *("unlabelled", "model", "checkpoint", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_column"),
-    *("label_columns", "label_separator", "find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results"),
+OBJECTIVES = ("task", "mlm", "embedding")
+# Options that an objective does not read.
+OF_TASK = (
+    *("unlabelled", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_columns", "label_separator"),
+    *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results"),
 )
+OF_ANSWERS = ("weight_soft", "weight_supervised", "weight_cosine", "temperature")
+OF_EMBEDDING = (
+    *("texts", "probe", "trained_layers", "tokens", "batch_tokens", "weight_first", "weight_mean", "weight_similarity"),
+)
+UNREAD = {
+    "task": OF_EMBEDDING,
+    "mlm": (*OF_TASK, *OF_EMBEDDING, "model", "checkpoint", "label_column"),
+    "embedding": (*OF_TASK, *OF_ANSWERS, "train", "val", "batch_size", "epochs", "split_seed"),
+}
+SENTENCE_RATE = 8e-4
 
 in_teaching, in_loss = partial(option, "teacher and student"), partial(option, "loss", metavar="W")
 
@@ -36,7 +47,7 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
 
     teacher: str = in_teaching(
         MISSING,
-        "a predictor that a training script saved; with --objective mlm a BERT checkpoint, as folder or hub name",
+        "a predictor that a training script saved; with --objective mlm or embedding a BERT checkpoint, as folder or hub name",
         values.source,
         metavar="FOLDER",
     )
@@ -55,9 +66,31 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
     )
     objective: str = in_teaching(
         "task",
-        "task: learn the teacher's task; mlm: masked language modelling on plain texts, for a new general checkpoint",
+        "task: learn the teacher's task; for a new general checkpoint, mlm: masked language modelling on plain texts, or "
+        "embedding: learn a sentence encoder's embeddings of plain texts",
         choices=OBJECTIVES,
     )
+    texts: list[str] | None = in_teaching(
+        None,
+        "with embedding: plain texts, as files (txt with one text a line, or tables) or folders of them, with commas between",
+        values.named_sources,
+        metavar="FILE",
+    )
+    probe: str | None = in_teaching(
+        None,
+        "with embedding: a labelled table, on which a linear probe of the student is cross-validated as it learns (default: "
+        "the embedded messages)",
+        values.source,
+    )
+    trained_layers: int | None = in_teaching(
+        None, "with embedding: train the student's last N layers only (default: all; 2 with --model bert)", values.count
+    )
+    tokens: int | None = in_teaching(
+        None,
+        "with embedding: tokens to learn from, in as many passes over the texts as that takes (default: one pass)",
+        values.count,
+    )
+    batch_tokens: int = in_teaching(2048, "with embedding: tokens of a training step", values.count)
     no_control: bool = in_teaching(False, "leave out fitting the same student without the teacher")
     # The weights are those DistilBERT was published with: README of its training code (transformers,
     # examples/research_projects/distillation).
@@ -65,6 +98,19 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
     weight_supervised: float = in_loss(2.0, "weight of the loss on the labels", values.non_negative)
     weight_cosine: float = in_loss(
         1.0, "weight of the cosine loss between teacher's and student's final hidden states", values.non_negative
+    )
+    weight_first: float = in_loss(
+        1.0,
+        "with embedding: weight of the distance of the student's first token from the teacher's embedding",
+        values.non_negative,
+    )
+    weight_mean: float = in_loss(
+        0.5,
+        "with embedding: weight of the distance of the student's own mean from the teacher's embedding",
+        values.non_negative,
+    )
+    weight_similarity: float = in_loss(
+        3.0, "with embedding: weight of the difference of the similarities of every two texts of a batch", values.non_negative
     )
     temperature: float = in_loss(2.0, "softmax temperature of both answers", values.positive, metavar="T")
     label_column: str | None = in_table(None, LABEL_COLUMN)
@@ -81,17 +127,28 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
 
     def complete(self) -> None:
         """Check what can be checked without the teacher; `complete_with_teacher` fills in the rest."""
-        if sum(value is not None for value in (self.layers, self.keep, self.model or self.checkpoint)) > 1:
+        other = (
+            self.checkpoint or self.model if self.objective != "embedding" else self.checkpoint or self.model == "bert" or None
+        )
+        if sum(value is not None for value in (self.layers, self.keep, other)) > 1:
             raise InputError("--layers, --keep and --model with --checkpoint: give one of them")
         if not self.weight_soft and not self.weight_cosine:
             raise InputError("--weight-soft 0 and --weight-cosine 0: then the teacher teaches nothing")
+        unread = [name for name in changed(self) if name in UNREAD[self.objective]]
+        if unread:
+            raise InputError(f"--{unread[0].replace('_', '-')} has no effect with --objective {self.objective}")
         if self.objective == "mlm":
-            unused = [name for name in changed(self) if name in NOT_WITH_MLM]
-            if unused:
-                raise InputError(f"--{unused[0].replace('_', '-')} has no effect with --objective mlm")
             if self.train is None or self.output is None:
                 raise InputError("--objective mlm: give the texts with --train, and the new checkpoint's folder with --output")
             self.split_seed = self.seed if self.split_seed is None else self.split_seed
+        elif self.objective == "embedding":
+            if self.texts is None or self.output is None:
+                raise InputError(
+                    "--objective embedding: give the texts with --texts, and the new checkpoint's folder with --output"
+                )
+            if not self.weight_first and not self.weight_mean and not self.weight_similarity:
+                raise InputError("--weight-first 0, --weight-mean 0 and --weight-similarity 0: then nothing is learnt")
+            self.lr = self.lr or SENTENCE_RATE
 
     def complete_with_teacher(
         self, task: str, labels: Sequence[str], maxlen: int, split_seed: int, threshold_rule: str | None

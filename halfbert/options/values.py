@@ -66,6 +66,13 @@ def sources(value: Any) -> list[str]:
     return found
 
 
+def named_sources(value: Any) -> list[str]:
+    """Files or folders, with commas between them; one whose name holds a comma stands in double quotes."""
+    if isinstance(value, os.PathLike):
+        value = [value]
+    return [source(one) for one in (names(value) if isinstance(value, str) else _listed(value))]
+
+
 def one_of(value: Any, known: Sequence[str]) -> str:
     """One of the known words."""
     if not isinstance(value, str) or value not in known:

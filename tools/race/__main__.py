@@ -211,7 +211,7 @@ def job(
         map(list, zip(*part, strict=True)) for part in (train[:rows], test[:predicted])
     )
     return Job(
-        checkpoint=str(checkpoint or checkpoints.mini(who.form).folder),
+        checkpoint=str(checkpoint or checkpoints.packaged(who.form).folder),
         texts=texts,
         labels=labels,
         test_texts=test_texts,

@@ -47,15 +47,15 @@ def load(
         raise ArtefactError(f"{file}: ONNX Runtime {onnxruntime.__version__} cannot load it ({error})") from error
     if session.get_providers()[0] != providers[0]:  # it goes on with the CPU where CUDA fails to start
         raise ResourceError(_no_gpu(name))
-    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, forward=_forward(session))
+    return engines.Loaded("gpu" if device == "gpu" else "cpu", file, forward=forward_of(session))
 
 
 def load_states(predictor: Predictor, device: str, threads: int | None, kernel_bits: int | None = None) -> engines.Loaded:
     """Make the graph of the first-token states, for the CPU; it is not kept."""
     from halfbert.models import onnx_graph
 
-    session = open_session(onnx_graph.write(weights.read(predictor.folder), kernel_bits, head=False), threads)
-    return engines.Loaded("cpu", predictor.folder / weights.WEIGHTS, forward=_forward(session))
+    session = open_session(onnx_graph.write(weights.read(predictor.folder), kernel_bits, "states"), threads)
+    return engines.Loaded("cpu", predictor.folder / weights.WEIGHTS, forward=forward_of(session))
 
 
 ENGINE = engines.Engine(
@@ -88,7 +88,8 @@ def _no_gpu(name: str) -> str:
     return f"engine {name} on a GPU: ONNX Runtime has none here (with CUDA: pip install onnxruntime-gpu; else device='cpu')"
 
 
-def _forward(session: Any) -> Forward:
+def forward_of(session: Any) -> Forward:
+    """What a session over a graph of `models.onnx_graph` answers."""
     return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
 
