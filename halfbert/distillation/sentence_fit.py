@@ -4,7 +4,8 @@ BERT's and DistilBERT's classifiers read the first token, and a sentence encoder
 first token says little. The loss of a batch is a weighted sum of
 
 - `first`: 1 less the cosine of the student's first-token state and the teacher's embedding, on average;
-- `mean`: the same for the mean of the student's own last states;
+- `mean`: the same for the mean of the student's own last states. It is left out unless a weight is given: without it, the last
+  layer computes nothing but first tokens, and after as many minutes these are as close to the teacher;
 - `similarity`: the mean squared difference of the cosines of every two texts of the batch, between first-token states and
   between the teacher's embeddings (Tung and Mori 2019, similarity-preserving distillation, arXiv:1907.09682).
 

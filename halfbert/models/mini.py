@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from halfbert.models import distilbert_form
-from halfbert.models.weights import TOKENIZER_FILES, write_checkpoint
+from halfbert.models.weights import write_checkpoint
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, ResourceError
 

@@ -105,7 +105,7 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         values.non_negative,
     )
     weight_mean: float = in_loss(
-        0.5,
+        0.0,
         "with embedding: weight of the distance of the student's own mean from the teacher's embedding",
         values.non_negative,
     )
@@ -147,7 +147,7 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
                     "--objective embedding: give the texts with --texts, and the new checkpoint's folder with --output"
                 )
             if not self.weight_first and not self.weight_mean and not self.weight_similarity:
-                raise InputError("--weight-first 0, --weight-mean 0 and --weight-similarity 0: then nothing is learnt")
+                raise InputError("--weight-first 0 and --weight-similarity 0, without --weight-mean: then nothing is learnt")
             self.lr = self.lr or SENTENCE_RATE
 
     def complete_with_teacher(

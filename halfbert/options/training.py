@@ -20,7 +20,8 @@ TASKS = ("multiclass", "multilabel")
 HEADS = ("probed", "random")
 CLASS_WEIGHTS = ("balanced",)
 CHECKPOINT = (
-    "pretrained weights: a hub name, a folder, or mini, the packaged small pair (default: "
+    "pretrained weights: a hub name, a folder, mini, the packaged small pair, or mini-untaught, the pair before it was taught "
+    "(default: "
     f"{' or '.join(HUB_NAMES[model] for model in MODELS)} from the hub; falls back to mini, with a notice, if the hub is "
     "unreachable)"
 )

@@ -9,7 +9,7 @@ from support import VOCABULARY, end_here, example_rows, record_of, train_here, w
 
 from halfbert.distillation import corpus
 from halfbert.options import DistillOptions
-from halfbert.system.console import Stopped, StopRequest
+from halfbert.system.console import Stopped
 from halfbert.system.errors import InputError
 
 OBJECTIVE = ("--objective", "embedding")
@@ -174,7 +174,7 @@ def test_files_that_cannot_be_used(here, content, message):
         (("--texts", "a.txt", "--output", "x", "--epochs", "2"), "--epochs has no effect with --objective embedding"),
         (("--texts", "a.txt", "--output", "x", "--temperature", "3"), "--temperature has no effect"),
         (
-            ("--texts", "a.txt", "--output", "x", "--weight-first=0", "--weight-mean=0", "--weight-similarity=0"),
+            ("--texts", "a.txt", "--output", "x", "--weight-first=0", "--weight-similarity=0"),
             "nothing is learnt",
         ),
         (("--texts", "a.txt", "--output", "x", "--trained-layers", "3"), "--trained-layers 3: the student has 1"),

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from support import ROOT, change_config, run_python, run_script
 
-from halfbert.models import checkpoints
+from halfbert.models import checkpoints, mini
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 SECONDS = 10  # "within seconds", Python's start included
@@ -34,24 +34,52 @@ def refused(error, model: str, checkpoint: str | Path, *fragments: str) -> None:
     assert "\n" not in message and all(fragment in message for fragment in fragments), message
 
 
-def test_mini_bert():
-    mini = checkpoints.find("bert", "mini")
-    assert mini.name == "all-MiniLM-L6-v2 (mini)" and mini.note is None and mini.model == "bert"
-    assert mini.weights_sha256 == mini.SHA256 == checkpoints.sha256(mini.folder / "model.safetensors")
-    assert mini.config["num_hidden_layers"] == 6 and mini.config["hidden_size"] == 384
-    assert mini.recipe == checkpoints.SMALL_RECIPE
-    assert 80e6 < mini.bytes < 100e6
+def test_mini_bert_as_published():
+    found = checkpoints.find("bert", "mini-untaught")
+    assert found.name == "all-MiniLM-L6-v2 (mini)" and found.note is None and found.model == "bert"
+    assert found.weights_sha256 == mini.SHA256 == checkpoints.sha256(found.folder / "model.safetensors")
+    assert found.config["num_hidden_layers"] == 6 and found.config["hidden_size"] == 384
+    assert found.recipe == checkpoints.SMALL_RECIPE
+    assert 80e6 < found.bytes < 100e6
 
 
-def test_mini_distilbert_is_made_once(tmp_path):
-    mini = checkpoints.find("distilbert", "mini")
-    assert mini.folder.parent == tmp_path / "cache" and mini.model == "distilbert"
-    assert mini.config["model_type"] == "distilbert" and mini.config["n_layers"] == len(mini.LAYERS)
-    assert "DistilBERT form" in mini.name and mini.weights_sha256 == mini.FORM_SHA256
-    made = (mini.folder / "model.safetensors").stat().st_mtime_ns
-    assert checkpoints.find("distilbert", "mini") == mini
-    assert (mini.folder / "model.safetensors").stat().st_mtime_ns == made
-    assert [folder.name for folder in (tmp_path / "cache").iterdir()] == [mini.folder.name]
+@pytest.mark.parametrize(
+    ("name", "digests"), [("mini", mini.TAUGHT_SHA256), ("mini-untaught", {"distilbert": mini.FORM_SHA256})]
+)
+def test_mini_distilbert_is_made_once(tmp_path, name, digests):
+    found = checkpoints.find("distilbert", name)
+    assert found.folder.parent == tmp_path / "cache" and found.model == "distilbert"
+    assert found.config["model_type"] == "distilbert" and found.config["n_layers"] == len(mini.LAYERS)
+    assert "DistilBERT form" in found.name and found.weights_sha256 == digests["distilbert"]
+    assert found.weights_sha256 == checkpoints.sha256(found.folder / "model.safetensors")
+    made = (found.folder / "model.safetensors").stat().st_mtime_ns
+    assert checkpoints.find("distilbert", name) == found
+    assert (found.folder / "model.safetensors").stat().st_mtime_ns == made
+    (found.folder / "model.safetensors").write_bytes(b"altered")
+    assert checkpoints.find("distilbert", name) == found and found.bytes > 40e6  # made again
+
+
+@pytest.mark.parametrize("model", mini.TAUGHT_SHA256)
+def test_what_mini_was_taught_is_small_and_leaves_the_words_alone(model):
+    taught, untaught = (
+        load_file(checkpoints.find(model, name).folder / "model.safetensors") for name in ("mini", "mini-untaught")
+    )
+    differing = [name for name in untaught if not np.array_equal(taught[name], untaught[name])]
+    assert set(taught) == set(untaught) and differing and not any("embeddings" in name for name in differing)
+    lesson = mini.TAUGHT / f"{model}.safetensors"
+    assert lesson.stat().st_size < 12e6 and set(load_file(lesson)) == set(differing)
+    record = json.loads((mini.TAUGHT / f"{model}.json").read_text())
+    assert record["teacher"]["weights_sha256"] == mini.SHA256 and record["student"]["weights_sha256"] in (
+        mini.FORM_SHA256,
+        mini.SHA256,
+    )
+
+
+def test_what_mini_was_taught_altered(tmp_path, monkeypatch):
+    monkeypatch.setattr(mini, "TAUGHT", tmp_path)
+    refused(ArtefactError, "distilbert", "mini", "distilbert.safetensors: not the published weights")
+    (tmp_path / "distilbert.safetensors").write_bytes(b"altered")
+    refused(ArtefactError, "distilbert", "mini", "distilbert.safetensors: not the published weights", "reinstall")
 
 
 @pytest.mark.parametrize("model", checkpoints.MODELS)
