@@ -68,9 +68,10 @@ class Checkpoint:
 def find(model: str, checkpoint: str | None = None) -> Checkpoint:
     """Find the weights for `model` (bert or distilbert), fetching them from the hub if they are not cached.
 
-    `checkpoint` is None, "mini", "mini-untaught", a folder, or a hub name. If it is None and the hub's checkpoint is neither
-    cached nor reachable, the result is the packaged mini one, with a `note`. Raises InputError if the
-    checkpoint is not of `model`'s architecture, ResourceError if it is unavailable, ArtefactError if its weights are damaged or not as published.
+    `checkpoint` is None, "mini", "mini-untaught", a folder, or a hub name. If it is None and the hub's checkpoint is
+    neither cached nor reachable, the result is the packaged mini one, with a `note`. Raises InputError if the checkpoint is
+    not of `model`'s architecture, ResourceError if it is unavailable, ArtefactError if its weights are damaged or not as
+    published.
     """
     if checkpoint in (MINI, MINI_UNTAUGHT):
         return packaged(model, taught=checkpoint == MINI)
