@@ -59,7 +59,7 @@ class Fit:
     student: Any
     rounds: list[Numbers]
     best_round: int
-    start: Numbers | None  # the scores before the first step, if this process took it
+    start: Numbers  # the scores before the first step
     tokens: int
     steps: int
     failure: ResourceError | Stopped | None
@@ -105,9 +105,9 @@ def fit(options: DistillOptions, stop: StopRequest, device: str, start: Path, co
     rounds = _Rounds(options, stop, device, corpus, probe, data, state)
     rounds.set_model(student)
     done = rounds.restore()
-    before = None if done else rounds.validate()
-    if before:
-        say(f"before the first step, {describe(before)}")
+    if not done:
+        rounds.start = rounds.validate()
+        say(f"before the first step, {describe(rounds.start)}")
     total, rate = data.rounds * data.steps, options.lr or 0.0
     say(
         f"{'continuing after' if done else 'training,'} {done * data.steps if done else total:,} steps of {total:,}: "
@@ -130,7 +130,7 @@ def fit(options: DistillOptions, stop: StopRequest, device: str, start: Path, co
         raise failure
     student.set_weights(rounds.best_weights)
     best = rounds.best_epoch or 0
-    return Fit(student, rounds.rows, best, before, best * data.round_tokens, best * data.steps, failure)
+    return Fit(student, rounds.rows, best, rounds.start, best * data.round_tokens, best * data.steps, failure)
 
 
 def _load(options: DistillOptions, folder: Path) -> Any:
@@ -236,6 +236,7 @@ class _Rounds(training.BestEpoch):
         super().__init__(validation, lambda found: found, None, data.rounds, stop)
         self.weights = {part: getattr(options, f"weight_{part}") for part in PARTS}
         self.device, self.probe, self.data, self.state, self.done = device, probe, data, state, 0
+        self.start: Numbers = {}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         super().on_epoch_begin(epoch + self.done, logs)
@@ -264,8 +265,9 @@ class _Rounds(training.BestEpoch):
         return {"val_loss": loss, **{f"val_{part}": value for part, value in parts.items()}, "val_probe_accuracy": accuracy}
 
     def _report(self, row: Numbers) -> None:
-        row["tokens"] = int(row["epoch"] or 0) * self.data.round_tokens
-        say(f"{row['tokens'] / 1e6:.1f} M tokens, train loss {row['train_loss']:.4f}; {describe(row)}; {row['seconds']:.0f} s")
+        tokens = int(row["epoch"] or 0) * self.data.round_tokens
+        row["tokens"] = tokens
+        say(f"{tokens / 1e6:.1f} M tokens, train loss {row['train_loss']:.4f}; {describe(row)}; {row['seconds']:.0f} s")
 
     def _save(self, number: int) -> None:
         """Save what the next process needs to continue after this round."""
@@ -275,9 +277,10 @@ class _Rounds(training.BestEpoch):
         arrays |= {f"optimizer {n}": value for n, value in enumerate(_optimizer(model).get_weights())}
         if self.best_epoch != number:
             arrays |= {f"best {n}": value for n, value in enumerate(self.best_weights or [])}
-        progress = {"rows": self.rows, "best_epoch": self.best_epoch, "momentum": float(model.optimizer.beta_1.numpy())}
+        progress = {"start": self.start, "rows": self.rows, "best_epoch": self.best_epoch}
+        progress["momentum"] = float(model.optimizer.beta_1.numpy())
         with storage.atomic_file(self.state) as stream:
-            np.savez(stream, progress=np.frombuffer(json.dumps(progress).encode(), np.uint8), **arrays)
+            np.savez(stream, **arrays, progress=np.frombuffer(json.dumps(progress).encode(), np.uint8))  # type: ignore[arg-type]
 
     def restore(self) -> int:
         """Take over the fit that an earlier process saved; returns the rounds that are done, 0 if there is none."""
@@ -295,7 +298,7 @@ class _Rounds(training.BestEpoch):
             variable.assign(value)
         _optimizer(self.model).set_weights(named("optimizer "))
         self.model.optimizer.beta_1.assign(progress["momentum"])
-        self.rows, self.best_epoch = progress["rows"], progress["best_epoch"]
+        self.start, self.rows, self.best_epoch = progress["start"], progress["rows"], progress["best_epoch"]
         self.best_weights = named("best ") or self.model.get_weights()
         self.done = len(self.rows)
         return self.done

@@ -18,6 +18,7 @@ from halfbert.data import messages, multiclass
 from halfbert.distillation import corpus, pretraining, teacher
 from halfbert.models import batching, checkpoints, distilbert_form
 from halfbert.options import DistillOptions
+from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
@@ -52,42 +53,47 @@ def teach(options: DistillOptions, stop: StopRequest) -> pretraining.Pretrained:
         from halfbert.distillation import sentence_fit, sentence_teacher
 
         tokenizer = transformers.AutoTokenizer.from_pretrained(bert.folder, local_files_only=True)
-        maxlen = options.maxlen or MAXLEN
+        options.maxlen = options.maxlen or MAXLEN
         texts, files = corpus.read(
             options,
             bert,
             tokenizer,
-            maxlen,
+            options.maxlen,
             lambda some: sentence_teacher.choose(bert, tokenizer, device, options.threads, some),
         )
-        probe = _probe(options, tokenizer, maxlen)
+        probe = _probe(options, tokenizer)
         saved = _fit_folder(options, begins, files) / STATE
         fitted = sentence_fit.fit(options, stop, device, begins.folder, texts, probe, saved)
-        record = {
-            "teacher": {"name": machine.shareable(bert.name), "weights_sha256": bert.weights_sha256},
-            "student": {"name": machine.shareable(begins.name), "weights_sha256": begins.weights_sha256},
-            "layers": options.layers,
-            "trained_layers": options.trained_layers,
-            "weights": {part: getattr(options, f"weight_{part}") for part in sentence_fit.PARTS},
-            "data": {
-                "files": [asdict(file) for file in files],
-                "texts": len(texts.held_out),
-                "held_out": int(texts.held_out.sum()),
-            },
-            "embedded_by": texts.embedded_by,
-            "before": fitted.start,
-            "rounds": fitted.rounds,
-            **{name: getattr(fitted, name) for name in ("best_round", "tokens", "steps")},
-            **{name: getattr(options, name) for name in ("batch_tokens", "lr", "seed")},
-            "maxlen": maxlen,
-            "environment": asdict(machine.describe(device, options.threads, options.precision, options.seed)),
-        }
+        record = _record(options, bert, begins, texts, files, fitted)
+        record["environment"] = asdict(machine.describe(device, options.threads, options.precision, options.seed))
         pretraining.write_trained(fitted.student, begins.folder, target, record)
         say(f"checkpoint: {options.output}   use it with --model {options.model} --checkpoint {options.output}")
         if fitted.failure:
             raise fitted.failure
         saved.unlink(missing_ok=True)
         return pretraining.Pretrained(options.output, record)
+
+
+def _record(
+    options: DistillOptions,
+    bert: checkpoints.Checkpoint,
+    begins: checkpoints.Checkpoint,
+    texts: corpus.Corpus,
+    files: list[DataFile],
+    fitted: Any,
+) -> dict[str, Any]:
+    """What is written beside the checkpoint: who was taught by whom, on what, how, and how well it went."""
+    held_out = int(texts.held_out.sum())
+    return {
+        "teacher": {"name": machine.shareable(bert.name), "weights_sha256": bert.weights_sha256},
+        "student": {"name": machine.shareable(begins.name), "weights_sha256": begins.weights_sha256},
+        "weights": {name: getattr(options, name) for name in ("weight_first", "weight_mean", "weight_similarity")},
+        "data": {"files": [asdict(file) for file in files], "texts": len(texts.held_out), "held_out": held_out},
+        "embedded_by": texts.embedded_by,
+        "before": fitted.start,
+        **{name: getattr(fitted, name) for name in ("rounds", "best_round", "tokens", "steps")},
+        **{name: getattr(options, name) for name in ("layers", "trained_layers", "batch_tokens", "lr", "maxlen", "seed")},
+    }
 
 
 def _student(bert: checkpoints.Checkpoint, options: DistillOptions, folder: Path) -> checkpoints.Checkpoint:
@@ -115,7 +121,7 @@ def _student(bert: checkpoints.Checkpoint, options: DistillOptions, folder: Path
     return begins
 
 
-def _probe(options: DistillOptions, tokenizer: Any, maxlen: int) -> Any:
+def _probe(options: DistillOptions, tokenizer: Any) -> Any:
     from halfbert.distillation.sentence_fit import Probe
 
     source = options.probe or str(messages.TRAIN)
@@ -126,11 +132,11 @@ def _probe(options: DistillOptions, tokenizer: Any, maxlen: int) -> Any:
     names, numbers = np.unique(np.array(rows.labels), return_inverse=True)
     if len(names) < 2:
         raise InputError(f"{rows.file}: a probe needs two labels at least; {label!r} has {len(names)}")
-    encoded, _ = batching.encode(tokenizer, rows.texts, maxlen)
+    encoded, _ = batching.encode(tokenizer, rows.texts, options.maxlen)
     return Probe(encoded, np.eye(len(names), dtype=np.float32)[numbers])
 
 
-def _fit_folder(options: DistillOptions, begins: checkpoints.Checkpoint, files: list[Any]) -> Path:
+def _fit_folder(options: DistillOptions, begins: checkpoints.Checkpoint, files: list[DataFile]) -> Path:
     """Where the fit is saved: equal options, texts and weights find each other's."""
     how: list[Any] = [options.weight_first, options.weight_mean, options.weight_similarity, options.weight_decay, options.lr]
     how += [options.tokens, options.batch_tokens, options.maxlen, options.seed, options.precision, options.trained_layers]

@@ -302,7 +302,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         assert self.best_epoch is not None
         return History(self.rows, self.best_epoch, self.learning_rates, self.momenta, self.step_ends)
 
-    def validate(self) -> np.ndarray:
+    def validate(self) -> Any:
         """The answers to the validation texts, as `score` takes them."""
         return predict_logits(self.model, self.validation, "validation")
 

@@ -102,6 +102,7 @@ def test_an_interrupted_fit_is_continued_to_the_same_student(texts, tiny_bert, h
     monkeypatch.setattr(sentence_fit._Rounds, "_save", save)
     record, folder, said = teach(texts, tiny_bert, here, *how, output="continued")
     assert "continuing after" in said and len(record["rounds"]) == 4 and record["steps"] == whole["steps"]
+    assert record["before"] == whole["before"]
     for name, value in load_file(folder / "model.safetensors").items():
         np.testing.assert_allclose(value, expected[name], atol=1e-5, err_msg=name)
     assert record["rounds"][-1]["val_loss"] == pytest.approx(whole["rounds"][-1]["val_loss"], rel=1e-4)
