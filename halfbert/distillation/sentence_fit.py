@@ -277,8 +277,8 @@ class _Rounds(training.BestEpoch):
         arrays |= {f"optimizer {n}": value for n, value in enumerate(_optimizer(model).get_weights())}
         if self.best_epoch != number:
             arrays |= {f"best {n}": value for n, value in enumerate(self.best_weights or [])}
-        progress = {"start": self.start, "rows": self.rows, "best_epoch": self.best_epoch}
-        progress["momentum"] = float(model.optimizer.beta_1.numpy())
+        momentum = float(model.optimizer.beta_1.numpy())
+        progress = {"start": self.start, "rows": self.rows, "best_epoch": self.best_epoch, "momentum": momentum}
         with storage.atomic_file(self.state) as stream:
             np.savez(stream, **arrays, progress=np.frombuffer(json.dumps(progress).encode(), np.uint8))  # type: ignore[arg-type]
 

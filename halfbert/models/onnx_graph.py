@@ -155,9 +155,9 @@ def _first_token_states(graph: _Graph, encoder: Encoder) -> str:
 
 def _mean_embedding(graph: _Graph, encoder: Encoder) -> None:
     """The mean (B, h) of the last states of each text's tokens, padding left out, divided by its length."""
-    x = _embedded(graph, encoder)
+    x, unread = _embedded(graph, encoder), _unread(graph)
     for number in range(encoder.layers):
-        x = _layer(graph, encoder, f"layers.{number}", x, first_token_only=False)
+        x = _layer(graph, encoder, f"layers.{number}", x, unread, first_token_only=False)
     mask = graph.node("Cast", "attention_mask", to=TensorProto.FLOAT)
     mask = graph.node("Unsqueeze", mask, graph.constant("axis_1", np.array([1])))  # (B, 1, L)
     total = graph.node("Squeeze", graph.node("MatMul", mask, x), graph.constant("axis_1", np.array([1])))
