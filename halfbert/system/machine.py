@@ -34,7 +34,8 @@ class Environment:
 
 def describe(device: str, threads: int | None, precision: str, seed: int) -> Environment:
     """The environment of a record."""
-    command = [Path(sys.argv[0]).name, *map(shareable, sys.argv[1:])]
+    command = [Path(sys.argv[0]).name]
+    command += [",".join(map(shareable, word.split(","))) for word in sys.argv[1:]]  # an option may name several files
     return Environment(command, commit(), versions(), hardware(), device, threads or available_cpus(), precision, seed)
 
 
