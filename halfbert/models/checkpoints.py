@@ -28,6 +28,8 @@ MINI, MINI_UNTAUGHT = "mini", "mini-untaught"
 # Learning rates and epochs that suit a checkpoint's width: small encoders want larger steps than the 5e-5 of base models.
 SMALL_WIDTH = 512
 SMALL_RECIPE = {"learning_rate": 2e-4, "epochs": 5, "head": "probed"}
+# Few rows want more epochs of a small checkpoint: ten thousand rows in all, and no more than fifteen epochs.
+SMALL_ROWS, MOST_EPOCHS = 10_000, 15
 BASE_RECIPE = {"learning_rate": 5e-5, "epochs": 3, "head": "random"}
 
 HUB_SECONDS = 3.0
@@ -61,8 +63,17 @@ class Checkpoint:
     @property
     def recipe(self) -> dict[str, Any]:
         """Default learning rate, number of epochs and initial head for a checkpoint of this width."""
+        return dict(SMALL_RECIPE if self._is_small else BASE_RECIPE)
+
+    def epochs(self, rows: int) -> int:
+        """Default number of epochs over so many training rows."""
+        epochs: int = self.recipe["epochs"]
+        return max(epochs, min(MOST_EPOCHS, SMALL_ROWS // max(rows, 1))) if self._is_small else epochs
+
+    @property
+    def _is_small(self) -> bool:
         width = _width(self.config)
-        return dict(SMALL_RECIPE if width and width < SMALL_WIDTH else BASE_RECIPE)
+        return bool(width and width < SMALL_WIDTH)
 
 
 def find(model: str, checkpoint: str | None = None) -> Checkpoint:

@@ -62,7 +62,9 @@ class LearningOptions(Options):
         values.maxlen,
     )
     epochs: int | None = in_training(
-        None, "passes over the training rows (default: 3; 5 for small checkpoints such as mini)", values.count
+        None,
+        "passes over the training rows (default: 3; for small checkpoints such as mini 5, and up to 15 for few rows)",
+        values.count,
     )
     batch_size: int = in_training(16, "texts per training step", values.count)
     lr: float | None = in_training(

@@ -75,7 +75,7 @@ def prepare(
     if checkpoint.note:
         say(checkpoint.note)
     recipe = checkpoint.recipe
-    epochs = options.epochs or recipe["epochs"]
+    epochs = options.epochs or checkpoint.epochs(len(data.train))
     copies = 1 + (epochs if options.keep_epochs else 0)
     storage.check_free_space(options.output, copies * checkpoint.bytes + RESULTS_BYTES)
     storage.check_free_space(options.results, RESULTS_BYTES)
