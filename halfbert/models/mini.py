@@ -26,8 +26,14 @@ LAYERS = (0, 2, 5)
 TAUGHT = Path(__file__).with_name("taught")
 # SHA-256 of what is made: weights of the DistilBERT form, of what each was taught, and of the taught checkpoints.
 FORM_SHA256 = "2d32f868fb493c7b04aa60a8ac9bef3f6f49870d06fc8b5d0eb495a35ca648d3"
-LESSON_SHA256 = {"distilbert": "8120ad52fb2ae6b430ad6c7ede5658021b782f477d65892189c83016cd8cbca6"}
-TAUGHT_SHA256 = {"distilbert": "54a3c77ed5e5ff05f24df9ba9a55c9dd5efd10146c884af7d59fe97f414544f2"}
+LESSON_SHA256 = {
+    "bert": "54904df693558dd2065843c23572405ff2427457723ea481b26faa33f2fb518b",
+    "distilbert": "8120ad52fb2ae6b430ad6c7ede5658021b782f477d65892189c83016cd8cbca6",
+}
+TAUGHT_SHA256 = {
+    "bert": "05e40a702f3352ee72f136a7ed08fe28a6a54e8179d75573dd9ef88b98a06d9b",
+    "distilbert": "54a3c77ed5e5ff05f24df9ba9a55c9dd5efd10146c884af7d59fe97f414544f2",
+}
 
 
 def find(model: str, taught: bool, cache: Path) -> tuple[str, Path, str]:
