@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
             },
             "environment": vars(machine.describe("cpu", 1, "float32", 0)),
         }
-        storage.write_text(json.dumps(record, indent=2, default=vars) + "\n", folder / "record.json")
+        storage.write_text(json.dumps(record, indent=2, default=vars) + "\n", folder / "promises.json")
     return 0
 
 

@@ -17,7 +17,7 @@ from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
 
-RECORD = training_record.RECORD
+PROMISES = "promises.json"
 PUBLISHED = PROJECT / "results" / "published"
 CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
 # The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
@@ -270,7 +270,7 @@ def streaming() -> str:
 def promises_table() -> str:
     """The published promises: in how many of the draws each could be made and was broken, and what it left to people."""
     records = {
-        name: json.loads(file.read_text()) for name in NAMES if (file := PUBLISHED / "promises" / name / RECORD).is_file()
+        name: json.loads(file.read_text()) for name in NAMES if (file := PUBLISHED / "promises" / name / PROMISES).is_file()
     }
     columns = ["table", "error", "validation rows", "promised", "draws", "could be made in", "broken in"]
     columns += ["broken, epoch chosen by other rows", "answered (mean)", "error (mean)"]

@@ -116,6 +116,13 @@ def test_the_recipe_belongs_to_the_width(own):
     assert checkpoints.find("bert", str(own)).recipe == checkpoints.BASE_RECIPE
 
 
+def test_few_rows_want_more_epochs_of_a_small_checkpoint(own):
+    small = checkpoints.Checkpoint("a", own, "bert", "")
+    assert [small.epochs(rows) for rows in (1, 600, 1000, 2000, 10**6)] == [15, 15, 10, 5, 5]
+    change_config(own, hidden_size=768)
+    assert [small.epochs(rows) for rows in (1, 600, 10**6)] == [3, 3, 3]
+
+
 def test_names_that_are_refused(tiny_bert, tiny_distilbert, tmp_path):
     refused(InputError, "bert", tiny_distilbert, "--model distilbert", str(tiny_distilbert))
     refused(InputError, "distilbert", tiny_bert, "--model bert", str(tiny_bert))

@@ -11,7 +11,7 @@ from halfbert.cli.command import VERBS
 from halfbert.comparison.jobs import PLACES
 from halfbert.data import messages
 from halfbert.data.sources import Frame
-from halfbert.models.checkpoints import BASE_RECIPE, SMALL_RECIPE
+from halfbert.models.checkpoints import BASE_RECIPE, MOST_EPOCHS, SMALL_RECIPE
 from halfbert.options import CompareOptions, MulticlassOptions, MultilabelOptions, as_arguments, changed, declared, values
 from halfbert.options.comparison import PASSED_ON
 from halfbert.options.declaring import table_name
@@ -142,7 +142,8 @@ def test_the_help_names_the_defaults_and_the_recipes_of_the_checkpoints(task, la
         assert default in text
     rates = re.search(r"highest learning rate \(default: (\S+); (\S+) for small", text).groups()
     assert [float(rate) for rate in rates] == [BASE_RECIPE["learning_rate"], SMALL_RECIPE["learning_rate"]]
-    assert f"default: {BASE_RECIPE['epochs']}; {SMALL_RECIPE['epochs']} for small" in text
+    epochs = f"default: {BASE_RECIPE['epochs']}; for small checkpoints such as mini {SMALL_RECIPE['epochs']}, and up to "
+    assert f"{epochs}{MOST_EPOCHS} for few rows" in text
     assert f"(default: {BASE_RECIPE['head']}; {SMALL_RECIPE['head']} for small" in text
     assert THRESHOLD_RULE in THRESHOLD_RULES
 
