@@ -21,6 +21,7 @@ FORMATS = "xlsx, csv, tsv, parquet, jsonl, or hf:NAME[:CONFIG] for a data set of
 GROUPS = {
     "predictor and rows": None,
     "answers": None,
+    "rows for a person": "they get the word review, and the best guess beside it; choose one rule, or every row is answered",
     "comparison": None,
     "what to time": None,
     "model": None,

@@ -1,6 +1,6 @@
 """Options of answering the rows of tables with a predictor."""
 
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -8,12 +8,14 @@ from halfbert.options import values
 from halfbert.options.declaring import Options, option
 from halfbert.options.training import DEBUG, ENCODING, in_machine, in_output
 from halfbert.predictor import engines
+from halfbert.scoring.review import RISKS, ReviewRule
 from halfbert.system.errors import InputError
 
 DEVICES = ("auto", "cpu", "gpu")
 STANDARD_INPUT = "-"
 
 of_rows, of_answers = partial(option, "predictor and rows"), partial(option, "answers")
+of_review = partial(option, "rows for a person")
 
 
 @dataclass(kw_only=True)
@@ -33,6 +35,33 @@ class PredictOptions(Options):
     encoding: str | None = of_rows(None, ENCODING)
     top: int | None = of_answers(None, "name the N most probable labels, each with its confidence", values.count)
     probabilities: bool = of_answers(False, "add a column with the probability of each label")
+    max_error: float | None = of_review(
+        None,
+        "answer as many rows as it can be promised for, with 95% certainty, that at most this share of the answers is wrong",
+        values.non_negative,
+        metavar="SHARE",
+    )
+    max_review: float | None = of_review(
+        None,
+        "leave the least sure rows to a person: this share of the validation rows, and of new rows about as many",
+        values.non_negative,
+        metavar="SHARE",
+    )
+    cost_error: float | None = of_review(
+        None,
+        "what a wrong answer costs: a row is left to a person where that is expected to cost less",
+        values.positive,
+        metavar="COST",
+    )
+    cost_review: float | None = of_review(
+        None, "what a person's answer costs, in the unit of --cost-error", values.positive, metavar="COST"
+    )
+    risk: str | None = of_review(
+        None,
+        "with any number of labels, what --max-error limits: the share of a row's predicted labels that are wrong, or of its "
+        "true labels that are missing (default: false-discovery)",
+        choices=RISKS["multilabel"],
+    )
     engine: str = in_machine("auto", "what computes the answers", choices=("auto", *engines.names()))
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
     threads: int | None = in_machine(None, "processor threads (default: all)", values.count)
@@ -46,8 +75,13 @@ class PredictOptions(Options):
     overwrite: bool = in_output(False, "replace an earlier output")
     debug: bool = in_output(False, DEBUG)
 
+    def rule(self) -> ReviewRule:
+        """Which rows are left to a person. Raises InputError for numbers out of range, or more than one rule."""
+        return ReviewRule(**{each.name: getattr(self, each.name) for each in fields(ReviewRule)})
+
     def complete(self) -> None:
-        """Check that there is somewhere to write to; a DataFrame is given back."""
+        """Check the rule, and that there is somewhere to write to; a DataFrame is given back."""
+        self.rule()
         in_memory = any(type(table) is not str for table in self.table)
         if self.output is None and self.table != [STANDARD_INPUT] and not in_memory:
             raise InputError("give --output, the table to write, such as labelled.xlsx")

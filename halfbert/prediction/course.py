@@ -52,6 +52,8 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
                 say(f"a column {plain.name!r} is there already: the answers stand in {column.name!r}")
         for note in (note for source in sources for note in source.notes):
             say(note)
+        if scorer.decider.line:
+            say(scorer.decider.line)
         if isinstance(sources[0], DataFrame):
             writer = FrameWriter(sources[0], columns)
             summary = _answer(sources, scorer, writer, None, None, say)
@@ -67,8 +69,9 @@ def scorer_of(options: PredictOptions) -> Scorer:
     """The scorer that the options describe, its predictor loaded."""
     folder = options.predictor.absolute()
     named = options.top or 0
-    scorer = Scorer(folder, options.engine, options.device, options.threads, named, options.probabilities)
-    scorer.classifier  # noqa: B018  (loads it, so that a damaged one is reported before any work is done)
+    scorer = Scorer(folder, options.engine, options.device, options.threads, named, options.probabilities, options.rule())
+    # Loaded and made ready here, so that a damaged predictor or an impossible rule is reported before any work is done.
+    scorer.classifier, scorer.decider  # noqa: B018
     return scorer
 
 
@@ -116,6 +119,7 @@ def _answer(
     finally:
         progress.close()
     summary.seconds = time.monotonic() - began
+    summary.asks = scorer.decider.asks
     summary.repeated, summary.truncated = answering.repeated, answering.truncated
     order = np.argsort(-labels, kind="stable")
     summary.labels = {scorer.manifest.labels[number]: int(labels[number]) for number in order}

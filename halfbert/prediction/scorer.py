@@ -3,21 +3,21 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from halfbert.data.cells import cell_text
-from halfbert.prediction.reviewing import Confidence, Reviewer
 from halfbert.predictor import engines, manifest
 from halfbert.predictor.classifier import Classifier, load
+from halfbert.scoring.review import Reviewer, ReviewRule, answered_labels
 from halfbert.system.errors import InputError
 from halfbert.system.machine import available_cpus, version_of
 
 NO_TEXT = "no text"
-REVIEW = "review"  # stands in place of the answer where a person answers
+REVIEW = ("review", "for review")  # in place of an answer that is left to a person: the first that is no label
 NOTE = "note"
 DECIMALS = 6  # of a probability in a table
 SEPARATORS = (";", "|", "\n")  # between labels in one cell: the first that is in no label
@@ -50,7 +50,7 @@ class Scorer:
     folder, engine, device, threads: as `halfbert.load` takes them.
     top: how many of the most probable labels are named, with their probabilities; 0: only the answer.
     every_probability: whether there is a column for each label's probability, as `predict_proba` gives it.
-    reviewer: what makes confidences of probabilities and leaves rows to a person; None: the probabilities are the confidences.
+    rule: which rows are left to a person.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Scorer:
     threads: int | None = None
     top: int = 0
     every_probability: bool = False
-    reviewer: Reviewer | None = None
+    rule: ReviewRule = field(default_factory=ReviewRule)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), *(getattr(self, field.name) for field in dataclasses.fields(self)))
@@ -80,8 +80,13 @@ class Scorer:
 
     @functools.cached_property
     def decider(self) -> Reviewer:
-        """The reviewer in use."""
-        return self.reviewer or Confidence(self.manifest.thresholds if not self.one_label else None)
+        """The rule, ready for this predictor. Raises InputError if it does not fit, or its promise cannot be made."""
+        return self.manifest.reviewer(self.rule)
+
+    @functools.cached_property
+    def review_word(self) -> str:
+        """What stands in place of an answer that is left to a person."""
+        return next((word for word in REVIEW if word not in self.manifest.labels), REVIEW[-1])
 
     @functools.cached_property
     def separator(self) -> str:
@@ -114,14 +119,15 @@ class Scorer:
     def answer(self, texts: list[str], advance: Callable[[int], object] | None = None) -> tuple[np.ndarray, int]:
         """(texts,) answers of the type `kind`, and how many of the texts were truncated (0 where the engine hides it)."""
         probabilities = self.classifier.probabilities(texts, advance=advance)
-        calibrated, decided = self.decider.calibrated(probabilities), self.decider.decide(probabilities)
+        decided = self.decider.decide(probabilities)
         answers = np.zeros(len(texts), self.kind)
         if self.one_label:
             answers["answer"] = probabilities.argmax(axis=1)
         else:
-            answers["answer"] = np.packbits(probabilities >= np.array(self.manifest.thresholds), axis=1)
+            answers["answer"] = np.packbits(answered_labels(probabilities, self.manifest.thresholds), axis=1)
         answers["confidence"], answers["review"] = decided.confidence, decided.review
         if self.top:
+            calibrated = self.decider.calibrated(probabilities)
             answers["top"] = np.argsort(-calibrated, axis=1, kind="stable")[:, : self.top]
             answers["top_confidence"] = np.take_along_axis(calibrated, answers["top"].astype(np.int64), axis=1)
         if self.every_probability:
@@ -132,7 +138,7 @@ class Scorer:
         """The columns that answers fill, in their order."""
         labels = self.manifest.labels
         kind = "text" if self.one_label else "texts"
-        columns = [Column("label" if self.one_label else "labels", kind, [*labels, REVIEW])]
+        columns = [Column("label" if self.one_label else "labels", kind, [*labels, self.review_word])]
         if self.decider.asks:
             columns.append(Column("best_guess", kind, labels))
         columns.append(Column("confidence", "number"))
@@ -151,9 +157,8 @@ class Scorer:
         found = self._guesses(answers["answer"])
         columns: list[list[Any]] = [found]
         if self.decider.asks:
-            review: Any = REVIEW if self.one_label else [REVIEW]
+            review: Any = self.review_word if self.one_label else [self.review_word]
             columns.insert(0, [review if asked else guess for guess, asked in zip(found, answers["review"], strict=True)])
-            columns[1] = list(found)
         columns.append(_rounded(answers["confidence"]))
         for place in self._places():
             labels = self.manifest.labels

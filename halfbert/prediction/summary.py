@@ -19,7 +19,8 @@ SECONDS_BEFORE_BAR = 2
 class Summary:
     """What became of the rows of a run.
 
-    `labels` counts the rows of each answer, the most frequent first, without the rows `reviewed`, which are left to a person.
+    `labels` counts the rows of each answer, the most frequent first, without the rows `reviewed`, which are left to a person;
+    `asks` says whether a rule leaves any.
     `unanswered` counts the rows without a usable text by their note, `repeated` those with the answer of an equal text,
     `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that a run before had answered. `seconds`
     are those of answering and writing.
@@ -31,6 +32,7 @@ class Summary:
     seconds: float = 0.0
     labels: dict[str, int] = field(default_factory=dict)
     unanswered: Counter[str] = field(default_factory=Counter)
+    asks: bool = False
     reviewed: int = 0
     repeated: int = 0
     truncated: int = 0
@@ -53,8 +55,11 @@ class Summary:
         shown = [f"{shortened(label)} {count:,}" for label, count in self.labels.items() if count]
         if shown:
             lines.append(f"labels: {listed(shown, SHOWN_LABELS)}")
-        if self.reviewed:
-            lines.append(f"left to a person: {plural(self.reviewed, 'row')} ({percent(self.reviewed / self.rows)})")
+        if self.asks:
+            with_text = self.rows - self.unanswered.total()
+            of = " of those with a text" if self.unanswered else ""
+            share = f" ({percent(self.reviewed / with_text)}{of})" if with_text else ""
+            lines.append(f"left to a person: {plural(self.reviewed, 'row')}{share}")
         if self.unanswered:
             count = self.unanswered.total()
             reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.unanswered.most_common(3))

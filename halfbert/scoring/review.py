@@ -197,6 +197,8 @@ class ReviewRule:
             raise InputError("cost-error and cost-review go together")
         if by_cost and not all(cost is not None and 0 < cost < math.inf for cost in (self.cost_error, self.cost_review)):
             raise InputError("cost-error, cost-review: expected numbers above 0")
+        if self.risk is not None and self.max_error is None and self.max_review is None:
+            raise InputError(f"risk {self.risk}: goes with max-error or max-review")
 
     @property
     def is_none(self) -> bool:
@@ -229,6 +231,11 @@ class Reviewer:
     least_confidence: float = 0.0
     line: str = ""
 
+    @property
+    def asks(self) -> bool:
+        """Whether rows may be left to a person."""
+        return not self.rule.is_none
+
     def decide(self, probabilities: np.ndarray) -> Decided:
         """Decide on rows by the network's own probabilities, (R, L)."""
         answered = answered_labels(probabilities, self.thresholds)
@@ -248,7 +255,7 @@ def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration
     """
     risk = rule.risk or RISKS[task][0]
     if risk not in RISKS[task]:
-        raise InputError(f"risk {risk!r}: not one of this predictor; expected {' or '.join(RISKS[task])}")
+        raise InputError(f"risk {risk!r}: not one of this predictor; expected {' or '.join(RISKS[task])}, or none")
     if calibration is None:
         if not rule.is_none:
             raise InputError("the predictor was saved without calibration, which the rule needs: train it again")
@@ -267,10 +274,13 @@ def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration
     if rule.max_review is not None:
         most = math.floor(rule.max_review * len(scores) + 1e-9)
         score = math.inf if most >= len(scores) else _highest_below(scores, most)
-        return made(cut=score, line=f"the least sure {(scores <= score).mean():.1%} of the validation rows were for review")
+        below = (scores <= score).mean() if len(scores) else 0
+        return made(
+            cut=score, line=f"the least sure rows are left to a person, {below:.1%} of the {len(scores):,} validation rows"
+        )
     if rule.cost_error is not None and rule.cost_review is not None:
         least = 1 - rule.cost_review / rule.cost_error
-        return made(least_confidence=least, line=f"rows of a confidence below {max(least, 0):.1%} are for review")
+        return made(least_confidence=least, line=f"rows with a confidence below {max(least, 0):.1%} are left to a person")
     return made()
 
 
@@ -288,4 +298,6 @@ def why_no_promise(scores: np.ndarray, losses: np.ndarray, max_error: float) -> 
     if len(losses) < needed:
         return f"cannot be promised by {len(losses):,} validation rows; {needed:,} are the fewest that can, if all are right"
     first = _tested_counts(scores, max_error, bool(np.isin(losses, (0, 1)).all()))[0]
-    return f"cannot be promised: the error of the surest {first:,} validation rows is {losses[:first].mean():.1%}"
+    error = losses[:first].mean()
+    doubt = ", which so few rows do not make certain enough" if error <= max_error else ""
+    return f"cannot be promised: the error of the surest {first:,} validation rows is {error:.1%}{doubt}"

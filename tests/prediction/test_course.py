@@ -8,7 +8,6 @@ import pickle
 import re
 import shutil
 import sys
-from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -173,35 +172,6 @@ def test_a_scorer_travels_as_its_options(things):
     assert pickle.loads(packed) is pickle.loads(pickle.dumps(scorer))  # so that a worker loads its engine once
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(scorer.score, (texts,)) == columns
-
-
-@dataclass(frozen=True)
-class Halved:
-    """Stands for a calibration and a rule."""
-
-    least: float
-    asks: bool = True
-
-    def calibrated(self, probabilities):
-        return probabilities / 2
-
-    def decide(self, probabilities):
-        confidence = self.calibrated(probabilities).max(axis=1)
-        return SimpleNamespace(confidence=confidence, review=confidence < self.least)
-
-
-def test_a_reviewer_makes_confidences_and_leaves_rows_to_a_person(things, tags):
-    probabilities = things.classifier.predict_proba(TEXTS)
-    cut = float(np.median(probabilities.max(axis=1))) / 2
-    scorer = Scorer(things.folder, "onnx", reviewer=Halved(cut), every_probability=True)
-    columns = scorer.score(TEXTS)
-    assert columns["best_guess"] == things.classifier.predict(TEXTS)
-    assert columns["confidence"] == pytest.approx((probabilities.max(axis=1) / 2).tolist(), abs=1e-5)
-    assert columns["probability_animal"] == pytest.approx(probabilities[:, 0].tolist(), abs=1e-5)
-    left = [label == "review" for label in columns["label"]]
-    assert left == [confidence < cut for confidence in columns["confidence"]] and 0 < sum(left) < 30
-    columns = Scorer(tags.folder, "onnx", reviewer=Halved(1.0)).score(["the cat"])
-    assert columns["labels"] == [["review"]] and columns["best_guess"] == tags.classifier.predict(["the cat"])
 
 
 # What is refused.

@@ -1,11 +1,14 @@
 """A run that is killed at any moment goes on, and its output is that of a run that was never interrupted."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
+import tiny_predictors
 from support import ROOT, example_rows, script_environment
 from table_files import write_table
 
@@ -93,6 +96,28 @@ def test_answers_of_another_run_are_not_used(things, tags, tmp_path):
     assert "went on with the answers to 18 texts" in done.stdout
     labels = [line.split(",")[1] for line in output.read_text().splitlines()[1:]]
     assert labels == things.classifier.predict([row[0] for row in rows])
+
+
+def test_answers_by_another_rule_or_calibration_are_not_used(things, tmp_path):
+    folder = shutil.copytree(things.folder, tmp_path / "things")
+    source, output = write_table(tmp_path / "in.csv", [[text] for text, _ in example_rows(40)], ["text"]), tmp_path / "out.csv"
+    wholes = {}
+    for share in ("0.3", "0.6"):
+        assert run("never", folder, source, "--output", tmp_path / f"{share}.csv", "--max-review", share).returncode == 0
+        wholes[share] = (tmp_path / f"{share}.csv").read_bytes()
+    assert wholes["0.3"] != wholes["0.6"]
+    for share in wholes:  # the run before had 0.3
+        assert run("record", folder, source, "--output", output, "--max-review", "0.3").returncode == -signal.SIGKILL
+        done = run("never", folder, source, "--output", output, "--max-review", share)
+        assert output.read_bytes() == wholes[share]
+        assert ("went on with the answers" in done.stdout) == (share == "0.3")
+        assert ("answers of another predictor or other options are there" in done.stdout) == (share != "0.3")
+        output.unlink()
+    assert run("record", folder, source, "--output", output).returncode == -signal.SIGKILL
+    calibration = {**json.loads((folder / tiny_predictors.MANIFEST).read_text())["calibration"], "temperature": 3.0}
+    tiny_predictors.change_manifest(folder, calibration=calibration)
+    done = run("never", folder, source, "--output", output)
+    assert done.returncode == 0 and "went on" not in done.stdout
 
 
 def test_an_output_that_another_run_wrote_is_not_replaced(things, tmp_path):

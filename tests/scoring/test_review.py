@@ -213,6 +213,14 @@ def test_a_promise_that_the_surest_rows_break_says_so():
         reviewer("multiclass", None, bad, ReviewRule(max_error=0.05))
 
 
+def test_a_promise_that_a_few_rows_leave_in_doubt_says_so():
+    few = Calibration(10, temperature=1.0, held_out={"error": HeldOut.of(SCORES[:10], np.tile([0.0, 0.0, 1.0], 4)[:10])})
+    with pytest.raises(
+        InputError, match="of the surest 6 validation rows is 33.3%, which so few rows do not make certain enough"
+    ):
+        reviewer("multiclass", None, few, ReviewRule(max_error=0.45))
+
+
 def test_a_predictor_without_calibration_answers_with_raw_confidence_and_knows_no_rule():
     ready = reviewer("multiclass", None, None, ReviewRule())
     assert "not calibrated" in ready.line
