@@ -63,7 +63,7 @@ class LearningOptions(Options):
     )
     epochs: int | None = in_training(
         None,
-        "passes over the training rows (default: 3; for small checkpoints such as mini 5, and up to 15 for few rows)",
+        "passes over the training rows (default: 3; for small checkpoints such as mini 5, of DistilBERT up to 15 for few rows)",
         values.count,
     )
     batch_size: int = in_training(16, "texts per training step", values.count)

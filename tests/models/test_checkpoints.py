@@ -116,9 +116,10 @@ def test_the_recipe_belongs_to_the_width(own):
     assert checkpoints.find("bert", str(own)).recipe == checkpoints.BASE_RECIPE
 
 
-def test_few_rows_want_more_epochs_of_a_small_checkpoint(own):
-    small = checkpoints.Checkpoint("a", own, "bert", "")
+def test_few_rows_want_more_epochs_of_a_small_distilbert(own):
+    small = checkpoints.Checkpoint("a", own, "distilbert", "")
     assert [small.epochs(rows) for rows in (1, 600, 1000, 2000, 10**6)] == [15, 15, 10, 5, 5]
+    assert checkpoints.Checkpoint("a", own, "bert", "").epochs(600) == 5
     change_config(own, hidden_size=768)
     assert [small.epochs(rows) for rows in (1, 600, 10**6)] == [3, 3, 3]
 

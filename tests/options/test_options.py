@@ -142,8 +142,8 @@ def test_the_help_names_the_defaults_and_the_recipes_of_the_checkpoints(task, la
         assert default in text
     rates = re.search(r"highest learning rate \(default: (\S+); (\S+) for small", text).groups()
     assert [float(rate) for rate in rates] == [BASE_RECIPE["learning_rate"], SMALL_RECIPE["learning_rate"]]
-    epochs = f"default: {BASE_RECIPE['epochs']}; for small checkpoints such as mini {SMALL_RECIPE['epochs']}, and up to "
-    assert f"{epochs}{MOST_EPOCHS} for few rows" in text
+    epochs = f"default: {BASE_RECIPE['epochs']}; for small checkpoints such as mini {SMALL_RECIPE['epochs']}, of DistilBERT up "
+    assert f"{epochs}to {MOST_EPOCHS} for few rows" in text
     assert f"(default: {BASE_RECIPE['head']}; {SMALL_RECIPE['head']} for small" in text
     assert THRESHOLD_RULE in THRESHOLD_RULES
 
