@@ -85,9 +85,10 @@ def _scores(task: str, scores: dict[str, str]) -> str:
     for link, record in runs:
         rows, precision = record.data.rows, record.options["precision"]
         found: list[Any] = [reduce(operator.getitem, path.split("/"), known(record.test)) for path in scores.values()]
+        taught = ["taught"] if known(record.checkpoint).name.endswith("taught") else []
         cells = [link, f"{rows.train:,} / {rows.val:,} / {rows.test:,}"]
         cells += [
-            record.model if precision == "float32" else f"{record.model}, {precision}",
+            ", ".join([record.model, *taught, *([] if precision == "float32" else [precision])]),
             *(f"{score:.4f}" for score in found),
         ]
         minutes, seed = f"{known(record.timing.fit_seconds) / 60:.1f}", known(record.split).seed
