@@ -153,4 +153,9 @@ def _draw_calibration(prepared: Prepared, fitted: Fitted, tested: Tested, folder
         risk: calibrating.risk_coverage(*calibrating.scores_and_losses(truth, probabilities, fitted.thresholds, risk))
         for risk in fitted.calibration.held_out
     }
-    calibration_plots.risk_coverage(curves, tested.calibration.promises, folder / "risk_coverage.png")
+    curves = {
+        risk: curve for risk, curve in curves.items() if len(curve[0])
+    }  # where no row has a loss, there is nothing to draw
+    if curves:
+        promises = [promise for promise in tested.calibration.promises if promise.risk in curves]
+        calibration_plots.risk_coverage(curves, promises, folder / "risk_coverage.png")

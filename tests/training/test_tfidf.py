@@ -82,7 +82,7 @@ def test_texts_without_a_word_are_one_line(tmp_path):
 @pytest.fixture
 def arguments(here, tensorflow_ready, tiny_distilbert, table):
     """Of a quick run in this process, to p and r."""
-    model = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--epochs", "1", "--threads", "1")
+    model = ("--model", "distilbert", "--checkpoint", tiny_distilbert, "--epochs", "1")
     return (*model, "--train", table, "--output", "p", "--results", "r")
 
 
