@@ -122,7 +122,7 @@ VERBS = {
         "halfbert.prediction.course:predict",
         "Answer the texts of tables with a predictor: the same rows, with the answers beside them.",
         "TABLE is xlsx, csv, tsv, parquet or jsonl, a pattern in quotes, or - for lines of the standard input. A run that was "
-        "killed goes on where it was when it is started again.",
+        "killed resumes where it was when it is started again.",
         needs=(),
     ),
 }

@@ -41,4 +41,9 @@ def merged(*packed: str) -> str:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.sha256(normalise(text).encode("utf-8", errors="surrogatepass")).digest()[:DIGEST_BYTES]
+    return digest(text)[:DIGEST_BYTES]
+
+
+def digest(text: str) -> bytes:
+    """The SHA-256 of a normalised text: that of every text which is equal to it."""
+    return hashlib.sha256(normalise(text).encode("utf-8", errors="surrogatepass")).digest()

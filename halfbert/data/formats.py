@@ -21,7 +21,8 @@ WORKBOOK_SUFFIXES = (".xlsx", ".xlsm")
 DELIMITED_SUFFIXES = (".csv", ".tsv")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 TEXT_SUFFIXES = DELIMITED_SUFFIXES + JSON_LINES_SUFFIXES
-ACCEPTED_FILES = ", ".join((*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet"))
+FILE_SUFFIXES = (*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet")
+ACCEPTED_FILES = ", ".join(FILE_SUFFIXES)
 
 # The longer mark first: UTF-32 begins as UTF-16 does.
 BYTE_ORDER_MARKS = {

@@ -1,11 +1,12 @@
 """Plain texts and their teacher's embeddings, for `--objective embedding`: read once, kept on disk, mapped into memory.
 
 Texts are tokenised and embedded some thousand at a time, in the order in which they are read, and appended to three files in
-the user's cache: token ids, lengths, embeddings. A killed run continues after the last thousand; a second run with the same
+the user's cache: token ids, lengths, embeddings. A killed run resumes after the last of them; a second run with the same
 texts and teacher finds them all. The texts themselves are not kept.
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.data.equality import normalise
+from halfbert.data import lines
+from halfbert.data.equality import digest
+from halfbert.data.formats import ACCEPTED_FILES, FILE_SUFFIXES
 from halfbert.distillation import rows
 from halfbert.models import batching, checkpoints
 from halfbert.options import DistillOptions
@@ -23,10 +26,10 @@ from halfbert.system import console, machine, storage
 from halfbert.system.errors import InputError
 
 PLAIN = ".txt"  # one text a line
-TABLES = (".csv", ".tsv", ".xlsx", ".xlsm", ".jsonl", ".ndjson", ".parquet")
 TEXTS_AT_A_TIME = 8192  # embedded and stored together: the most that a killed run loses
 ONE_HELD_OUT_OF = 200  # texts, chosen by their digest, so that a text is held out in every run or in none
-LABEL = "teacher's embeddings"  # of the progress bar
+TEXTS_PER_LINE = 8 * TEXTS_AT_A_TIME  # of progress: how many texts there are is not known before they are read
+SEEN_BYTES = 8  # of a text's digest, by which equal texts are found
 FILES = {"ids": np.int32, "lengths": np.int32, "embeddings": np.float16}
 
 Embed = Callable[[batching.EncodedTexts], np.ndarray]
@@ -56,9 +59,9 @@ def find_files(options: DistillOptions) -> list[Path]:
     found: list[Path] = []
     for source in map(Path, options.texts or ()):
         if source.is_dir():
-            inside = sorted(file for file in source.iterdir() if file.suffix.lower() in (PLAIN, *TABLES))
+            inside = sorted(file for file in source.iterdir() if file.suffix.lower() in (PLAIN, *FILE_SUFFIXES))
             if not inside:
-                raise InputError(f"--texts {source}: no file in that folder ends with {PLAIN} or {', '.join(TABLES)}")
+                raise InputError(f"--texts {source}: no file in that folder ends with {PLAIN}, {ACCEPTED_FILES}")
             found += inside
         else:
             found.append(source)
@@ -118,29 +121,15 @@ def _embed_all(
     maxlen: int,
     embed: Callable[[list[str]], tuple[str, Embed]],
 ) -> None:
-    done, number, name = store.texts, 0, ""
-    forward: Embed | None = None
-
-    def parts() -> Iterator[list[str]]:
-        part: list[str] = []
-        for number, text in enumerate(_distinct(files, options)):
-            if number >= done:
-                part.append(text)
-            if len(part) == TEXTS_AT_A_TIME:
-                yield part
-                part = []
-        if part:
-            yield part
-
-    # How many there will be is not known before they are read: the bar counts texts against the bytes of the files.
-    for part in parts():
+    new = itertools.islice(_distinct(files, options), store.texts, None)
+    name, forward = "", None
+    while part := list(itertools.islice(new, TEXTS_AT_A_TIME)):
         if forward is None:
             name, forward = embed(part)
         encoded, _ = batching.encode(tokenizer, part, maxlen)
-        held_out = np.array([_is_held_out(text) for text in part])
-        store.append(encoded, forward(encoded), held_out, name)
-        number += len(part)
-        console.say(f"{LABEL}: {done + number:,} texts") if number % (8 * TEXTS_AT_A_TIME) == 0 else None
+        store.append(encoded, forward(encoded), np.array([_is_held_out(text) for text in part]), name)
+        if store.texts % TEXTS_PER_LINE == 0:
+            console.say(f"teacher's embeddings: {store.texts:,} texts")
     store.finish()
 
 
@@ -148,29 +137,25 @@ def _distinct(files: list[Path], options: DistillOptions) -> Iterator[str]:
     """The texts of the files in their order, each once; equal are texts that `data.equality` finds equal."""
     seen: set[bytes] = set()
     for file in files:
-        for text in _plain_lines(file) if file.suffix.lower() == PLAIN else rows.read_texts(str(file), "texts", options)[0]:
-            digest = _digest(text)
-            if digest not in seen:
-                seen.add(digest)
+        plain = file.suffix.lower() == PLAIN
+        for text in _plain_lines(file, options.encoding) if plain else rows.read_texts(str(file), "texts", options)[0]:
+            shortened = digest(text)[:SEEN_BYTES]
+            if shortened not in seen:
+                seen.add(shortened)
                 yield text
 
 
-def _plain_lines(file: Path) -> Iterator[str]:
+def _plain_lines(file: Path, encoding: str | None) -> Iterator[str]:
     try:
-        with file.open(encoding="utf-8-sig", newline=None) as lines:
-            yield from (text for line in lines if (text := line.strip()))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file}: is not UTF-8 text ({error.reason}); save it as UTF-8, one text a line") from error
+        with file.open("rb") as stream:
+            _, found = lines.lines_of(file, stream, encoding)
+            yield from (text for line in found if (text := line.strip()))
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from error
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(normalise(text).encode("utf-8", "surrogatepass")).digest()[:8]
-
-
 def _is_held_out(text: str) -> bool:
-    return int.from_bytes(_digest(text), "big") % ONE_HELD_OUT_OF == 0
+    return int.from_bytes(digest(text)[:SEEN_BYTES], "big") % ONE_HELD_OUT_OF == 0
 
 
 class _Store:
@@ -178,7 +163,7 @@ class _Store:
 
     def __init__(self, folder: Path, units: int):
         self.folder, self.units = folder, units
-        self.state: dict[str, Any] = {"texts": 0, "tokens": 0, "held_out": [], "embedded_by": "", "complete": False}
+        self.state: dict[str, Any] = {}
         try:
             self.state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
             sizes = {name: (folder / name).stat().st_size for name in FILES}

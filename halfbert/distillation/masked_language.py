@@ -82,17 +82,7 @@ def fit(
     training.compile_model(student, device, objective=objective(bert, hide, weights, options.temperature), optimizer=optimizer)
     learner = training.get_learner(student, train_data=train, batch_size=options.batch_size)
     best = _BestPerplexity(held_out, hide, epochs, stop)
-    failure: ResourceError | Stopped | None = None
-    stop.gently = True
-    try:
-        learner.fit_onecycle(rate, epochs, callbacks=[best], verbose=0)
-    except training.Diverged as diverged:
-        failure = ResourceError(f"{diverged}; try a smaller --lr")
-    if stop.signal_number is not None:
-        failure = Stopped(stop.signal_number)
-    if failure is not None and best.best_weights is None:
-        raise failure
-    student.set_weights(best.best_weights)
+    failure = training.fit_best(learner, rate, epochs, best)
     history = best.history
     after = {**before, "student": history.epochs[history.best_epoch - 1]["val_perplexity"]}
     return Fit(student, history.epochs, history.best_epoch, after, maxlen, rate, failure)

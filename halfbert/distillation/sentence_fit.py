@@ -10,7 +10,7 @@ first token says little. The loss of a batch is a weighted sum of
   between the teacher's embeddings (Tung and Mori 2019, similarity-preserving distillation, arXiv:1907.09682).
 
 Embeddings of words and positions are not trained, and nothing is dropped out. After every round, some hundred steps, the fit
-is saved: a killed run continues after the last one.
+is saved: a killed run resumes after the last one.
 
 Shapes: B texts, L tokens of the longest of them, h hidden units. Import after `tensorflow_setup.prepare`.
 """
@@ -32,7 +32,7 @@ import transformers
 
 from halfbert.distillation import losses
 from halfbert.distillation.corpus import Corpus
-from halfbert.distillation.sentence_teacher import first_states, last_states, mean_embedding
+from halfbert.distillation.sentence_teacher import last_states, mean_embedding
 from halfbert.models import batching
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.options import DistillOptions
@@ -44,7 +44,6 @@ from halfbert.training import fit as training
 from halfbert.training import head
 from halfbert.training.optimizer import Adam
 
-PARTS = ("first", "mean", "similarity")
 ROUND_TOKENS = 1_000_000  # between two looks at the held-out texts
 BATCHES_SORTED_TOGETHER = 50
 MOST_HELD_OUT, SIMILAR_TEXTS = 4096, 128  # texts that are looked at, and those of which every two are compared
@@ -90,47 +89,44 @@ class Probe:
 def fit(options: DistillOptions, stop: StopRequest, device: str, start: Path, corpus: Corpus, probe: Probe, state: Path) -> Fit:
     """Fit the student in the checkpoint folder `start`; the round of the lowest loss on held-out texts is kept.
 
-    `state` is the folder in which the fit is saved after every round; a fit that is there is continued. Raises what ended it
-    early if no round was complete.
+    `state` is the file in which the fit is saved after every round; a fit that is there is resumed. Raises what ended it early
+    if no round was complete.
     """
     with tensorflow_setup.strategy(device).scope():
         student = _load(options, start)
     data = Batches(
         corpus, options.batch_tokens, options.tokens or corpus.tokens, options.seed, pad_to=8 if device == "gpu" else 1
     )
-    weights = {part: getattr(options, f"weight_{part}") for part in PARTS}
-    training.compile_model(
-        student, device, objective=_objective(device, weights), optimizer=Adam(weight_decay=options.weight_decay)
-    )
+    objective, optimizer = _objective(device, weights_of(options)), Adam(weight_decay=options.weight_decay)
+    training.compile_model(student, device, objective=objective, optimizer=optimizer)
     rounds = _Rounds(options, stop, device, corpus, probe, data, state)
     rounds.set_model(student)
     done = rounds.restore()
     if not done:
         rounds.start = rounds.validate()
         say(f"before the first step, {describe(rounds.start)}")
-    total, rate = data.rounds * data.steps, options.lr or 0.0
+    total, rate = data.rounds * data.steps, options.lr
+    assert rate is not None  # DistillOptions has filled it in
     say(
-        f"{'continuing after' if done else 'training,'} {done * data.steps if done else total:,} steps of {total:,}: "
+        f"{f'resuming after {done * data.steps:,} of' if done else 'training,'} {total:,} steps: "
         f"{sum(math.prod(each.shape) for each in student.trainable_variables) / 1e6:.1f} M parameters on the {device}, "
         f"batches of {options.batch_tokens:,} tokens, one-cycle to {rate:.2g}"
     )
-    failure: ResourceError | Stopped | None = None
-    stop.gently = True
     data.first_batch = done * data.steps
-    learner = training.get_learner(student, train_data=data, batch_size=1)
+    failure: ResourceError | Stopped | None = None
     if done < data.rounds:
-        try:
-            with _one_cycle(done * data.steps, total):
-                learner.fit_onecycle(rate, data.rounds - done, callbacks=[rounds], verbose=0)
-        except training.Diverged as diverged:
-            failure = ResourceError(f"{diverged}; try a smaller --lr")
-    if stop.signal_number is not None:
-        failure = Stopped(stop.signal_number)
-    if failure is not None and rounds.best_weights is None:
-        raise failure
-    student.set_weights(rounds.best_weights)
+        learner = training.get_learner(student, train_data=data, batch_size=1)
+        with _one_cycle(done * data.steps, total):
+            failure = training.fit_best(learner, rate, data.rounds - done, rounds)
+    else:
+        student.set_weights(rounds.best_weights)
     best = rounds.best_epoch or 0
     return Fit(student, rounds.rows, best, rounds.start, best * data.round_tokens, best * data.steps, failure)
+
+
+def weights_of(options: DistillOptions) -> dict[str, float]:
+    """The weight of each part of the loss, by the options."""
+    return {part: getattr(options, f"weight_{part}") for part in ("first", "mean", "similarity")}
 
 
 def _load(options: DistillOptions, folder: Path) -> Any:
@@ -209,7 +205,7 @@ def _objective(device: str, weights: dict[str, float]) -> training.Objective:
             states = last_states(model, device)(ids, mask)
             first = states[:, 0]
         else:  # a training step on a CPU then computes nothing else in the last layer
-            first = first_states(model, device)(ids, mask)
+            first = training.first_states(model, device)(ids, mask)
         first = tf.math.l2_normalize(first, -1)
         alike = [tf.matmul(vectors, vectors, transpose_b=True) for vectors in (first, embeddings)]
         each = {
@@ -234,7 +230,7 @@ class _Rounds(training.BestEpoch):
         self.held_out, self.embeddings = corpus.encoded.take(rows), corpus.embeddings[rows].astype(np.float32)
         validation = TransformerDataset(self.held_out, self.embeddings, use_token_type_ids=False)
         super().__init__(validation, lambda found: found, None, data.rounds, stop)
-        self.weights = {part: getattr(options, f"weight_{part}") for part in PARTS}
+        self.weights = weights_of(options)
         self.device, self.probe, self.data, self.state, self.done = device, probe, data, state, 0
         self.start: Numbers = {}
 

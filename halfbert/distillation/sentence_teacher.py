@@ -85,14 +85,6 @@ def last_states(model: Any, device: str) -> Callable[[tf.Tensor, tf.Tensor], tf.
     return lambda ids, mask: tf.cast(encoder(ids, attention_mask=mask, training=False)[0], tf.float32)
 
 
-def first_states(model: Any, device: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """As `last_states`, of the first token alone: (B, h)."""
-    if device == "cpu" and keras_forward.supports(model):
-        return lambda ids, mask: keras_forward.first_token_states(keras_forward.describe(model), ids, mask, False)
-    states = last_states(model, device)
-    return lambda ids, mask: states(ids, mask)[:, 0]
-
-
 def mean_embedding(states: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """(B, h) means of (B, L, h) states over the tokens of a text, divided by their length."""
     return tf.math.l2_normalize(tf.linalg.matvec(states, tf.cast(mask, tf.float32), transpose_a=True), -1)

@@ -64,7 +64,7 @@ def teach(options: DistillOptions, stop: StopRequest) -> pretraining.Pretrained:
         probe = _probe(options, tokenizer)
         saved = _fit_folder(options, begins, files) / STATE
         fitted = sentence_fit.fit(options, stop, device, begins.folder, texts, probe, saved)
-        record = _record(options, bert, begins, texts, files, fitted)
+        record = _record(options, bert, begins, texts, files, fitted, sentence_fit.weights_of(options))
         record["environment"] = asdict(machine.describe(device, options.threads, options.precision, options.seed))
         pretraining.write_trained(fitted.student, begins.folder, target, record)
         say(f"checkpoint: {options.output}   use it with --model {options.model} --checkpoint {options.output}")
@@ -81,13 +81,14 @@ def _record(
     texts: corpus.Corpus,
     files: list[DataFile],
     fitted: Any,
+    weights: dict[str, float],
 ) -> dict[str, Any]:
     """What is written beside the checkpoint: who was taught by whom, on what, how, and how well it went."""
     held_out = int(texts.held_out.sum())
     return {
         "teacher": {"name": machine.shareable(bert.name), "weights_sha256": bert.weights_sha256},
         "student": {"name": machine.shareable(begins.name), "weights_sha256": begins.weights_sha256},
-        "weights": {name: getattr(options, name) for name in ("weight_first", "weight_mean", "weight_similarity")},
+        "weights": weights,
         "data": {"files": [asdict(file) for file in files], "texts": len(texts.held_out), "held_out": held_out},
         "embedded_by": texts.embedded_by,
         "before": fitted.start,

@@ -11,7 +11,7 @@ from halfbert.prediction.journal import Journal, digest
 from halfbert.prediction.scorer import Scorer
 
 # A group is answered once it has so many texts that are new, or so many characters of them, or blocks of so many rows. Where
-# groups end must depend on the texts alone: answers vary in their last digits with the batch, and a run that goes on must give
+# groups end must depend on the texts alone: answers vary in their last digits with the batch, and a resumed run must give
 # those of one that was never interrupted.
 NEW_TEXTS, NEW_CHARACTERS, GROUP_ROWS = 4096, 2**20, 2**14
 REMEMBERED_TEXTS, REMEMBERED_BYTES = 10**6, 2**27
@@ -67,7 +67,7 @@ class Group:
 class Answering:
     """Answers blocks with a scorer.
 
-    `journal` has the answers of a run before and keeps the new ones; `advance` is called with the number of rows answered.
+    `journal` has the answers of an earlier run and keeps the new ones; `advance` is called with the number of rows answered.
     `repeated` counts the rows that have the answer of an equal text, `truncated` the texts that the engine truncated.
     """
 

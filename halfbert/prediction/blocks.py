@@ -59,6 +59,41 @@ class Source(abc.ABC):
         """The cells of each row of a block, in the order of `columns`, for the writer of another format."""
 
 
+class TextSource(Source):
+    """A source whose rows are pieces of text, which the writer of the same format passes through.
+
+    `after` is the text below the last row, known once all are read.
+    """
+
+    after: str
+
+    @abc.abstractmethod
+    def rows_of_text(self) -> Iterator[tuple[int, str, Any]]:
+        """(number, text with the empty lines before it, what was read of it) of each row."""
+
+    @abc.abstractmethod
+    def text_cell(self, read: Any) -> Any:
+        """The cell of the text column, of what was read of a row."""
+
+    def blocks(self) -> Iterator[Block]:
+        rows: list[tuple[int, str, Any]] = []
+        size = 0
+        for row in self.rows_of_text():
+            rows.append(row)
+            size += len(row[1])
+            if len(rows) == ROWS or size > CHARACTERS:
+                yield self._block(rows)
+                rows, size = [], 0
+        last = self._block(rows)
+        last.after = self.after
+        if rows or last.after:
+            yield last
+
+    def _block(self, rows: list[tuple[int, str, Any]]) -> Block:
+        block = Block(self, [number for number, _, _ in rows], [(text, read) for _, text, read in rows])
+        return block.read(self.text_cell(read) for _, _, read in rows)
+
+
 class Writer(abc.ABC):
     """Writes blocks, with the values of the added columns beside their rows."""
 

@@ -128,5 +128,5 @@ def _answer(
         for note in so_far.notes:
             say(note)
         if so_far.texts:
-            say(f"went on with the answers to {plural(so_far.texts, 'text')} of the run before")
+            say(f"resumed: {plural(so_far.texts, 'text')} had been answered by an earlier run")
     return summary

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from halfbert.data import formats, lines
 from halfbert.data.lines import Encoding
 from halfbert.data.tables import column_names, locate
-from halfbert.prediction.blocks import CHARACTERS, ROWS, Block, Source, Writer
+from halfbert.prediction.blocks import Block, Source, TextSource, Writer
 from halfbert.prediction.cells import written
 from halfbert.prediction.scorer import DECIMALS, Column
 from halfbert.system.errors import InputError
@@ -30,7 +30,7 @@ class Dialect:
     quoted: bool
 
 
-class Delimited(Source):
+class Delimited(TextSource):
     """A csv or tsv file. Making one reads it once, so that a broken record is named before any work is done."""
 
     def __init__(self, path: Path, text_column: str, encoding: str | None) -> None:
@@ -48,7 +48,7 @@ class Delimited(Source):
         self.columns = column_names(self.header, self.name)
         self.kinds = ["text"] * len(self.columns)
         self._position = locate(self.name, self.columns, [text_column])[text_column]
-        self.rows = sum(1 for _ in self._rows())
+        self.rows = sum(1 for _ in self.rows_of_text())
 
     def _read_header(self, text: Iterable[str], delimiter: str) -> tuple[list[str], str]:
         """The cells of the header, and its text with the empty lines before it."""
@@ -65,7 +65,7 @@ class Delimited(Source):
         quoted = csv_line(self.header, delimiter, csv.QUOTE_ALL) == line
         return Dialect(delimiter, encoding, self.head[len(last) :] or "\n", quoted)
 
-    def _rows(self) -> Iterator[tuple[int, str, list[str]]]:
+    def rows_of_text(self) -> Iterator[tuple[int, str, list[str]]]:
         """(line, text with the empty lines before it, cells) of each row; what follows the last has no cells."""
         with self.path.open("rb") as stream:
             _, text = lines.lines_of(self.path, stream, self._requested)
@@ -79,25 +79,10 @@ class Delimited(Source):
                     formats.check_cells(self.name, line, cells, self.header)
                     yield line, before + raw, cells
                     before = ""
-            self._after = before if header else ""
+            self.after = before if header else ""
 
-    def blocks(self) -> Iterator[Block]:
-        rows: list[tuple[int, str, list[str]]] = []
-        size = 0
-        for row in self._rows():
-            rows.append(row)
-            size += len(row[1])
-            if len(rows) == ROWS or size > CHARACTERS:
-                yield self._block(rows)
-                rows, size = [], 0
-        last = self._block(rows)
-        last.after = self._after
-        if rows or last.after:
-            yield last
-
-    def _block(self, rows: list[tuple[int, str, list[str]]]) -> Block:
-        block = Block(self, [line for line, _, _ in rows], [(text, cells) for _, text, cells in rows])
-        return block.read(cells[self._position] for _, _, cells in rows)
+    def text_cell(self, read: list[str]) -> str:
+        return read[self._position]
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         return [cells for _, cells in block.kept]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from halfbert.data.formats import (
     DELIMITED_SUFFIXES,
+    FILE_SUFFIXES,
     JSON_LINES_SUFFIXES,
     TEXT_SUFFIXES,
     WORKBOOK_SUFFIXES,
@@ -23,8 +24,6 @@ from halfbert.prediction.parquet import Parquet
 from halfbert.prediction.standard_input import StandardInput
 from halfbert.prediction.workbook import Workbook
 from halfbert.system.errors import InputError
-
-SUFFIXES = (*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet")
 
 
 def files_of(names: Sequence[str]) -> list[Path]:
@@ -48,7 +47,7 @@ def files_of(names: Sequence[str]) -> list[Path]:
                 raise InputError(f"{path}: is a folder; give its files, as in '{path}/*.parquet'")
             if not beginning(path) and path.suffix.lower() not in JSON_LINES_SUFFIXES:  # where it is a table without rows
                 raise InputError(f"{path}: is empty")
-            if path.suffix.lower() not in SUFFIXES:
+            if path.suffix.lower() not in FILE_SUFFIXES:
                 raise unknown_format(path)
         files += found
     return list(dict.fromkeys(files))

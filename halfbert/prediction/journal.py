@@ -1,4 +1,4 @@
-"""The answers so far of a run, kept beside its output until that is whole: a killed run goes on with them.
+"""The answers so far of a run, kept beside its output until that is whole: a killed run resumes with them.
 
 A file of records: what the answers were made by; the answers of one group of texts after another, each with the digest of its
 texts; and, once the output is written, its digest. Every record is on disk before the next begins, so that only the last one
@@ -59,7 +59,7 @@ class Journal:
             self.texts += len(answers)
             return answers, truncated
         if record.startswith(ANSWERS):
-            self.notes.append("the texts have changed since the run before; its answers are used up to the first change")
+            self.notes.append("the texts have changed since the earlier run; its answers are used up to the first change")
         self._stream.seek(place)
         self.replaying = False
         return None

@@ -10,19 +10,19 @@ from halfbert.data.cells import is_missing
 from halfbert.data.formats import json_object
 from halfbert.data.lines import Encoding
 from halfbert.data.tables import locate
-from halfbert.prediction.blocks import CHARACTERS, ROWS, Block, Source, Writer, kind_of
+from halfbert.prediction.blocks import Block, Source, TextSource, Writer, kind_of
 from halfbert.prediction.cells import as_json
 from halfbert.prediction.scorer import Column
 
 
-class JsonLines(Source):
+class JsonLines(TextSource):
     """A file of JSON objects, one a line. Making one reads it once: every line is checked, every field of any line is known."""
 
     def __init__(self, path: Path, text_column: str, encoding: str | None) -> None:
         self.path, self.name, self._requested = path, str(path), encoding
         types: dict[str, set[type]] = {}
         self.rows = 0
-        for _, _, fields in self._rows():
+        for _, _, fields in self.rows_of_text():
             self.rows += 1
             for name, value in fields.items():
                 known = types.setdefault(name, set())
@@ -33,7 +33,7 @@ class JsonLines(Source):
         position = locate(self.name, self.columns, [text_column])[text_column] if self.rows else 0
         self._field = self.columns[position] if self.rows else text_column
 
-    def _rows(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    def rows_of_text(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
         """(line, text with the blank lines before it, fields) of each row."""
         with self.path.open("rb") as stream:
             self.encoding, text = lines.lines_of(self.path, stream, self._requested)
@@ -45,25 +45,10 @@ class JsonLines(Source):
                     continue
                 yield number, before + line, json_object(self.name, number, bare)
                 before = ""
-            self._after = before
+            self.after = before
 
-    def blocks(self) -> Iterator[Block]:
-        rows: list[tuple[int, str, dict[str, Any]]] = []
-        size = 0
-        for row in self._rows():
-            rows.append(row)
-            size += len(row[1])
-            if len(rows) == ROWS or size > CHARACTERS:
-                yield self._block(rows)
-                rows, size = [], 0
-        last = self._block(rows)
-        last.after = self._after
-        if rows or last.after:
-            yield last
-
-    def _block(self, rows: list[tuple[int, str, dict[str, Any]]]) -> Block:
-        block = Block(self, [number for number, _, _ in rows], [(text, fields) for _, text, fields in rows])
-        return block.read(fields.get(self._field) for _, _, fields in rows)
+    def text_cell(self, read: dict[str, Any]) -> Any:
+        return read.get(self._field)
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         return [[fields.get(name) for name in self.columns] for _, fields in block.kept]

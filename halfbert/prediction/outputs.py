@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from halfbert.data.formats import ACCEPTED_FILES, DELIMITED_SUFFIXES, JSON_LINES_SUFFIXES, WORKBOOK_SUFFIXES
+from halfbert.data.formats import ACCEPTED_FILES, DELIMITED_SUFFIXES, FILE_SUFFIXES, JSON_LINES_SUFFIXES, WORKBOOK_SUFFIXES
 from halfbert.data.phrases import truncated
 from halfbert.prediction import journal
 from halfbert.prediction.blocks import Block, Source, Writer
 from halfbert.prediction.delimited import DelimitedWriter
-from halfbert.prediction.inputs import SUFFIXES
 from halfbert.prediction.json_lines import JsonLinesWriter
 from halfbert.prediction.parquet import ParquetWriter, require
 from halfbert.prediction.scorer import Column
@@ -36,7 +35,7 @@ def check(output: Path, overwrite: bool) -> None:
     if is_folder(output):
         if output.is_file():
             raise InputError(f"--output {output}: is a file without an ending; choose another name")
-    elif output.suffix.lower() not in SUFFIXES:
+    elif output.suffix.lower() not in FILE_SUFFIXES:
         raise InputError(f"--output {output}: tables are written as {ACCEPTED_FILES}, not as {output.suffix}")
     elif output.suffix.lower() == ".parquet":
         require(output)

@@ -22,7 +22,7 @@ class Summary:
     `labels` counts the rows of each answer, the most frequent first, without the rows `reviewed`, which are left to a person;
     `asks` says whether a rule leaves any.
     `unanswered` counts the rows without a usable text by their note, `repeated` those with the answer of an equal text,
-    `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that a run before had answered. `seconds`
+    `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that an earlier run had answered. `seconds`
     are those of answering and writing.
     """
 

@@ -3,7 +3,6 @@
 Import after `tensorflow_setup.prepare`.
 """
 
-import functools
 import math
 import tempfile
 import time
@@ -21,6 +20,7 @@ from halfbert.output.record import RateFinder
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
 from halfbert.system import console
+from halfbert.system.errors import ResourceError
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History
 
@@ -134,6 +134,25 @@ def get_learner(model: Any, train_data: TransformerDataset, batch_size: int) -> 
         return ktrain.get_learner(model, train_data=train_data, batch_size=batch_size)
 
 
+def fit_best(learner: Any, rate: float, epochs: int, best: "BestEpoch") -> ResourceError | console.Stopped | None:
+    """Run ktrain's one-cycle policy and put the weights of the best epoch back; returns what ended the fit early.
+
+    Raises that if no epoch was complete. A signal waits for the end of a batch.
+    """
+    failure: ResourceError | console.Stopped | None = None
+    best.stop.gently = True
+    try:
+        learner.fit_onecycle(rate, epochs, callbacks=[best], verbose=0)
+    except Diverged as diverged:
+        failure = ResourceError(f"{diverged}; try a smaller --lr")
+    if best.stop.signal_number is not None:
+        failure = console.Stopped(best.stop.signal_number)
+    if failure is not None and best.best_weights is None:
+        raise failure
+    learner.model.set_weights(best.best_weights)
+    return failure
+
+
 @contextmanager
 def _scratch() -> Iterator[None]:
     """Have temporary files in a folder that is removed afterwards: ktrain never removes its own."""
@@ -179,19 +198,18 @@ def first_token_states(
     return batching.predict([data.encoded.take(rows)], len(rows), units, forward, tokens, label)
 
 
-def _states_step(model: Any, device: str) -> Callable:
-    """From (B, L) int32 ids and mask to (B, hidden) first-token states, as one graph for all shapes."""
+def first_states(model: Any, device: str) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """From (B, L) int32 ids and mask to (B, hidden) float32 first-token states, without dropout."""
+    if device == "cpu" and keras_forward.supports(model):
+        return lambda ids, mask: keras_forward.first_token_states(keras_forward.describe(model), ids, mask, False)
     encoder = model.bert if model.config.model_type == "bert" else model.distilbert
+    return lambda ids, mask: tf.cast(encoder(ids, attention_mask=mask, training=False)[0][:, 0], tf.float32)
+
+
+def _states_step(model: Any, device: str) -> Callable:
+    """`first_states` as one graph for all shapes."""
     shape = tf.TensorSpec([None, None], tf.int32)
-
-    @functools.partial(tf.function, input_signature=[shape, shape])
-    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-    def states(input_ids: tf.Tensor, attention_mask: tf.Tensor) -> tf.Tensor:
-        if device == "cpu" and keras_forward.supports(model):
-            return keras_forward.first_token_states(keras_forward.describe(model), input_ids, attention_mask, False)
-        return tf.cast(encoder(input_ids, attention_mask=attention_mask, training=False)[0][:, 0], tf.float32)
-
-    return states
+    return tf.function(first_states(model, device), input_signature=[shape, shape], autograph=False)
 
 
 def _hidden_size(config: Any) -> int:

@@ -101,7 +101,7 @@ def test_an_interrupted_fit_is_continued_to_the_same_student(texts, tiny_bert, h
     assert not (here / "continued").exists()
     monkeypatch.setattr(sentence_fit._Rounds, "_save", save)
     record, folder, said = teach(texts, tiny_bert, here, *how, output="continued")
-    assert "continuing after" in said and len(record["rounds"]) == 4 and record["steps"] == whole["steps"]
+    assert "resuming after" in said and len(record["rounds"]) == 4 and record["steps"] == whole["steps"]
     assert record["before"] == whole["before"]
     for name, value in load_file(folder / "model.safetensors").items():
         np.testing.assert_allclose(value, expected[name], atol=1e-5, err_msg=name)
@@ -157,7 +157,7 @@ def test_equal_texts_count_once_and_are_held_out_in_every_file(here):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\xff\xfe\x00bad", "is not UTF-8 text"), (b"one\ntwo\n", "too few"), (None, "cannot be read")],
+    [(b"one\n\xfftwo\n", "line 2 is not utf-8 text"), (b"one\ntwo\n", "too few"), (None, "cannot be read")],
 )
 def test_files_that_cannot_be_used(here, content, message):
     file = here / "texts.txt"

@@ -40,8 +40,8 @@ def predict(things):
 @pytest.fixture
 def small_groups(monkeypatch):
     """Blocks of 3 rows and groups of 5 new texts, so that a small table has many of them."""
-    from halfbert.prediction import answering, delimited, frames, json_lines, parquet, standard_input, workbook
+    from halfbert.prediction import answering, blocks, frames, parquet, standard_input, workbook
 
-    for module in (delimited, frames, json_lines, parquet, standard_input, workbook):
+    for module in (blocks, frames, parquet, standard_input, workbook):
         monkeypatch.setattr(module, "ROWS", 3)
     monkeypatch.setattr(answering, "NEW_TEXTS", 5)

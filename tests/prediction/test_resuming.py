@@ -1,4 +1,4 @@
-"""A run that is killed at any moment goes on, and its output is that of a run that was never interrupted."""
+"""A run that is killed at any moment resumes, and its output is that of a run that was never interrupted."""
 
 import json
 import os
@@ -20,8 +20,8 @@ RUN = """
 import os, signal, sys
 from pathlib import Path
 from halfbert.cli import command
-from halfbert.prediction import answering, delimited, journal, json_lines, parquet, workbook
-for module in (delimited, json_lines, parquet, workbook):
+from halfbert.prediction import answering, blocks, journal, parquet, workbook
+for module in (blocks, parquet, workbook):
     module.ROWS = 3
 answering.NEW_TEXTS = 5
 moment, seen = sys.argv[1], []
@@ -74,7 +74,7 @@ def test_a_killed_run_goes_on(things, tmp_path, suffix, moments):
         assert output.exists() == (moment == "done") and journal.file_of(output).exists()
         done = run("never", things.folder, source, "--output", output)
         assert done.returncode == 0, done.stderr
-        assert "went on with the answers to" in done.stdout and output.read_bytes() == whole.read_bytes()
+        assert "resumed: " in done.stdout and output.read_bytes() == whole.read_bytes()
         assert sorted(file.name for file in tmp_path.iterdir()) == sorted([source.name, "whole", output.name])
         output.unlink()
 
@@ -92,8 +92,8 @@ def test_answers_of_another_run_are_not_used(things, tags, tmp_path):
     rows[20] = ["my old saw is here"]
     write_table(source, rows, ["text"])
     done = run("never", things.folder, source, "--output", output)
-    assert "the texts have changed since the run before" in done.stdout
-    assert "went on with the answers to 18 texts" in done.stdout
+    assert "the texts have changed since the earlier run" in done.stdout
+    assert "resumed: 18 texts had been answered" in done.stdout
     labels = [line.split(",")[1] for line in output.read_text().splitlines()[1:]]
     assert labels == things.classifier.predict([row[0] for row in rows])
 
@@ -110,7 +110,7 @@ def test_answers_by_another_rule_or_calibration_are_not_used(things, tmp_path):
         assert run("record", folder, source, "--output", output, "--max-review", "0.3").returncode == -signal.SIGKILL
         done = run("never", folder, source, "--output", output, "--max-review", share)
         assert output.read_bytes() == wholes[share]
-        assert ("went on with the answers" in done.stdout) == (share == "0.3")
+        assert ("resumed: " in done.stdout) == (share == "0.3")
         assert ("answers of another predictor or other options are there" in done.stdout) == (share != "0.3")
         output.unlink()
     assert run("record", folder, source, "--output", output).returncode == -signal.SIGKILL
@@ -137,7 +137,7 @@ def test_a_folder_of_tables(things, tmp_path):
     assert run("never", *arguments, tmp_path / "whole").returncode == 0
     assert run("record", *arguments, tmp_path / "out").returncode == -signal.SIGKILL and not (tmp_path / "out").exists()
     done = run("never", *arguments, tmp_path / "out")
-    assert done.returncode == 0 and "went on" in done.stdout
+    assert done.returncode == 0 and "resumed: 12 texts had been answered" in done.stdout
     for name in ("a.csv", "b.csv"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert run("done", *arguments, tmp_path / "out", "--overwrite").returncode == -signal.SIGKILL
