@@ -64,7 +64,16 @@ class PredictOptions(Options):
     )
     engine: str = in_machine("auto", "what computes the answers", choices=("auto", *engines.names()))
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
-    threads: int | None = in_machine(None, "processor threads (default: all)", values.count)
+    threads: int | None = in_machine(None, "processor threads (default: all; with --ray one a worker)", values.count)
+    ray: str | None = in_machine(
+        None,
+        "answer parquet files with the workers of the Ray cluster at this address, such as head:6379; auto: of the one that "
+        "runs here, or of one started here",
+        metavar="ADDRESS",
+    )
+    workers: int | None = in_machine(
+        None, "worker processes of --ray (default: as many as the cluster has room for)", values.count
+    )
     output: Path | None = in_output(
         None,
         "table to write, in the format of its ending, or a folder, for a table for each input (default: tab-separated lines on "
@@ -85,5 +94,14 @@ class PredictOptions(Options):
         in_memory = any(type(table) is not str for table in self.table)
         if self.output is None and self.table != [STANDARD_INPUT] and not in_memory:
             raise InputError("give --output, the table to write, such as labelled.xlsx")
+        if self.ray is not None and (in_memory or self.output is None or STANDARD_INPUT in self.table):
+            raise InputError(
+                f"--ray {self.ray}: reads parquet files and writes a folder of them; give both, as in "
+                '"logs/*.parquet" --output labelled'
+            )
+        if self.workers is not None and self.ray is None:
+            raise InputError(f"--workers {self.workers}: goes with --ray")
+        if self.ray is not None:
+            self.threads, self.device = self.threads or 1, "gpu" if self.device == "gpu" else "cpu"
         if in_memory and (self.output is not None or len(self.table) > 1):
             raise InputError("a DataFrame is answered alone, and given back: leave out --output and other tables")

@@ -1,14 +1,15 @@
 """Blocks in, blocks with answers out: texts are answered in groups that fill the engine's batches, equal ones once."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from halfbert.prediction.blocks import Block
+from halfbert.prediction.blocks import Block, Source
 from halfbert.prediction.journal import Journal, digest
 from halfbert.prediction.scorer import Scorer
+from halfbert.prediction.summary import Summary
 
 # A group is answered once it has so many texts that are new, or so many characters of them, or blocks of so many rows. Where
 # groups end must depend on the texts alone: answers vary in their last digits with the batch, and a resumed run must give
@@ -132,6 +133,27 @@ class Answering:
             self.advance(len(group.texts))
         self.truncated += found[1]
         return found[0]
+
+
+def answer_rows(
+    sources: Iterable[Source],
+    answering: Answering,
+    write: Callable[[Block, Sequence[Sequence[Any]]], None],
+    summary: Summary,
+) -> None:
+    """Answer the rows of sources, have them written, and note in the summary what became of them."""
+    scorer = answering.scorer
+    labels = np.zeros(len(scorer.manifest.labels), np.int64)
+    for block, answers in answering.answered(block for source in sources for block in source.blocks()):
+        write(block, scorer.columns(answers, block.notes))
+        summary.note(block)
+        answered = np.delete(answers, list(block.notes))
+        summary.reviewed += int(answered["review"].sum())
+        labels += counted(scorer, answered[~answered["review"]])
+    summary.asks = scorer.decider.asks
+    summary.repeated, summary.truncated = answering.repeated, answering.truncated
+    order = np.argsort(-labels, kind="stable")
+    summary.labels = {scorer.manifest.labels[number]: int(labels[number]) for number in order}
 
 
 def counted(scorer: Scorer, answers: np.ndarray) -> Any:

@@ -9,12 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from halfbert.data.phrases import plural
 from halfbert.options.prediction import PredictOptions
-from halfbert.prediction import journal, outputs
-from halfbert.prediction.answering import Answering, counted
+from halfbert.prediction import cluster, journal, outputs
+from halfbert.prediction.answering import Answering, answer_rows
 from halfbert.prediction.blocks import Source, Writer
 from halfbert.prediction.frames import DataFrame, FrameWriter
 from halfbert.prediction.inputs import open_all
@@ -36,6 +34,8 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
     if options.output is None:  # the standard output is a table's, or a notebook's
         say = functools.partial(print, file=sys.stderr, flush=True)
     manifest.read(options.predictor)  # that it is there is seen at once; `Scorer` checks its files
+    if options.ray:
+        cluster.check(options)
     with _output_held(options.output):
         if options.output is not None:
             outputs.check(options.output, options.overwrite)
@@ -58,6 +58,8 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
             writer = FrameWriter(sources[0], columns)
             summary = _answer(sources, scorer, writer, None, None, say)
             result: Any = writer.frame
+        elif options.ray:
+            result = summary = cluster.predict(options, sources, scorer, columns, say)
         else:
             result = summary = _write(options.output, sources, scorer, columns, say)
     for line in summary.lines():
@@ -104,25 +106,14 @@ def _answer(
 ) -> Summary:
     """Answer the rows of the sources and write them."""
     summary = Summary(output, scorer.classifier.engine, maxlen=scorer.manifest.maxlen)
-    labels = np.zeros(len(scorer.manifest.labels), np.int64)
     rows = [source.rows for source in sources if source.rows is not None]
     progress = Progress(sum(rows) if len(rows) == len(sources) else None)
     began = time.monotonic()
-    answering = Answering(scorer, so_far, progress.advance)
     try:
-        for block, answers in answering.answered(block for source in sources for block in source.blocks()):
-            writer.write(block, scorer.columns(answers, block.notes))
-            summary.note(block)
-            answered = np.delete(answers, list(block.notes))
-            summary.reviewed += int(answered["review"].sum())
-            labels += counted(scorer, answered[~answered["review"]])
+        answer_rows(sources, Answering(scorer, so_far, progress.advance), writer.write, summary)
     finally:
         progress.close()
     summary.seconds = time.monotonic() - began
-    summary.asks = scorer.decider.asks
-    summary.repeated, summary.truncated = answering.repeated, answering.truncated
-    order = np.argsort(-labels, kind="stable")
-    summary.labels = {scorer.manifest.labels[number]: int(labels[number]) for number in order}
     if so_far is not None:
         summary.resumed = so_far.texts
         for note in so_far.notes:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from halfbert.data.formats import ACCEPTED_FILES, DELIMITED_SUFFIXES, FILE_SUFFIXES, JSON_LINES_SUFFIXES, WORKBOOK_SUFFIXES
 from halfbert.data.phrases import truncated
-from halfbert.prediction import journal
+from halfbert.prediction import journal, parts
 from halfbert.prediction.blocks import Block, Source, Writer
 from halfbert.prediction.delimited import DelimitedWriter
 from halfbert.prediction.json_lines import JsonLinesWriter
@@ -40,7 +40,7 @@ def check(output: Path, overwrite: bool) -> None:
     elif output.suffix.lower() == ".parquet":
         require(output)
     there = any(output.iterdir()) if output.is_dir() else output.exists()
-    if there and not overwrite and not journal.wrote(output):
+    if there and not overwrite and not journal.wrote(output) and not parts.wrote(output):
         raise InputError(f"--output {output}: already exists; --overwrite replaces it, or choose another name")
 
 

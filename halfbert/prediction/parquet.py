@@ -1,6 +1,7 @@
 """parquet: every column passes through with its type, a batch of rows at a time."""
 
 import importlib.util
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,9 +24,11 @@ def require(path: str | Path) -> None:
 
 
 class Parquet(Source):
-    """A parquet file."""
+    """A parquet file, or the rows `part` of it, counted from 0."""
 
-    def __init__(self, path: Path, text_column: str) -> None:
+    rows: int
+
+    def __init__(self, path: Path, text_column: str, part: range | None = None) -> None:
         require(path)
         import pyarrow.parquet
 
@@ -33,32 +36,70 @@ class Parquet(Source):
         try:
             with pyarrow.parquet.ParquetFile(path) as stored:
                 self.schema, self.rows = stored.schema_arrow, stored.metadata.num_rows
-                groups = stored.metadata.num_row_groups
-                in_use = stored.metadata.row_group(0).column(0).compression if groups and self.schema.names else "SNAPPY"
+                self.compression, metadata = _compression_of(stored), stored.metadata
         except (pyarrow.ArrowException, OSError) as error:
             raise InputError(f"{path}: is not a whole parquet file ({first_line(error)})") from error
-        self.compression = "NONE" if in_use == "UNCOMPRESSED" else in_use
         self.columns = column_names(self.schema.names, self.name)
         self.kinds = ["text"] * len(self.columns)
+        self._part = range(self.rows) if part is None else part
         self._position = locate(self.name, self.schema.names, [text_column])[text_column]
+        self.text_bytes = _bytes_of(metadata, self.schema.names[self._position])
 
     def blocks(self) -> Iterator[Block]:
         import pyarrow.parquet
 
-        first = 1
         try:
             with pyarrow.parquet.ParquetFile(self.path) as stored:
-                for batch in stored.iter_batches(batch_size=ROWS):
+                groups, first = _groups_of(stored.metadata, self._part)
+                for whole in stored.iter_batches(batch_size=ROWS, row_groups=groups):
+                    start, first = first, first + whole.num_rows
+                    if first <= self._part.start or start >= self._part.stop:
+                        continue
+                    skipped = max(self._part.start - start, 0)
+                    batch = whole.slice(skipped, min(first, self._part.stop) - start - skipped)
                     column = batch.column(self._position)
-                    block = Block(self, range(first, first + batch.num_rows), batch)
+                    block = Block(self, range(start + skipped + 1, start + skipped + 1 + batch.num_rows), batch)
                     yield block.read(as_spelt(column.to_pylist(), str(column.type)))
-                    first += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
             raise InputError(f"{self.path}: is not a whole parquet file ({first_line(error)})") from error
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         batch = block.kept
         return zip(*(as_spelt(column.to_pylist(), str(column.type)) for column in batch.columns), strict=True)
+
+
+def _compression_of(stored: Any) -> str:
+    in_use = stored.metadata.row_group(0).column(0).compression if stored.num_row_groups and stored.schema.names else "SNAPPY"
+    return "NONE" if in_use == "UNCOMPRESSED" else in_use
+
+
+def _bytes_of(metadata: Any, column: str) -> int:
+    """Size of a column before compression, in bytes."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    chunks = (group.column(number) for group in groups for number in range(group.num_columns))
+    return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == column)
+
+
+def _groups_of(metadata: Any, rows: range) -> tuple[list[int], int]:
+    """The row groups that hold these rows, and the number of the first row in them, from 0."""
+    ends = list(itertools.accumulate(metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)))
+    groups = [
+        number for number, end in enumerate(ends) if end > rows.start and end - metadata.row_group(number).num_rows < rows.stop
+    ]
+    return groups, ends[groups[0]] - metadata.row_group(groups[0]).num_rows if groups else 0
+
+
+def join(files: Sequence[Path], stream: BinaryIO) -> None:
+    """Write the rows of parquet files of one schema into one, a row group at a time."""
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(files[0]) as first:
+        schema, compression = first.schema_arrow, _compression_of(first)
+    with pyarrow.parquet.ParquetWriter(stream, schema, compression=compression) as joined:
+        for file in files:
+            with pyarrow.parquet.ParquetFile(file) as part:
+                for group in range(part.num_row_groups):
+                    joined.write_table(part.read_row_group(group), row_group_size=GROUP_ROWS)
 
 
 class ParquetWriter(Writer):

@@ -62,7 +62,10 @@ class Scorer:
     rule: ReviewRule = field(default_factory=ReviewRule)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), *(getattr(self, field.name) for field in dataclasses.fields(self)))
+        state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if "classifier" in vars(self):  # an engine that was chosen here answers everywhere
+            state["engine"] = self.classifier.engine
+        return _restored, (type(self), *state.values())
 
     @functools.cached_property
     def classifier(self) -> Classifier:

@@ -48,6 +48,15 @@ class Summary:
             if len(self.places) < SHOWN_ROWS:
                 self.places.append(f"{block.source.name} {row_word(block.source.name)} {block.numbers[row]}")
 
+    def include(self, later: "Summary") -> None:
+        """Count what became of later rows of the same run."""
+        counts = {label: later.labels.get(label, 0) + self.labels.get(label, 0) for label in {**self.labels, **later.labels}}
+        self.labels = dict(sorted(counts.items(), key=lambda count: -count[1]))
+        self.unanswered = self.unanswered + later.unanswered
+        self.places = [*self.places, *later.places][:SHOWN_ROWS]
+        for name in ("rows", "reviewed", "repeated", "truncated"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+
     def lines(self) -> list[str]:
         """The summary in words."""
         speed = f", {self.rows / self.seconds:,.0f} rows/s" if self.seconds else ""

@@ -32,22 +32,28 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     so that `target` exists at every moment, even if the process is killed.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    staging = _staging_name(target)
+    staging = staging_name(target)
     staging.mkdir()
     try:
         yield staging
-        for path in [*staging.rglob("*"), staging]:
-            _sync_path(path)
-        if target.exists():
-            _exchange(staging, target)
-        else:
-            os.rename(staging, target)
-        _sync_path(target.parent)
+        publish_folder(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _staging_name(target: Path) -> Path:
+def publish_folder(folder: Path, target: Path) -> None:
+    """Sync a whole folder to disk and rename it to `target`; a folder that was there takes its place."""
+    for path in [*folder.rglob("*"), folder]:
+        _sync_path(path)
+    if target.exists():
+        _exchange(folder, target)
+    else:
+        os.rename(folder, target)
+    _sync_path(target.parent)
+
+
+def staging_name(target: Path) -> Path:
+    """A new name beside `target` for what is not whole; `remove_leftovers` removes what a killed run left there."""
     return target.with_name(f".{target.name}.partial-{secrets.token_hex(4)}")
 
 
@@ -68,7 +74,7 @@ def remove_leftovers(target: Path) -> None:
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Yield a binary file to write; it replaces `path` when the block succeeds, and is removed when it raises."""
-    temporary = _staging_name(path)
+    temporary = staging_name(path)
     try:
         with open(temporary, "xb") as stream:
             yield stream

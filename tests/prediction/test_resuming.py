@@ -85,7 +85,7 @@ def test_answers_of_another_run_are_not_used(things, tags, tmp_path):
     assert run("record", things.folder, source, "--output", output).returncode == -signal.SIGKILL
     done = run("never", things.folder, source, "--output", output, "--probabilities")
     assert done.returncode == 0 and "answers of another predictor or other options are there; they are removed" in done.stdout
-    assert "went on" not in done.stdout and "probability_animal" in output.read_text()
+    assert "resumed: " not in done.stdout and "probability_animal" in output.read_text()
     output.unlink()
     # The texts have changed: what stands before the change is used, and nothing of what follows.
     assert run("named", things.folder, source, "--output", output).returncode == -signal.SIGKILL
@@ -117,7 +117,7 @@ def test_answers_by_another_rule_or_calibration_are_not_used(things, tmp_path):
     calibration = {**json.loads((folder / tiny_predictors.MANIFEST).read_text())["calibration"], "temperature": 3.0}
     tiny_predictors.change_manifest(folder, calibration=calibration)
     done = run("never", folder, source, "--output", output)
-    assert done.returncode == 0 and "went on" not in done.stdout
+    assert done.returncode == 0 and "resumed: " not in done.stdout
 
 
 def test_an_output_that_another_run_wrote_is_not_replaced(things, tmp_path):
