@@ -77,6 +77,9 @@ MAKERS = {
     "distill": tables.distill_table,
     "streaming": tables.streaming,
     "promises": tables.promises_table,
+    "scale": tables.scale_table,
+    "cost": tables.cost,
+    "billion": tables.billion,
 }
 
 if __name__ == "__main__":
