@@ -18,19 +18,19 @@ from halfbert.system import storage
 
 def pack(model: str, taught: Path) -> None:
     """Write `halfbert/models/taught/MODEL.safetensors` and the record of the lesson beside it."""
-    untaught = checkpoints.find(model, checkpoints.MINI_UNTAUGHT).folder / "model.safetensors"
-    before, after = load_file(untaught), load_file(taught / "model.safetensors")
+    untaught = checkpoints.find(model, checkpoints.MINI_UNTAUGHT).folder
+    before, after = load_file(untaught / "model.safetensors"), load_file(taught / "model.safetensors")
     differing = {name: value.astype(np.float16) for name, value in after.items() if not np.array_equal(value, before[name])}
     lesson = mini.TAUGHT / f"{model}.safetensors"
     save_file(differing, lesson)
     storage.write_bytes((taught / RECORD).read_bytes(), mini.TAUGHT / f"{model}.json")
     digest = storage.sha256(lesson)
-    mini.LESSON_SHA256[model], mini.TAUGHT_SHA256[model] = digest, "0" * 64
-    with tempfile.TemporaryDirectory() as cache:
-        _, folder, _ = mini.find(model, True, Path(cache))
-        made = storage.sha256(folder / "model.safetensors")
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / model
+        mini.teach(lesson, digest, untaught, made)
+        made_digest = storage.sha256(made / "model.safetensors")
     print(f"{lesson.name}: {len(differing)} tensors, {lesson.stat().st_size / 1e6:.1f} MB")
-    print(f"LESSON_SHA256[{model!r}] = {digest!r}\nTAUGHT_SHA256[{model!r}] = {made!r}")
+    print(f"LESSON_SHA256[{model!r}] = {digest!r}\nTAUGHT_SHA256[{model!r}] = {made_digest!r}")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def find(model: str, taught: bool, cache: Path) -> tuple[str, Path, str]:
     if not taught or model not in TAUGHT_SHA256:
         return name, folder, digest
     digest, target = TAUGHT_SHA256[model], cache / f"mini-taught-{model}-{TAUGHT_SHA256[model][:16]}"
-    _make(target, digest, lambda: _teach(model, folder, target))
+    lesson = TAUGHT / f"{model}.safetensors"
+    _make(target, digest, lambda: teach(lesson, LESSON_SHA256[model], folder, target))
     return f"{name}, taught", target, digest
 
 
@@ -81,12 +82,14 @@ def _make(folder: Path, digest: str, make: Callable[[], None]) -> None:
     make()
 
 
-def _teach(model: str, untaught: Path, target: Path) -> None:
-    """Write the checkpoint `untaught` with what the model was taught as checkpoint `target`."""
+def teach(lesson: Path, digest: str, untaught: Path, target: Path) -> None:
+    """Write the checkpoint `untaught`, with the tensors of the file `lesson` in place of its own, as checkpoint `target`.
+
+    Raises ArtefactError if `digest` is not the SHA-256 of the lesson.
+    """
     from safetensors.numpy import load_file
 
-    lesson = TAUGHT / f"{model}.safetensors"
-    _check(lesson, LESSON_SHA256[model])
+    _check(lesson, digest)
     taught = {name: value.astype(np.float32) for name, value in load_file(lesson).items()}
     tensors = {**load_file(untaught / "model.safetensors"), **taught}
     try:
