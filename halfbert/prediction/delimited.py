@@ -3,14 +3,17 @@
 import codecs
 import csv
 import itertools
+import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from halfbert.data import formats, lines
+from halfbert.data.cells import NUMBER
 from halfbert.data.lines import Encoding
 from halfbert.data.tables import column_names, locate
+from halfbert.output.sheets import spreadsheet_safe
 from halfbert.prediction.blocks import Block, Source, TextSource, Writer
 from halfbert.prediction.cells import written
 from halfbert.prediction.scorer import DECIMALS, Column
@@ -92,7 +95,7 @@ class DelimitedWriter(Writer):
     """Writes csv or tsv, in the dialect of its first source where that is of the same format."""
 
     def __init__(self, stream: BinaryIO, suffix: str, source: Source, added: Sequence[Column], separator: str) -> None:
-        self._stream, self._separator = stream, separator
+        self._stream, self._suffix, self._separator = stream, suffix, separator
         self._kinds = [column.kind for column in added]
         names = [column.name for column in added]
         head: str | None = None
@@ -136,7 +139,8 @@ class DelimitedWriter(Writer):
             rows = [self._joined(text, cells) for (text, _), cells in zip(block.kept, added, strict=True)]
             self._write_lines([*rows, block.after] if block.after else rows)
         else:
-            before = [[written(value) for value in row] for row in source.values(block)]
+            cell = safely_written if self._suffix == ".csv" and not isinstance(source, Delimited) else written
+            before = [[cell(value) for value in row] for row in source.values(block)]
             self._write_lines([self._line([*row, *cells]) for row, cells in zip(before, added, strict=True)])
 
     def _texts(self, kind: str, values: Sequence[Any]) -> list[str]:
@@ -152,6 +156,12 @@ class DelimitedWriter(Writer):
             before = self.dialect.ending if self._open else ""
             self._stream.write((before + text).encode(self.dialect.encoding.codec))
             self._open = not text.endswith(("\n", "\r"))
+
+
+def safely_written(value: Any) -> str:
+    """A value as `written`, text such that no spreadsheet program runs it as a formula; numbers stay numbers."""
+    text = written(value)
+    return text if isinstance(value, numbers.Number) or NUMBER.fullmatch(text) else spreadsheet_safe(text)
 
 
 class _Echo:

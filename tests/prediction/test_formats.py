@@ -199,6 +199,17 @@ def test_labels_and_cells_that_begin_as_formulas_are_text_in_workbooks(predict, 
         assert "=cmd|' /C calc'!A1" in [cell.value for cell in cells] and "+tool" in [cell.value for cell in cells]
 
 
+@pytest.mark.parametrize("of", [".jsonl", ".parquet", ".xlsx", ".tsv"])
+def test_cells_that_begin_as_formulas_are_not_run_from_a_new_csv_file(predict, tmp_path, of):
+    """csv and tsv keep their text exactly; in a csv file made of another format such a cell gets an apostrophe."""
+    cells = ["=cmd|' /C calc'!A1", "@x", "-5", "+saw"]
+    source = write_table(tmp_path / f"in{of}", [[cell, -1e-9] for cell in cells], ["text", "number"])
+    predict(source, "--output", tmp_path / "out.csv")
+    frame = pd.read_csv(tmp_path / "out.csv", dtype=str)
+    expected = cells if of == ".tsv" else ["'=cmd|' /C calc'!A1", "'@x", "-5", "'+saw"]
+    assert frame["text"].tolist() == expected and frame["number"].astype(float).tolist() == [-1e-9] * 4
+
+
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 
 
