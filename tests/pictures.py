@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from halfbert.output import calibration_plots, multilabel_plots, plots
-from halfbert.output.record import Promise
+from halfbert.output.record import Guarantee
 from halfbert.scoring import multiclass
 
 EPOCHS = [
@@ -19,10 +19,10 @@ CURVES = {
     "false-discovery": (np.linspace(0.25, 1, 4), np.array([0.0, 0.04, 0.08, 0.2])),
     "false-negative": (np.linspace(0.25, 1, 4), np.array([0.1, 0.2, 0.3, 0.4])),
 }
-PROMISES = [
-    Promise("false-discovery", 0.05, 0.4, 0.03),
-    Promise("false-discovery", 0.1, 0.7, 0.12),
-    Promise("false-negative", 0.05, None, None, "cannot be promised by 9 validation rows"),
+GUARANTEES = [
+    Guarantee("false-discovery", 0.05, 0.4, 0.03),
+    Guarantee("false-discovery", 0.1, 0.7, 0.12),
+    Guarantee("false-negative", 0.05, None, None, "cannot be guaranteed by 9 validation rows"),
 ]
 LENGTHS = np.array([4, 5, 5, 6, 8, 9, 12])
 RATES = list(np.geomspace(1e-6, 1e-1, 50))
@@ -40,7 +40,7 @@ DRAW = {
     "learning_rate": lambda path: plots.learning_rate([1e-5, 5e-5, 1e-5], [0.95, 0.85, 0.95], path),
     "confusion": lambda path: plots.confusion([[5, 1], [2, 8]], ["no", "yes"], path),
     "reliability": lambda path: calibration_plots.reliability({"network": BINS, "calibrated": BINS[:1]}, "multiclass", path),
-    "risk_coverage": lambda path: calibration_plots.risk_coverage(CURVES, PROMISES, path),
+    "risk_coverage": lambda path: calibration_plots.risk_coverage(CURVES, GUARANTEES, path),
     "text_lengths": lambda path: plots.text_lengths(LENGTHS, 8, 2 / 7, path),
     "learning_rate_finder": lambda path: plots.learning_rate_finder(RATES, LOSSES, 3e-5, path),
     "ranking": lambda path: multilabel_plots.roc_and_precision_recall(TRUTH, PROBABILITIES, THRESHOLDS, LABELS, path),

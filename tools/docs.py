@@ -76,7 +76,7 @@ MAKERS = {
     "compare": tables.compare_table,
     "distill": tables.distill_table,
     "streaming": tables.streaming,
-    "promises": tables.promises_table,
+    "guarantees": tables.guarantees_table,
     "scale": tables.scale_table,
     "cost": tables.cost,
     "billion": tables.billion,

@@ -18,7 +18,7 @@ from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
 
-PROMISES = "promises.json"
+GUARANTEES = "guarantees.json"
 PUBLISHED = PROJECT / "results" / "published"
 CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
 # The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
@@ -269,20 +269,24 @@ def streaming() -> str:
     )
 
 
-def promises_table() -> str:
-    """The published promises: in how many of the draws each could be made and was broken, and what it left to people."""
+def guarantees_table() -> str:
+    """The published guarantees: in how many of the draws each could be given and was violated, and what it left to people."""
     records = {
-        name: json.loads(file.read_text()) for name in NAMES if (file := PUBLISHED / "promises" / name / PROMISES).is_file()
+        name: json.loads(file.read_text()) for name in NAMES if (file := PUBLISHED / "guarantees" / name / GUARANTEES).is_file()
     }
-    columns = ["table", "error", "validation rows", "promised", "draws", "could be made in", "broken in"]
-    columns += ["broken, epoch chosen by other rows", "answered (mean)", "error (mean)"]
+    columns = ["table", "error", "validation rows", "guaranteed", "draws", "could be given in", "violated in"]
+    columns += ["violated, epoch chosen by other rows", "answered (mean)", "error (mean)"]
     lines, notes = [], []
     for name, record in records.items():
-        for promise in record["promises"]:
-            cells = [f"[{NAMES[name]}](results/published/promises/{name}/report.txt)", promise["risk"], f"{promise['rows']:,}"]
-            cells += [f"{promise['max_error']:.0%}", f"{promise['draws']:,}", f"{promise['made']:.1%}"]
-            cells += [f"{promise[key]:.1%}" for key in ("broken", "broken_other_epoch", "answered")]
-            lines.append([*cells, or_dash(promise["error"], lambda error: f"{error:.1%}")])
+        for guarantee in record["promises"]:
+            cells = [
+                f"[{NAMES[name]}](results/published/guarantees/{name}/report.txt)",
+                guarantee["risk"],
+                f"{guarantee['rows']:,}",
+            ]
+            cells += [f"{guarantee['max_error']:.0%}", f"{guarantee['draws']:,}", f"{guarantee['made']:.1%}"]
+            cells += [f"{guarantee[key]:.1%}" for key in ("broken", "broken_other_epoch", "answered")]
+            lines.append([*cells, or_dash(guarantee["error"], lambda error: f"{error:.1%}")])
         share = record["max_review"]
         low, middle, high = (f"{found:.1%}" for found in share["found"])
         notes.append(

@@ -37,13 +37,13 @@ class PredictOptions(Options):
     probabilities: bool = of_answers(False, "add a column with the probability of each label")
     max_error: float | None = of_review(
         None,
-        "answer as many rows as it can be promised for, with 95% certainty, that at most this share of the answers is wrong",
+        "answer as many rows as can be with the guarantee, of 95% certainty, that at most this share of the answers is wrong",
         values.non_negative,
         metavar="SHARE",
     )
     max_review: float | None = of_review(
         None,
-        "leave the least sure rows to a person: this share of the validation rows, and of new rows about as many",
+        "leave the least confident rows to a person: this share of the validation rows, and of new rows about as many",
         values.non_negative,
         metavar="SHARE",
     )

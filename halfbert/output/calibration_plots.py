@@ -1,4 +1,5 @@
-"""Pictures of how far a predictor's probabilities and promises can be trusted. Each function writes one PNG from plain numbers.
+"""Pictures of how far a predictor's probabilities and guarantees can be trusted. Each function writes one PNG, from
+plain numbers.
 
 All raise ValueError for numbers that do not fit together, and ResourceError if the picture cannot be written.
 """
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halfbert.output.drawing import BLUE, DASHED, GREY, INK, VERMILLION, picture, tick_whole_numbers, title
-from halfbert.output.promises import RISK_NAMES
-from halfbert.output.record import Promise
+from halfbert.output.guarantees import RISK_NAMES
+from halfbert.output.record import Guarantee
 from halfbert.output.words import counted
 from halfbert.scoring.reliability import Bin, expected_calibration_error
 
@@ -60,43 +61,45 @@ def _draw_bins(upper: "Axes", lower: "Axes", bins: list[Bin]) -> None:
     lower.grid(False)
 
 
-def risk_coverage(curves: dict[str, tuple[np.ndarray, np.ndarray]], promises: list[Promise], path: Path) -> None:
-    """Draw the error of the surest test rows against the share that they are, and what each promise came to.
+def risk_coverage(curves: dict[str, tuple[np.ndarray, np.ndarray]], guarantees: list[Guarantee], path: Path) -> None:
+    """Draw the error of the most confident test rows against the share that they are, and what each guarantee came to.
 
-    `curves` holds, by risk, rising shares of the rows and the mean loss of each, both (N,); `promises` are those of a record.
+    `curves` holds, by risk, rising shares of the rows and the mean loss of each, both (N,); `guarantees` are those of a record.
     """
     if not curves or not all(len(shares) == len(errors) > 0 for shares, errors in curves.values()):
         raise ValueError("expected as many errors as shares of each risk, and some")
     from matplotlib.ticker import PercentFormatter
 
-    made = [promise for promise in promises if promise.answered is not None and promise.error is not None]
+    made = [guarantee for guarantee in guarantees if guarantee.answered is not None and guarantee.error is not None]
     with picture(path, 5.6 * len(curves) + 0.6, 4.6) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
         for axes, (risk, (shares, errors)) in zip(panels, curves.items(), strict=True):
-            axes.plot(shares, errors, color=BLUE, label="test rows, the surest first")
-            of_risk = [promise for promise in made if promise.risk == risk]
-            _draw_promises(axes, of_risk)
-            top = np.nanmax([*errors[shares >= 0.1], *(promise.max_error for promise in of_risk), 0.01])
+            axes.plot(shares, errors, color=BLUE, label="test rows, the most confident first")
+            of_risk = [guarantee for guarantee in made if guarantee.risk == risk]
+            _draw_guarantees(axes, of_risk)
+            top = np.nanmax([*errors[shares >= 0.1], *(guarantee.max_error for guarantee in of_risk), 0.01])
             axes.set(xlim=(0, 1.02), ylim=(0, 1.15 * top), title=RISK_NAMES[risk])
             axes.set(xlabel="share of the test rows that is answered", ylabel="error of those rows")
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(PercentFormatter(1))
             axes.legend(loc="upper left")
-        kept = sum((promise.error or 0) <= promise.max_error for promise in made)
-        result = f"{kept} of {counted(len(made), 'promise')} kept on the test" if made else "no promise could be made"
-        detail = "cuts chosen on validation; lines lead from the error that was promised" if made else ""
+        held = sum((guarantee.error or 0) <= guarantee.max_error for guarantee in made)
+        result = f"{held} of {counted(len(made), 'guarantee')} held on the test" if made else "no guarantee could be given"
+        detail = "cuts chosen on validation; lines lead from the error that was guaranteed" if made else ""
         title(figure, f"Error against share answered: {result}", detail)
 
 
-def _draw_promises(axes: "Axes", promises: list[Promise]) -> None:
-    for number, promise in enumerate(promises):
-        assert promise.answered is not None and promise.error is not None
-        ends = [promise.max_error, promise.error]
-        axes.plot([promise.answered] * 2, ends, color=VERMILLION, linewidth=1)
-        label = "promised" if number == 0 else None
-        axes.plot(promise.answered, promise.max_error, marker="_", markersize=14, color=VERMILLION, linestyle="", label=label)
+def _draw_guarantees(axes: "Axes", guarantees: list[Guarantee]) -> None:
+    for number, guarantee in enumerate(guarantees):
+        assert guarantee.answered is not None and guarantee.error is not None
+        ends = [guarantee.max_error, guarantee.error]
+        axes.plot([guarantee.answered] * 2, ends, color=VERMILLION, linewidth=1)
+        label = "guaranteed" if number == 0 else None
+        axes.plot(
+            guarantee.answered, guarantee.max_error, marker="_", markersize=14, color=VERMILLION, linestyle="", label=label
+        )
         label = "achieved" if number == 0 else None
-        axes.plot(promise.answered, promise.error, marker="o", color=VERMILLION, linestyle="", label=label)
-        at = (promise.answered, promise.max_error)
-        note = f"at most {100 * promise.max_error:g}%"
+        axes.plot(guarantee.answered, guarantee.error, marker="o", color=VERMILLION, linestyle="", label=label)
+        at = (guarantee.answered, guarantee.max_error)
+        note = f"at most {100 * guarantee.max_error:g}%"
         axes.annotate(note, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8, color=INK)

@@ -144,11 +144,11 @@ class Baseline:
 
 
 @dataclass(frozen=True)
-class Promise:
-    """What a promise that a cut chosen on validation rows makes came to on the test rows.
+class Guarantee:
+    """A guarantee, of a cut chosen on validation rows, and what it came to on the test rows.
 
     `answered` is the share of test rows that were not for review, `error` the mean loss of those by the `risk`
-    (`halfbert.scoring.review`); both are None where no cut could promise it, for the reason `impossible`.
+    (`halfbert.scoring.review`); both are None where no cut could give it, for the reason `impossible`.
     """
 
     risk: str
@@ -166,7 +166,7 @@ class CalibrationReport:
     temperature: float | None
     raw: Quality
     calibrated: Quality
-    promises: list[Promise]
+    promises: list[Guarantee]  # the key that published records have
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from halfbert.data.tables import Data
-from halfbert.output import promises
+from halfbert.output import guarantees
 from halfbert.output.record import Distillation, Record
 from halfbert.output.words import columns, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
@@ -45,7 +45,7 @@ def scores_table(record: Record) -> str:
     more = distillation_lines(record.task, test, record.distillation)
     if tfidf := tfidf_lines(record):
         more = [*tfidf, "", *more]
-    parts = [*lines, "", *more, *promises.lines(record.calibration), *_per_label(test["per_label"]), ""]
+    parts = [*lines, "", *more, *guarantees.lines(record.calibration), *_per_label(test["per_label"]), ""]
     return "\n".join([f"{record.data.rows.test:,} test rows", "", *parts])
 
 
@@ -160,8 +160,8 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
             lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
         if behind := _behind_tfidf(record):
             lines.append(behind)
-    if promise := promises.console_line(record.calibration):
-        lines.append(promise)
+    if guarantee := guarantees.console_line(record.calibration):
+        lines.append(guarantee)
     seconds, rows = record.timing.fit_seconds or 0.0, record.timing.fit_rows_per_second or 0.0
     lines += [
         f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",

@@ -83,7 +83,7 @@ class Scorer:
 
     @functools.cached_property
     def decider(self) -> Reviewer:
-        """The rule, ready for this predictor. Raises InputError if it does not fit, or its promise cannot be made."""
+        """The rule, ready for this predictor. Raises InputError if it does not fit, or its guarantee cannot be given."""
         return self.manifest.reviewer(self.rule)
 
     @functools.cached_property

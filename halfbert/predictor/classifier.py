@@ -223,9 +223,9 @@ class Classifier:
         """The answers to texts, and which of them a person is to see, by a rule of `halfbert.scoring.review.ReviewRule`.
 
         `review(texts, max_error=0.05)`: with 95% certainty at most 5% of the answers that no person sees are wrong;
-        `max_review=0.2`: the least sure 20% go to people; `cost_error=20, cost_review=1`: whatever costs least.
+        `max_review=0.2`: the least confident 20% go to people; `cost_error=20, cost_review=1`: whatever costs least.
 
-        Raises InputError if something is no text, if the rule is none, or if its promise cannot be made.
+        Raises InputError if something is no text, if the rule is none, or if its guarantee cannot be given.
         """
         decides = self.predictor.manifest.reviewer(ReviewRule(**rule))
         probabilities = self.predict_proba(read_texts(texts)[0])

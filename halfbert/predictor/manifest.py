@@ -125,7 +125,7 @@ class Manifest:
     def reviewer(self, rule: ReviewRule | None = None) -> Reviewer:
         """A rule made ready for this predictor's rows (none: every row is answered).
 
-        Raises InputError if the rule does not fit the predictor, or its promise cannot be made.
+        Raises InputError if the rule does not fit the predictor, or its guarantee cannot be given.
         """
         return reviewer(self.task, self.thresholds, self.calibration, rule or ReviewRule())
 

@@ -23,7 +23,7 @@ UNDEFINED = "-"
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Scores of validation rows by which cuts are chosen (`halfbert.scoring.review`), the surest row first; no texts.
+    """Scores of validation rows by which cuts are chosen (`halfbert.scoring.review`), the most confident row first; no texts.
 
     Numbers in one string each, as a manifest holds them: `scores`, and the `losses` from 0 to 1 of the rows' answers, "-" where
     a row's risk is undefined.

@@ -1,13 +1,13 @@
-"""When to ask a person: which answers are sure enough to be given, by a rule that the user states. numpy alone.
+"""When to ask a person: which answers are confident enough to be given, by a rule that the user states. numpy alone.
 
 Answers are ranked by a score that was fixed before any validation row was looked at, the log-odds of the network's own
-probability. So the calibration, which is fitted on the validation rows, cannot spoil a promise that is made on the same rows.
+probability. So the calibration, fitted on the validation rows, cannot spoil a guarantee that is given by the same rows.
 
-A promise (`max_error`) is selective risk control (Geifman and El-Yaniv 2017, arXiv:1705.08500) by learn-then-test (Angelopoulos
-et al. 2021, arXiv:2110.01052): cuts are tested from the most confident rows on, each at the whole level, until one fails
-(fixed-sequence testing). The p-values are binomial tails where a row's loss is 0 or 1, and Hoeffding-Bentkus (Bates et al.
-2021, arXiv:2101.02703) where it is a share. With probability 95 % or more over the validation rows, the mean loss of answered
-rows that come from where the validation rows came from is at most `max_error`.
+A guarantee (`max_error`) is selective risk control (Geifman and El-Yaniv 2017, arXiv:1705.08500) by learn-then-test
+(Angelopoulos et al. 2021, arXiv:2110.01052): cuts are tested from the most confident rows on, each at the whole level, until
+one fails (fixed-sequence testing). The p-values are binomial tails where a row's loss is 0 or 1, and Hoeffding-Bentkus (Bates
+et al. 2021, arXiv:2101.02703) where it is a share. With probability 95 % or more over the validation rows, the mean loss of
+answered rows that come from where the validation rows came from is at most `max_error`.
 
 Shapes: R rows, L labels. `probabilities` are the network's own, (R, L).
 """
@@ -22,9 +22,9 @@ import numpy as np
 from halfbert.scoring.calibration import LEAST_FLOAT, SCORE_DECIMALS, Calibration
 from halfbert.system.errors import InputError
 
-LEVEL = 0.95  # the probability that a promise holds
+LEVEL = 0.95  # the probability that a guarantee holds
 STEPS = 20  # cuts that are tested: with more, one is sooner rejected by bad luck, and the rest is lost
-RISKS = {  # what a promise is about, by task; the first is the default
+RISKS = {  # what a guarantee is about, by task; the first is the default
     "multiclass": ("error",),
     "multilabel": ("false-discovery", "false-negative"),
 }
@@ -47,11 +47,11 @@ def answered_labels(probabilities: np.ndarray, thresholds: Sequence[float] | Non
 
 
 def row_scores(probabilities: np.ndarray, thresholds: Sequence[float] | None, risk: str) -> np.ndarray:
-    """(R,) how sure each answer is, the surest highest, rounded.
+    """(R,) how confident each answer is, the most confident highest, rounded.
 
     The log-odds that a label of the answer is right, on average over its labels; for false negatives the negative logarithm of
-    the number of labels that the answer is to be expected to lack. A row without an answer is as sure as can be: it cannot be
-    a false discovery.
+    the number of labels that the answer is to be expected to lack. A row without an answer is as confident as can be: it
+    cannot be a false discovery.
     """
     exact = probabilities.astype(np.float64)
     answered = answered_labels(probabilities, thresholds)
@@ -97,8 +97,8 @@ class Cut:
     loss: float
 
 
-def promised_cut(scores: np.ndarray, losses: np.ndarray, max_error: float) -> Cut | None:
-    """The cut that answers most of those that keep the promise; None if no cut does.
+def guaranteed_cut(scores: np.ndarray, losses: np.ndarray, max_error: float) -> Cut | None:
+    """The cut that answers most of those that meet the guarantee; None if no cut does.
 
     The falling scores of held-out rows with their losses, both (R,); rows of undefined loss count for nothing. The rows above
     the k-th score are, given that score, independent draws of rows above it, so each test is exact.
@@ -131,7 +131,7 @@ def _tested_counts(scores: np.ndarray, max_error: float, binary: bool) -> list[i
 
 
 def rows_needed(max_error: float) -> int:
-    """How many held-out rows a promise needs if not one of them is wrong: fewer never make it."""
+    """How many held-out rows a guarantee needs if not one of them is wrong: fewer never give it."""
     return math.ceil(math.log(1 - LEVEL) / math.log1p(-max_error))
 
 
@@ -170,7 +170,7 @@ class ReviewRule:
 
     Attributes
     ----------
-    max_error: the promise: with 95 % certainty the mean loss of answered rows is at most that.
+    max_error: the guarantee: with 95 % certainty the mean loss of answered rows is at most that.
     max_review: the share of rows for people: that of validation rows, which new rows come near to.
     cost_error, cost_review: a person is asked where that costs less than an answer of such confidence is to be expected to
         (Chow 1970, "On optimum recognition error and reject tradeoff").
@@ -251,7 +251,7 @@ class Reviewer:
 def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration | None, rule: ReviewRule) -> Reviewer:
     """Make a rule ready for a predictor.
 
-    Raises InputError, with what would do, if the predictor has no calibration, knows no such risk, or cannot keep the promise.
+    Raises InputError, with what would do, if the predictor has no calibration or no such risk, or cannot give the guarantee.
     """
     risk = rule.risk or RISKS[task][0]
     if risk not in RISKS[task]:
@@ -264,19 +264,20 @@ def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration
     made = functools.partial(Reviewer, rule, thresholds, replace(calibration, held_out={}), risk)
     scores, losses = calibration.held_out[risk].read()
     if rule.max_error is not None:
-        cut = promised_cut(scores, losses, rule.max_error)
+        cut = guaranteed_cut(scores, losses, rule.max_error)
         if cut is None:
-            why = why_no_promise(scores, losses, rule.max_error)
+            why = why_no_guarantee(scores, losses, rule.max_error)
             raise InputError(f"max-error {rule.max_error:g}: {why}; allow more errors, or train with more validation rows")
         above = (scores > cut.score).mean()
-        line = f"the surest rows are answered, {above:.1%} of the {len(scores):,} validation rows; with {LEVEL:.0%} certainty"
-        return made(cut=cut.score, line=f"{line} at most {100 * rule.max_error:g}% {MEANING[risk]}")
+        line = f"the most confident rows are answered, {above:.1%} of the {len(scores):,} validation rows"
+        certain = f"with {LEVEL:.0%} certainty at most {100 * rule.max_error:g}% {MEANING[risk]}"
+        return made(cut=cut.score, line=f"{line}; {certain}")
     if rule.max_review is not None:
         most = math.floor(rule.max_review * len(scores) + 1e-9)
         score = math.inf if most >= len(scores) else _highest_below(scores, most)
         below = (scores <= score).mean() if len(scores) else 0
         return made(
-            cut=score, line=f"the least sure rows are left to a person, {below:.1%} of the {len(scores):,} validation rows"
+            cut=score, line=f"the least confident rows are left to a person, {below:.1%} of the {len(scores):,} validation rows"
         )
     if rule.cost_error is not None and rule.cost_review is not None:
         least = 1 - rule.cost_review / rule.cost_error
@@ -291,13 +292,13 @@ def _highest_below(scores: np.ndarray, most: int) -> float:
     return float(below[0]) if len(below) else -math.inf
 
 
-def why_no_promise(scores: np.ndarray, losses: np.ndarray, max_error: float) -> str:
-    """In words, why `promised_cut` found none, and how many rows would do if that is why."""
+def why_no_guarantee(scores: np.ndarray, losses: np.ndarray, max_error: float) -> str:
+    """In words, why `guaranteed_cut` found none, and how many rows would do if that is why."""
     defined = ~np.isnan(losses)
     scores, losses, needed = scores[defined], losses[defined], rows_needed(max_error)
     if len(losses) < needed:
-        return f"cannot be promised by {len(losses):,} validation rows; {needed:,} are the fewest that can, if all are right"
+        return f"cannot be guaranteed by {len(losses):,} validation rows; {needed:,} are the fewest that can, if all are right"
     first = _tested_counts(scores, max_error, bool(np.isin(losses, (0, 1)).all()))[0]
     error = losses[:first].mean()
     doubt = ", which so few rows do not make certain enough" if error <= max_error else ""
-    return f"cannot be promised: the error of the surest {first:,} validation rows is {error:.1%}{doubt}"
+    return f"cannot be guaranteed: the error of the most confident {first:,} validation rows is {error:.1%}{doubt}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from halfbert.output.record import CalibrationReport, Promise
+from halfbert.output.record import CalibrationReport, Guarantee
 from halfbert.scoring import review
 from halfbert.scoring.calibration import Calibration, HeldOut, fit_platt, fit_temperature
 from halfbert.scoring.probabilities import probabilities_of
@@ -15,7 +15,7 @@ from halfbert.scoring.reliability import Quality
 from halfbert.training import tasks
 
 FOLDS = 5
-PROMISES = (0.01, 0.02, 0.05, 0.1)  # that a run tries on its test rows
+GUARANTEES = (0.01, 0.02, 0.05, 0.1)  # that a run tries on its test rows
 
 
 def fit(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> Calibration | None:
@@ -55,36 +55,36 @@ def _held_out(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> di
 def report(
     task: str, truth: np.ndarray, probabilities: np.ndarray, thresholds: Sequence[float] | None, calibration: Calibration
 ) -> CalibrationReport:
-    """How good probabilities are on test rows, before and after, and what each promise would have given there."""
+    """How good probabilities are on test rows, before and after, and what each guarantee would have given there."""
     return CalibrationReport(
         calibration.rows,
         calibration.temperature,
         Quality.of(truth, probabilities, task),
         Quality.of(truth, calibration.apply(probabilities), task),
-        try_promises(truth, probabilities, thresholds, calibration, PROMISES),
+        try_guarantees(truth, probabilities, thresholds, calibration, GUARANTEES),
     )
 
 
-def try_promises(
+def try_guarantees(
     truth: np.ndarray,
     probabilities: np.ndarray,
     thresholds: Sequence[float] | None,
     calibration: Calibration,
     errors: Sequence[float],
-) -> list[Promise]:
-    """What promises of at most so many `errors`, by each risk, come to on rows that did not choose the cuts."""
-    promises = []
+) -> list[Guarantee]:
+    """What guarantees of at most so many `errors`, by each risk, come to on rows that did not choose the cuts."""
+    guarantees = []
     for risk, held_out in calibration.held_out.items():
         ranked = held_out.read()
         scores, losses = scores_and_losses(truth, probabilities, thresholds, risk)
         for max_error in errors:
-            cut = review.promised_cut(*ranked, max_error)
+            cut = review.guaranteed_cut(*ranked, max_error)
             if cut is None:
-                promises.append(Promise(risk, max_error, None, None, review.why_no_promise(*ranked, max_error)))
+                guarantees.append(Guarantee(risk, max_error, None, None, review.why_no_guarantee(*ranked, max_error)))
             else:
                 answered = scores > cut.score
-                promises.append(Promise(risk, max_error, float(answered.mean()), mean_loss(losses[answered])))
-    return promises
+                guarantees.append(Guarantee(risk, max_error, float(answered.mean()), mean_loss(losses[answered])))
+    return guarantees
 
 
 def scores_and_losses(
@@ -103,7 +103,7 @@ def mean_loss(losses: np.ndarray) -> float | None:
 
 
 def risk_coverage(scores: np.ndarray, losses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rising shares of the rows, the surest first, and the mean defined loss of so many; both (N,), equal scores together."""
+    """Rising shares of the rows, the most confident first, and their mean defined loss; both (N,), equal scores together."""
     falling = np.argsort(-scores, kind="stable")
     ranked, of_row = scores[falling], losses[falling]
     defined = np.cumsum(~np.isnan(of_row))

@@ -157,5 +157,5 @@ def _draw_calibration(prepared: Prepared, fitted: Fitted, tested: Tested, folder
         risk: curve for risk, curve in curves.items() if len(curve[0])
     }  # where no row has a loss, there is nothing to draw
     if curves:
-        promises = [promise for promise in tested.calibration.promises if promise.risk in curves]
-        calibration_plots.risk_coverage(curves, promises, folder / "risk_coverage.png")
+        guarantees = [guarantee for guarantee in tested.calibration.promises if guarantee.risk in curves]
+        calibration_plots.risk_coverage(curves, guarantees, folder / "risk_coverage.png")

@@ -1,8 +1,8 @@
-"""Pictures of probabilities and promises show what they were given, and bear the odd cases."""
+"""Pictures of probabilities and guarantees show what they were given, and bear the odd cases."""
 
 import numpy as np
 import pytest
-from pictures import BINS, CURVES, DRAW, PROMISES
+from pictures import BINS, CURVES, DRAW, GUARANTEES
 
 from halfbert.output import calibration_plots
 
@@ -20,7 +20,7 @@ def test_reliability_draws_the_bins_that_have_rows(figures, tmp_path):
     assert figures[0].get_suptitle() == expected
 
 
-def test_risk_coverage_draws_a_panel_for_each_risk_and_every_promise_that_was_made(figures, tmp_path):
+def test_risk_coverage_draws_a_panel_for_each_risk_and_every_guarantee_that_was_given(figures, tmp_path):
     DRAW["risk_coverage"](tmp_path / "picture.png")
     first, second = figures[0].axes
     assert list(first.get_lines()[0].get_ydata()) == [0.0, 0.04, 0.08, 0.2]
@@ -28,12 +28,12 @@ def test_risk_coverage_draws_a_panel_for_each_risk_and_every_promise_that_was_ma
     assert points == [(0.4, 0.03), (0.7, 0.12)]
     assert [text.get_text() for text in first.texts] == ["at most 5%", "at most 10%"]
     assert len(second.get_lines()) == 1 and not second.texts
-    assert figures[0].get_suptitle().startswith("Error against share answered: 1 of 2 promises kept on the test\n")
+    assert figures[0].get_suptitle().startswith("Error against share answered: 1 of 2 guarantees held on the test\n")
 
 
-def test_no_promise_is_said(drawn):
-    figure = drawn(calibration_plots.risk_coverage, {"error": CURVES["false-negative"]}, PROMISES[2:])
-    assert figure.get_suptitle() == "Error against share answered: no promise could be made"
+def test_no_guarantee_is_said(drawn):
+    figure = drawn(calibration_plots.risk_coverage, {"error": CURVES["false-negative"]}, GUARANTEES[2:])
+    assert figure.get_suptitle() == "Error against share answered: no guarantee could be given"
 
 
 @pytest.mark.parametrize(

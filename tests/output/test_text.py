@@ -66,7 +66,7 @@ def test_the_console_tells_the_run_from_table_to_predictor(run):
     place = 0
     for part in [
         *CONSOLE[run.record["task"]],
-        "at most 5%: cannot be promised by",
+        "at most 5%: cannot be guaranteed by",
         "kept; fitted in",
         "predictor: ",
         str(run.results),

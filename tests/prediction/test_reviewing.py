@@ -1,4 +1,4 @@
-"""Rows that are left to a person, by promises, shares and costs, and confidences that are calibrated."""
+"""Rows that are left to a person, by guarantees, shares and costs, and confidences that are calibrated."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from halfbert.training import calibrating
 
 ROWS = 300
 TEXTS = [text for text, _ in example_rows(ROWS, seed=5)]
-PROMISE = ("--max-error", "0.1")
+GUARANTEE = ("--max-error", "0.1")
 
 
 def calibrate(folder, task, truth, probabilities):
@@ -31,7 +31,7 @@ def calibrate(folder, task, truth, probabilities):
 
 @pytest.fixture(scope="module")
 def sure(things, tmp_path_factory):
-    """The predictor of one label a text, calibrated on 300 rows; their truth: half of the least sure answers are wrong."""
+    """The predictor of one label a text, calibrated on 300 rows; their truth: half of the least confident answers are wrong."""
     folder = shutil.copytree(things.folder, tmp_path_factory.mktemp("sure") / "things")
     probabilities = things.classifier.predict_proba(TEXTS)
     truth = np.eye(len(LABELS), dtype=int)[probabilities.argmax(axis=1)]
@@ -46,9 +46,9 @@ def source(tmp_path):
     return write_csv(tmp_path / "in.csv", [(text,) for text in ["", *TEXTS]], ("text",))
 
 
-def test_promised_rows_are_answered_and_the_others_left_to_a_person(sure, predict, source, tmp_path):
+def test_guaranteed_rows_are_answered_and_the_others_left_to_a_person(sure, predict, source, tmp_path):
     folder, truth = sure
-    said = predict(source, "--output", tmp_path / "out.csv", *PROMISE, "--top", "2", "--probabilities", predictor=folder)
+    said = predict(source, "--output", tmp_path / "out.csv", *GUARANTEE, "--top", "2", "--probabilities", predictor=folder)
     classifier = halfbert.load(folder, "onnx")
     expected, probabilities = classifier.review(TEXTS, max_error=0.1), classifier.predict_proba(TEXTS)
     frame = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
@@ -111,7 +111,7 @@ def test_an_older_predictor_says_that_it_is_not_calibrated_and_knows_no_rule(thi
     confidence = pd.read_csv(tmp_path / "out.csv")["confidence"][1:]
     np.testing.assert_allclose(confidence, things.classifier.predict_proba(TEXTS).max(axis=1), atol=2e-6)
     assert "left to a person" not in said
-    words = ["predict", str(folder), str(source), "--output", str(tmp_path / "new.csv"), "--engine", "onnx", *PROMISE]
+    words = ["predict", str(folder), str(source), "--output", str(tmp_path / "new.csv"), "--engine", "onnx", *GUARANTEE]
     assert command.main(words) == 2
     error = capsys.readouterr().err
     assert error == "error: the predictor was saved without calibration, which the rule needs: train it again\n"
@@ -131,7 +131,7 @@ def test_an_older_predictor_says_that_it_is_not_calibrated_and_knows_no_rule(thi
             ["--max-error", "0.1", "--risk", "false-negative"],
             "risk 'false-negative': not one of this predictor; expected error",
         ),
-        (["--max-error", "0.005"], "max-error 0.005: cannot be promised by 300 validation rows; 598 are the fewest that can"),
+        (["--max-error", "0.005"], "max-error 0.005: cannot be guaranteed by 300 validation rows; 598 are the fewest that can"),
     ],
 )
 def test_a_rule_that_cannot_be_followed_is_one_line_and_writes_nothing(sure, predict, source, tmp_path, rule, says):

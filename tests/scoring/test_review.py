@@ -1,4 +1,4 @@
-"""When to ask a person: promises are kept in most draws, rules send the rows that they should, impossible ones say why."""
+"""When to ask a person: guarantees hold in most draws, rules send the rows that they should, impossible ones say why."""
 
 import math
 import pickle
@@ -14,7 +14,7 @@ from halfbert.scoring.review import ReviewRule, reviewer
 from halfbert.system.errors import InputError
 
 DRAWS = 400
-MOST_BROKEN = binom.ppf(0.99, DRAWS, 1 - review.LEVEL) / DRAWS  # if promises were broken as often as they may be
+MOST_VIOLATED = binom.ppf(0.99, DRAWS, 1 - review.LEVEL) / DRAWS  # if guarantees were violated as often as they may be
 
 
 # Tests and cuts.
@@ -26,11 +26,11 @@ def test_binomial_tails_are_those_of_scipy():
 
 
 @pytest.mark.parametrize("max_error", [0.01, 0.05, 0.1, 0.5])
-def test_as_few_rows_as_can_promise_do_and_one_less_does_not(max_error):
+def test_as_few_rows_as_can_guarantee_do_and_one_less_does_not(max_error):
     needed = review.rows_needed(max_error)
     for rows, made in [(needed, True), (needed - 1, False)]:
         scores = np.arange(rows, 0, -1.0)
-        assert (review.promised_cut(scores, np.zeros(rows), max_error) is not None) == made
+        assert (review.guaranteed_cut(scores, np.zeros(rows), max_error) is not None) == made
     assert review.rows_needed(0.05) == 59
 
 
@@ -55,25 +55,25 @@ def draw_rows(rng, rows, kind):
     return scores, wrong.mean(axis=1) if kind == "shares" else wrong[:, 0].astype(float)
 
 
-def broken_promises(kind, rows, max_error, choose):
+def violated_guarantees(kind, rows, max_error, choose):
     """The share of draws in which the rows above the cut have too high a mean loss, and the mean share above it."""
     everywhere = draw_rows(np.random.default_rng(99), 200_000, kind)
     order = np.argsort(everywhere[0])
     rising, losses = everywhere[0][order], everywhere[1][order]
     above = np.append(losses[::-1].cumsum()[::-1] / np.arange(len(losses), 0, -1), 0.0)
-    rng, broken, answered = np.random.default_rng(1), 0, 0.0
+    rng, violated, answered = np.random.default_rng(1), 0, 0.0
     for _ in range(DRAWS):
         scores, of_rows = draw_rows(rng, rows, kind)
         falling = np.argsort(-scores)
         cut = choose(scores[falling], of_rows[falling], max_error)
         first = np.searchsorted(rising, math.inf if cut is None else cut, side="right")
-        broken += above[first] > max_error
+        violated += above[first] > max_error
         answered += 1 - first / len(rising)
-    return broken / DRAWS, answered / DRAWS
+    return violated / DRAWS, answered / DRAWS
 
 
-def promised(scores, losses, max_error):
-    cut = review.promised_cut(scores, losses, max_error)
+def guaranteed(scores, losses, max_error):
+    cut = review.guaranteed_cut(scores, losses, max_error)
     return None if cut is None else cut.score
 
 
@@ -85,31 +85,31 @@ def naive(scores, losses, max_error):
 
 @pytest.mark.parametrize("kind", ["errors", "shares", "hump"])
 @pytest.mark.parametrize(("rows", "max_error"), [(80, 0.1), (300, 0.05), (1000, 0.05), (1000, 0.1)])
-def test_a_promise_is_broken_in_at_most_five_of_a_hundred_draws(kind, rows, max_error):
-    broken, answered = broken_promises(kind, rows, max_error, promised)
-    assert broken <= MOST_BROKEN
+def test_a_guarantee_is_violated_in_at_most_five_of_a_hundred_draws(kind, rows, max_error):
+    violated, answered = violated_guarantees(kind, rows, max_error, guaranteed)
+    assert violated <= MOST_VIOLATED
     if rows == 1000 and kind != "hump":
-        assert answered > 0.25  # it is no empty promise
+        assert answered > 0.25  # it is no empty guarantee
 
 
 def test_the_cut_that_looks_right_on_the_same_rows_would_break_it_often():
-    assert broken_promises("errors", 300, 0.05, naive)[0] > 0.3
+    assert violated_guarantees("errors", 300, 0.05, naive)[0] > 0.3
 
 
 def test_equal_scores_stay_on_one_side_of_a_cut():
     scores, losses = np.repeat([9.0, 8.0, 1.0], [100, 100, 100]), np.zeros(300)
     losses[200:] = 1
-    cut = review.promised_cut(scores, losses, 0.05)
+    cut = review.guaranteed_cut(scores, losses, 0.05)
     assert cut == review.Cut(1.0, 300, 200, 0.0)
-    assert review.promised_cut(scores[:200], losses[:200], 0.05).score == -math.inf
+    assert review.guaranteed_cut(scores[:200], losses[:200], 0.05).score == -math.inf
 
 
 def test_rows_of_undefined_loss_count_for_nothing():
     scores, losses = np.arange(300, 0, -1.0), np.zeros(300)
     losses[::2] = math.nan
-    cut = review.promised_cut(scores, losses, 0.05)
+    cut = review.guaranteed_cut(scores, losses, 0.05)
     assert (cut.rows, cut.answered) == (150, 150)
-    assert review.promised_cut(scores[:100], losses[:100], 0.05) is None  # 50 that count
+    assert review.guaranteed_cut(scores[:100], losses[:100], 0.05) is None  # 50 that count
 
 
 # Rows.
@@ -154,9 +154,9 @@ def test_without_a_rule_every_row_is_answered_with_its_calibrated_confidence():
     np.testing.assert_allclose(decided.confidence, softmax(LOGITS / 2).max(axis=1), atol=1e-6)
 
 
-def test_a_promise_sends_the_least_sure_rows_to_a_person():
+def test_a_guarantee_sends_the_least_confident_rows_to_a_person():
     decided, asked = decide(max_error=0.05), np.abs(LOGITS[:, 0])
-    cut = review.promised_cut(SCORES, (SCORES < 1).astype(float), 0.05).score
+    cut = review.guaranteed_cut(SCORES, (SCORES < 1).astype(float), 0.05).score
     assert 0.3 < cut < 1.2
     np.testing.assert_array_equal(decided.review, asked <= cut)
     line = reviewer("multiclass", None, CALIBRATION, ReviewRule(max_error=0.05)).line
@@ -199,7 +199,7 @@ def test_rows_are_decided_alike_alone_and_together():
         ({"cost_error": 5}, "go together"),
         ({"cost_error": 5, "cost_review": 0}, "above 0"),
         ({"max_error": 0.05, "risk": "false-negative"}, "not one of this predictor; expected error"),
-        ({"max_error": 0.01}, "cannot be promised by 200 validation rows; 299 are the fewest that can, if all are right"),
+        ({"max_error": 0.01}, "cannot be guaranteed by 200 validation rows; 299 are the fewest that can, if all are right"),
     ],
 )
 def test_rules_that_make_no_sense_or_cannot_be_kept_are_refused(rule, message):
@@ -207,16 +207,18 @@ def test_rules_that_make_no_sense_or_cannot_be_kept_are_refused(rule, message):
         reviewer("multiclass", None, CALIBRATION, ReviewRule(**rule))
 
 
-def test_a_promise_that_the_surest_rows_break_says_so():
+def test_a_guarantee_that_the_most_confident_rows_violate_says_so():
     bad = Calibration(200, temperature=1.0, held_out={"error": HeldOut.of(SCORES, np.tile([0.0, 1.0], 100))})
-    with pytest.raises(InputError, match="the error of the surest 93 validation rows is 49.5%; allow more errors, or train"):
+    with pytest.raises(
+        InputError, match="the error of the most confident 93 validation rows is 49.5%; allow more errors, or train"
+    ):
         reviewer("multiclass", None, bad, ReviewRule(max_error=0.05))
 
 
-def test_a_promise_that_a_few_rows_leave_in_doubt_says_so():
+def test_a_guarantee_that_a_few_rows_leave_in_doubt_says_so():
     few = Calibration(10, temperature=1.0, held_out={"error": HeldOut.of(SCORES[:10], np.tile([0.0, 0.0, 1.0], 4)[:10])})
     with pytest.raises(
-        InputError, match="of the surest 6 validation rows is 33.3%, which so few rows do not make certain enough"
+        InputError, match="of the most confident 6 validation rows is 33.3%, which so few rows do not make certain enough"
     ):
         reviewer("multiclass", None, few, ReviewRule(max_error=0.45))
 

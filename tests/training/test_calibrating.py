@@ -72,9 +72,9 @@ def test_the_record_compares_probabilities_on_the_test_rows(run):
     assert report.raw == Quality.of(truth, seen.probabilities, task)
     assert report.calibrated == Quality.of(truth, seen.fitted.calibration.apply(seen.probabilities), task)
     assert report.rows == 12
-    tried = [(promise.risk, promise.max_error) for promise in report.promises]
-    assert tried == [(risk, error) for risk in review.RISKS[task] for error in calibrating.PROMISES]
-    assert all("validation rows; 29" in promise.impossible for promise in report.promises if promise.max_error == 0.1)
+    tried = [(guarantee.risk, guarantee.max_error) for guarantee in report.promises]
+    assert tried == [(risk, error) for risk in review.RISKS[task] for error in calibrating.GUARANTEES]
+    assert all("validation rows; 29" in guarantee.impossible for guarantee in report.promises if guarantee.max_error == 0.1)
 
 
 def drawn_rows(rows, seed):
@@ -85,17 +85,17 @@ def drawn_rows(rows, seed):
     return np.eye(4, dtype=int)[np.minimum(below.sum(axis=1), 3)], logits
 
 
-def test_promises_are_tried_on_rows_that_did_not_choose_the_cut():
+def test_guarantees_are_tried_on_rows_that_did_not_choose_the_cut():
     calibration = calibrating.fit("multiclass", *drawn_rows(1000, 0), "")
     truth, logits = drawn_rows(3000, 1)
     probabilities = probabilities_of(logits, "multiclass")
     report = calibrating.report("multiclass", truth, probabilities, None, calibration)
-    for promise in report.promises[2:]:  # 5 and 10 percent
-        rule = review.ReviewRule(max_error=promise.max_error)
+    for guarantee in report.promises[2:]:  # 5 and 10 percent
+        rule = review.ReviewRule(max_error=guarantee.max_error)
         decided = review.reviewer("multiclass", None, calibration, rule).decide(probabilities.astype(np.float32))
         wrong = (probabilities.argmax(axis=1) != truth.argmax(axis=1))[~decided.review]
-        assert promise.answered == pytest.approx((~decided.review).mean()) and promise.error == pytest.approx(wrong.mean())
-        assert promise.error <= promise.max_error and promise.answered > 0.3
+        assert guarantee.answered == pytest.approx((~decided.review).mean()) and guarantee.error == pytest.approx(wrong.mean())
+        assert guarantee.error <= guarantee.max_error and guarantee.answered > 0.3
     shares, errors = calibrating.risk_coverage(*calibrating.scores_and_losses(truth, probabilities, None, "error"))
     assert shares[-1] == 1 and errors[-1] == pytest.approx((probabilities.argmax(axis=1) != truth.argmax(axis=1)).mean())
     assert errors[0] < errors[-1] and (np.diff(shares) > 0).all()
@@ -110,7 +110,7 @@ def test_a_loaded_predictor_reviews_as_its_run_would(run):
     np.testing.assert_array_equal(reviewed.confidence, classifier.confidence(texts))
     decided = classifier.predictor.manifest.reviewer(review.ReviewRule(max_review=0.5)).decide(probabilities)
     np.testing.assert_array_equal(reviewed.review, decided.review)
-    assert reviewed.line == "the least sure rows are left to a person, 50.0% of the 12 validation rows"
+    assert reviewed.line == "the least confident rows are left to a person, 50.0% of the 12 validation rows"
     if run.record["task"] == "multiclass":
         expected = calibration.apply(probabilities).max(axis=1)
         np.testing.assert_allclose(reviewed.confidence, expected)

@@ -1,7 +1,7 @@
-"""How often a promise of few errors is broken, on many splits of a real table: `python -m tools.promises --data FOLDER`.
+"""How often a guarantee of few errors is violated, on many splits of a real table: `python -m tools.guarantees --data FOLDER`.
 
 A predictor is trained once, without the rows that are drawn from here. Each draw makes some of them validation rows, which
-choose the epoch, the thresholds and the cut as a training run chooses them, and the others tell whether the promise holds.
+choose the epoch, the thresholds and the cut as a training run chooses them, and the others tell whether the guarantee holds.
 FOLDER holds the tables that TABLES names. Some ten minutes of one core.
 """
 
@@ -19,7 +19,7 @@ import pandas as pd
 
 import halfbert
 from halfbert.models import batching
-from halfbert.output.record import Promise
+from halfbert.output.record import Guarantee
 from halfbert.predictor import classifier, engines, manifest
 from halfbert.scoring import review
 from halfbert.scoring.probabilities import probabilities_of
@@ -27,7 +27,7 @@ from halfbert.system import machine, storage
 from halfbert.training import calibrating, tasks
 from tools.tables import known
 
-PUBLISHED = machine.PROJECT / "results" / "published" / "promises"
+PUBLISHED = machine.PROJECT / "results" / "published" / "guarantees"
 POOL = 20_000  # rows to draw from
 RULE = "expected-f1"
 MAX_REVIEW = 0.2
@@ -36,14 +36,14 @@ KEPT = ("report.txt", "reliability.png", "risk_coverage.png")  # of the run's re
 
 @dataclass(frozen=True)
 class Table:
-    """Files with a column `text`, how many rows of them train and validate, the run's options, sizes, promises, draws."""
+    """Files with a column `text`, how many rows of them train and validate, the run's options, sizes, guarantees, draws."""
 
     files: tuple[str, ...]
     train: int
     val: int
     options: dict[str, Any]
     sizes: tuple[int, ...]
-    promises: tuple[float, ...]
+    guarantees: tuple[float, ...]
     draws: int
     task: str = "multiclass"
 
@@ -69,10 +69,10 @@ class Answers:
 
 @dataclass(frozen=True)
 class Kept:
-    """Of one promise by cuts of `rows` validation rows: the shares of draws in which it was made, and in which it was broken.
+    """Of one guarantee by cuts of `rows` validation rows: the shares of draws in which it was given, and was violated.
 
-    `broken_other_epoch`: broken where other rows than those of the cut chose the epoch. `answered` is the mean share of rows
-    that were answered, none where no promise was made; `error` the mean error where one was.
+    `broken_other_epoch`: violated where other rows than those of the cut chose the epoch. `answered` is the mean share of rows
+    that were answered, none where no guarantee was given; `error` the mean error where one was.
     """
 
     risk: str
@@ -87,8 +87,8 @@ class Kept:
 
 
 def main(argv: list[str]) -> int:
-    """Train, draw, and write a record of each table into results/published/promises/."""
-    parser = argparse.ArgumentParser(prog="python -m tools.promises")
+    """Train, draw, and write a record of each table into results/published/guarantees/."""
+    parser = argparse.ArgumentParser(prog="python -m tools.guarantees")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
     chosen = parser.parse_args(argv)
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
             },
             "environment": vars(machine.describe("cpu", 1, "float32", 0)),
         }
-        storage.write_text(json.dumps(record, indent=2, default=vars) + "\n", folder / "promises.json")
+        storage.write_text(json.dumps(record, indent=2, default=vars) + "\n", folder / "guarantees.json")
     return 0
 
 
@@ -143,14 +143,14 @@ def answered(table: Table, data: Path, scratch: Path) -> Answers:
 
 
 def drawn(table: Table, answers: Answers) -> tuple[list[Kept], list[float]]:
-    """What each promise came to over the draws, and the shares of rows that MAX_REVIEW sent to people, of the largest size."""
+    """What guarantees came to over the draws, and the shares of rows that MAX_REVIEW sent to people, of the largest size."""
     probabilities = [probabilities_of(logits, table.task).astype(np.float32) for logits in answers.logits]
     kept: list[Kept] = []
     shares: list[float] = []
     for size in table.sizes:
         rng = np.random.default_rng(size)
-        own: list[list[Promise]] = []
-        other_epoch: list[list[Promise]] = []
+        own: list[list[Guarantee]] = []
+        other_epoch: list[list[Guarantee]] = []
         shares = []
         for _ in range(table.draws):
             order = rng.permutation(len(answers.truth))
@@ -168,14 +168,16 @@ def drawn(table: Table, answers: Answers) -> tuple[list[Kept], list[float]]:
 
 def _try(
     table: Table, answers: Answers, probabilities: np.ndarray, epoch: int, rows: np.ndarray, others: np.ndarray
-) -> tuple[list[Promise], float]:
-    """What cuts by `rows` promise and keep on `others`, and the share of those that MAX_REVIEW sends to people."""
+) -> tuple[list[Guarantee], float]:
+    """What cuts by `rows` guarantee and achieve on `others`, and the share of those that MAX_REVIEW sends to people."""
     of_rows = table.task, answers.truth[rows], answers.logits[epoch][rows], RULE
     calibration, thresholds = known(calibrating.fit(*of_rows)), tasks.thresholds(*of_rows)
-    promised = calibrating.try_promises(answers.truth[others], probabilities[others], thresholds, calibration, table.promises)
+    guaranteed = calibrating.try_guarantees(
+        answers.truth[others], probabilities[others], thresholds, calibration, table.guarantees
+    )
     rule = review.ReviewRule(max_review=MAX_REVIEW)
     decided = review.reviewer(table.task, thresholds, calibration, rule).decide(probabilities[others])
-    return promised, float(decided.review.mean())
+    return guaranteed, float(decided.review.mean())
 
 
 def _best_epoch(task: str, truth: np.ndarray, by_epoch: list[np.ndarray]) -> int:
@@ -184,9 +186,9 @@ def _best_epoch(task: str, truth: np.ndarray, by_epoch: list[np.ndarray]) -> int
     return int(np.argmax(scores))
 
 
-def _kept(size: int, own: tuple[Promise, ...], other_epoch: tuple[Promise, ...]) -> Kept:
-    made = [promise for promise in own if promise.answered is not None]
-    errors = [promise.error for promise in made if promise.error is not None]
+def _kept(size: int, own: tuple[Guarantee, ...], other_epoch: tuple[Guarantee, ...]) -> Kept:
+    made = [guarantee for guarantee in own if guarantee.answered is not None]
+    errors = [guarantee.error for guarantee in made if guarantee.error is not None]
     return Kept(
         own[0].risk,
         size,
@@ -195,13 +197,15 @@ def _kept(size: int, own: tuple[Promise, ...], other_epoch: tuple[Promise, ...])
         len(made) / len(own),
         _broken(own),
         _broken(other_epoch),
-        sum(known(promise.answered) for promise in made) / len(own),
+        sum(known(guarantee.answered) for guarantee in made) / len(own),
         float(np.mean(errors)) if errors else None,
     )
 
 
-def _broken(promises: tuple[Promise, ...]) -> float:
-    return sum(promise.error is not None and promise.error > promise.max_error for promise in promises) / len(promises)
+def _broken(guarantees: tuple[Guarantee, ...]) -> float:
+    return sum(guarantee.error is not None and guarantee.error > guarantee.max_error for guarantee in guarantees) / len(
+        guarantees
+    )
 
 
 if __name__ == "__main__":

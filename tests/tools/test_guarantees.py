@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from halfbert.scoring.probabilities import probabilities_of
-from tools import promises
-from tools.promises import Answers, Table
+from tools import guarantees
+from tools.guarantees import Answers, Table
 
 
 def answers_of(task: str, rows: int = 1200) -> Answers:
@@ -21,9 +21,9 @@ def answers_of(task: str, rows: int = 1200) -> Answers:
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel"])
-def test_draws_count_promises_made_and_broken(task):
+def test_draws_count_guarantees_given_and_violated(task):
     table = Table((), 0, 0, {}, (100, 300), (0.001, 0.15), 8, task)
-    kept, shares = promises.drawn(table, answers_of(task))
+    kept, shares = guarantees.drawn(table, answers_of(task))
     risks = ["error"] if task == "multiclass" else ["false-discovery", "false-negative"]
     expected = [(risk, size, error) for size in (100, 300) for risk in risks for error in (0.001, 0.15)]
     assert [(each.risk, each.rows, each.max_error) for each in kept] == expected
@@ -36,9 +36,9 @@ def test_draws_count_promises_made_and_broken(task):
     assert len(shares) == 8 and 0.1 < np.median(shares) < 0.3
 
 
-def test_a_promise_counts_as_broken_where_the_error_is_above_it():
-    found = [promises.Promise("error", 0.1, 0.5, error) for error in (0.05, 0.1, 0.11, None)]
-    found.append(promises.Promise("error", 0.1, None, None, "too few rows"))
-    kept = promises._kept(100, tuple(found), tuple(found[:1]))
+def test_a_guarantee_counts_as_violated_where_the_error_is_above_it():
+    found = [guarantees.Guarantee("error", 0.1, 0.5, error) for error in (0.05, 0.1, 0.11, None)]
+    found.append(guarantees.Guarantee("error", 0.1, None, None, "too few rows"))
+    kept = guarantees._kept(100, tuple(found), tuple(found[:1]))
     assert (kept.made, kept.broken, kept.broken_other_epoch, kept.answered) == (0.8, 0.2, 0, 0.4)
     assert kept.error == pytest.approx(0.26 / 3)
