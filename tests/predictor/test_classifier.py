@@ -39,7 +39,7 @@ def test_answers_are_ktrains(tensorflow_ready, kind, task, tmp_path):
             assert type(mine if isinstance(texts, str) else mine[0]) is str
 
 
-def test_a_predictor_saved_without_calibration_is_as_sure_as_its_network_and_says_so(tmp_path):
+def test_a_predictor_saved_without_calibration_is_as_confident_as_its_network_and_says_so(tmp_path):
     ours = load(tiny_predictors.copy("bert", "multiclass", tmp_path / "predictor"))
     expected = ours.predict_proba(TEXTS).max(axis=1)
     np.testing.assert_allclose(ours.confidence(TEXTS), expected)
