@@ -3,6 +3,7 @@
 # make test    set up, then lint and all tests (what .ci/run calls)
 # make check   lint and the fast tests
 # make docs    write the generated parts of README.md and docs/ again
+# make notebooks    execute the notebooks and store them with their outputs
 # make lock    resolve requirements.lock again from pyproject.toml
 # make race    speed against the peers: make race DATA=folder PEER_PYTHON=python
 
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 AT_A_TIME := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup setup-dev demo demo-multilabel test check lint docs lock race clean
+.PHONY: setup setup-dev demo demo-multilabel test check lint docs notebooks lock race clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -48,6 +49,9 @@ lint: setup-dev
 
 docs: setup
 	$(BIN)/python -m tools.docs --write
+
+notebooks: setup-dev
+	$(BIN)/python -m tools.notebooks
 
 lock:
 	uv pip compile pyproject.toml --extra train --universal --python-version 3.10 --no-annotate --no-header \
