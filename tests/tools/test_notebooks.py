@@ -55,6 +55,12 @@ def test_the_colab_notebook_leaves_a_labelled_spreadsheet(tmp_path):
     assert {"text", "label", "confidence"} < set(header) and len(rows) == 232
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file", [file for file in FILES if file != COLAB], ids=lambda file: file.stem)
+def test_it_runs(file, tmp_path):
+    executed_well(file, tmp_path)
+
+
 def spoilt(**output):
     """A notebook as stored, its first cell with an output of its own."""
     notebook = copy.deepcopy(read(COLAB))
