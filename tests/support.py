@@ -160,12 +160,12 @@ def script_environment(**changes: str) -> dict[str, str]:
 
 
 def run_python(
-    *arguments: str | Path, cwd: Path = ROOT, encoding: str = "utf-8", given: str = "", **changes: str
+    *arguments: str | Path, cwd: Path = ROOT, encoding: str = "utf-8", given: str = "", timeout: int = 300, **changes: str
 ) -> subprocess.CompletedProcess:
     """Run Python with these arguments in a process of its own; what it prints, and is `given` as its input, is text."""
     command, environment = [sys.executable, *map(str, arguments)], script_environment(**changes)
     return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, encoding=encoding, timeout=300, input=given or None
+        command, cwd=cwd, env=environment, capture_output=True, encoding=encoding, timeout=timeout, input=given or None
     )
 
 

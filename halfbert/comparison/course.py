@@ -14,7 +14,7 @@ from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
 from halfbert.options import CompareOptions
 from halfbert.output.words import significant
-from halfbert.system import machine, storage
+from halfbert.system import cluster, machine, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
 
@@ -56,6 +56,8 @@ class Suspects:
 
 def compare(options: CompareOptions, stop: StopRequest) -> Compared:
     """Compare the contestants on one table and write the report; finished parts of an earlier run are reused."""
+    if cluster.here().count > 1:
+        raise InputError(f"compare fits on one machine; unset {cluster.VARIABLE}")
     storage.check_disjoint(options.output, options.work, "--work")
     storage.check_output(options.output, "--output", options.overwrite, marker=records.RECORD)
     output = options.output.resolve()

@@ -5,7 +5,7 @@ It is made of the steps of a training run; the teacher predicts before the fit, 
 
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,38 @@ from halfbert.data.equality import digests, merged
 from halfbert.distillation import pretraining, rows, sentences, teacher
 from halfbert.distillation.teacher import Predictions
 from halfbert.options import DistillOptions
-from halfbert.output.record import Control, Distillation
+from halfbert.output.record import Control, Distillation, Unlabelled
 from halfbert.output.text import card_scores
 from halfbert.predictor import engines, gate
 from halfbert.predictor.manifest import TeacherTested
 from halfbert.scoring import intervals
 from halfbert.scoring.intervals import Difference
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.system import storage
+from halfbert.system import cluster, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.training import course, steps, tasks
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
 
-def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pretraining.Pretrained:
+@dataclass(frozen=True)
+class _Ready:
+    """What a distillation has before its fit: the teacher has predicted the texts to learn from, and those of the test rows."""
+
+    prepared: Prepared
+    lesson: course.Lesson
+    weights: dict[str, float]
+    more_texts: list[str]
+    unlabelled: Unlabelled | None
+    of_test: Predictions
+    engine: str
+    teacher_seconds: float
+
+
+def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pretraining.Pretrained | None:
     """Teach a student, compare it with the same student fitted without the teacher, and save it.
 
-    If a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised.
+    If a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised. None from
+    a worker that is not the chief.
     """
     if options.objective == "mlm":
         return pretraining.pretrain(options, stop)
@@ -40,46 +55,68 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
         return sentences.teach(options, stop)
     started = time.perf_counter()
     taught_by = teacher.read(Path(options.teacher))
-    predictor, known = taught_by.predictor, taught_by.predictor.manifest
+    known = taught_by.predictor.manifest
     options.complete_with_teacher(known.task, known.labels, known.maxlen, taught_by.split_seed, known.threshold_rule)
-    with steps.locked_outputs(options) as (output, results), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
-        data = steps.read(known.task, options)
-        rows.check(taught_by, data, options)
-        more_texts, unlabelled = rows.read_unlabelled(options, data)
-        student = partial(teacher.student, taught_by, options, Path(scratch))
-        prepared = steps.prepare(known.task, options, data, stop, started, student)
-        teacher.check_tokenizers(prepared.checkpoint, predictor.folder, taught_by.name)
-
-        begun = time.perf_counter()
-        automatic = gate.automatic(predictor, prepared.device, options.threads)
-        engine = next(name for name in automatic if engines.find(name).load_states)
-        texts = data.train.texts + more_texts + data.test.texts
-        predicted = teacher.predict(predictor, texts, engine, prepared.device)
-        teacher_seconds = time.perf_counter() - begun
-        to_learn, of_test = predicted.split(len(data.train) + len(more_texts))
-
-        lesson, weights = _lesson(options, prepared, more_texts, to_learn)
-        tested_teacher = TeacherTested(taught_by.name, taught_by.checkpoint, predictor.weights_sha256, engine)
-        control: Control | None = None
-        worth: dict[str, Difference] | None = None
-        with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
-            fitted = course.fit(prepared, keep_in=folder, lesson=lesson)
-            tested = steps.test(prepared, fitted)
-            if tested.failure is None:
-                probabilities = probabilities_of(of_test.logits, known.task)
-                scores = tasks.scores(known.task, prepared.truth, probabilities, known.thresholds, data.labels)
-                tested_teacher = replace(tested_teacher, test={**card_scores(scores)})
-                if not options.no_control:
-                    with steps.aside(prepared, "the control"):
-                        control, worth = _control(prepared, fitted, tested)
-            distillation = Distillation(
-                tested_teacher, weights, options.temperature, unlabelled, options.layers, control, worth
-            )
-            train_texts = merged(digests(more_texts), taught_by.train_texts or "")
-            taught = Taught(distillation, teacher_seconds, train_texts, taught_by.val_texts)
-            record = course.save(prepared, fitted, tested, folder, results_folder, taught)
-        steps.finish(prepared, fitted, tested, record)
+    with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+        if not cluster.here().is_chief:
+            _help(options, _ready(taught_by, options, stop, started, Path(scratch)))
+            return None
+        with steps.locked_outputs(options) as (output, results):
+            ready = _ready(taught_by, options, stop, started, Path(scratch))
+            with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
+                fitted = course.fit(ready.prepared, keep_in=folder, lesson=ready.lesson)
+                tested = steps.test(ready.prepared, fitted)
+                taught = _taught(taught_by, ready, fitted, tested)
+                record = course.save(ready.prepared, fitted, tested, folder, results_folder, taught)
+            steps.finish(ready.prepared, fitted, tested, record)
     return course.Trained(options.output, options.results, record)
+
+
+def _ready(taught_by: teacher.Teacher, options: DistillOptions, stop: StopRequest, started: float, scratch: Path) -> _Ready:
+    """Read the rows, prepare the student, which is made in the folder `scratch`, and have the teacher predict."""
+    predictor, known = taught_by.predictor, taught_by.predictor.manifest
+    data = steps.read(known.task, options)
+    rows.check(taught_by, data, options)
+    more_texts, unlabelled = rows.read_unlabelled(options, data)
+    prepared = steps.prepare(known.task, options, data, stop, started, partial(teacher.student, taught_by, options, scratch))
+    teacher.check_tokenizers(prepared.checkpoint, predictor.folder, taught_by.name)
+    begun = time.perf_counter()
+    automatic = gate.automatic(predictor, prepared.device, options.threads)
+    engine = next(name for name in automatic if engines.find(name).load_states)
+    predicted = teacher.predict(predictor, data.train.texts + more_texts + data.test.texts, engine, prepared.device)
+    seconds = time.perf_counter() - begun
+    to_learn, of_test = predicted.split(len(data.train) + len(more_texts))
+    lesson, weights = _lesson(options, prepared, more_texts, to_learn)
+    return _Ready(prepared, lesson, weights, more_texts, unlabelled, of_test, engine, seconds)
+
+
+def _help(options: DistillOptions, ready: _Ready) -> None:
+    """The fits of a worker that is not the chief."""
+    fits = [course.fit(ready.prepared, lesson=ready.lesson)]
+    if fits[0].failure is None and not options.no_control:
+        fits.append(course.fit(ready.prepared, control_of=fits[0]))
+    steps.leave_to_chief(*fits)
+
+
+def _taught(taught_by: teacher.Teacher, ready: _Ready, fitted: Fitted, tested: Tested) -> Taught:
+    """What the teacher adds to the record; the control is fitted where the student was tested."""
+    prepared, known, options = ready.prepared, taught_by.predictor.manifest, ready.prepared.options
+    assert isinstance(options, DistillOptions)
+    weights_sha256 = taught_by.predictor.weights_sha256
+    tested_teacher = TeacherTested(taught_by.name, taught_by.checkpoint, weights_sha256, ready.engine)
+    control: Control | None = None
+    worth: dict[str, Difference] | None = None
+    if tested.failure is None:
+        probabilities = probabilities_of(ready.of_test.logits, known.task)
+        scores = tasks.scores(known.task, prepared.truth, probabilities, known.thresholds, prepared.data.labels)
+        tested_teacher = replace(tested_teacher, test={**card_scores(scores)})
+        if not options.no_control:
+            with steps.aside(prepared, "the control"):
+                control, worth = _control(prepared, fitted, tested)
+    made_of = options.temperature, ready.unlabelled, options.layers
+    distillation = Distillation(tested_teacher, ready.weights, *made_of, control, worth)
+    train_texts = merged(digests(ready.more_texts), taught_by.train_texts or "")
+    return Taught(distillation, ready.teacher_seconds, train_texts, taught_by.val_texts)
 
 
 def _lesson(

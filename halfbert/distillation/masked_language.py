@@ -26,7 +26,6 @@ from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.training import fit as training
@@ -65,9 +64,8 @@ def fit(
     held_out = TransformerDataset(of_val, np.zeros([len(val), 1]), use_token_type_ids=False)
     train = TransformerDataset(encoded, np.zeros([len(texts), 1]), use_token_type_ids=False)
     train.seed, train.pad_to_multiple_of = options.seed, 8 if device == "gpu" else 1
-    with tensorflow_setup.strategy(device).scope():
-        bert = load(transformers.TFBertForMaskedLM, teacher.folder)
-        student = load(transformers.TFDistilBertForMaskedLM, start)
+    bert = load(transformers.TFBertForMaskedLM, teacher.folder)
+    student = load(transformers.TFDistilBertForMaskedLM, start)
     hide = hiding(tokenizer)
     before: Numbers = {"teacher": perplexity(bert, of_val, hide), "start": perplexity(student, of_val, hide)}
     train.epochs = epochs = options.epochs or teacher.recipe["epochs"]

@@ -18,7 +18,7 @@ from halfbert.models import checkpoints, distilbert_form
 from halfbert.models.weights import TOKENIZER_FILES, checkpoint_tensors
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
-from halfbert.system import machine, storage, tensorflow_setup
+from halfbert.system import cluster, machine, storage, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
 
@@ -54,11 +54,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
         bert = find_teacher(options.teacher)
         storage.check_free_space(target, bert.bytes)
         options.layers = teacher.layers_to_keep(bert.config["num_hidden_layers"], options.layers, options.keep)
-        device = tensorflow_setup.prepare(
-            options.device, options.threads, options.seed, options.deterministic, options.precision
-        )
-        if device == "tpu":
-            raise InputError("--objective mlm: not supported on a TPU, whose batches must be of one shape; use a CPU or GPU")
+        device = prepare(options)
         start = write_student(bert, options.layers, Path(scratch) / "student")
 
         from halfbert.distillation import losses, masked_language
@@ -79,6 +75,22 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
         if fitted.failure:
             raise fitted.failure
         return Pretrained(options.output, record)
+
+
+def prepare(options: DistillOptions) -> str:
+    """Load TensorFlow, and return cpu or gpu: one device.
+
+    Parts of these losses are of a batch as a whole (means over its tokens, similarities of every two of its texts), so shares
+    of it on several devices would not add up to them.
+    """
+    if cluster.here().count > 1:
+        raise InputError(f"--objective {options.objective}: trains on one machine; unset {cluster.VARIABLE}")
+    device = tensorflow_setup.prepare(options.device, options.threads, options.seed, options.deterministic, options.precision)
+    if device == "tpu":
+        raise InputError(
+            f"--objective {options.objective}: not supported on a TPU, whose batches must be of one shape; use a CPU or GPU"
+        )
+    return device
 
 
 def write_trained(student: Any, start: Path, target: Path, record: dict[str, Any]) -> None:

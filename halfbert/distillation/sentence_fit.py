@@ -37,7 +37,7 @@ from halfbert.models import batching
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import storage, tensorflow_setup
+from halfbert.system import storage
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
 from halfbert.training import fit as training
@@ -92,8 +92,7 @@ def fit(options: DistillOptions, stop: StopRequest, device: str, start: Path, co
     `state` is the file in which the fit is saved after every round; a fit that is there is resumed. Raises what ended it early
     if no round was complete.
     """
-    with tensorflow_setup.strategy(device).scope():
-        student = _load(options, start)
+    student = _load(options, start)
     data = Batches(
         corpus, options.batch_tokens, options.tokens or corpus.tokens, options.seed, pad_to=8 if device == "gpu" else 1
     )

@@ -19,7 +19,7 @@ from halfbert.distillation import corpus, pretraining, teacher
 from halfbert.models import batching, checkpoints, distilbert_form
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
-from halfbert.system import machine, storage, tensorflow_setup
+from halfbert.system import machine, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
 
@@ -40,13 +40,7 @@ def teach(options: DistillOptions, stop: StopRequest) -> pretraining.Pretrained:
         bert = pretraining.find_bert(options.teacher)
         begins = _student(bert, options, Path(scratch) / "student")
         storage.check_free_space(target, bert.bytes)
-        device = tensorflow_setup.prepare(
-            options.device, options.threads, options.seed, options.deterministic, options.precision
-        )
-        if device == "tpu":
-            raise InputError(
-                "--objective embedding: not supported on a TPU, whose batches must be of one shape; use a CPU or GPU"
-            )
+        device = pretraining.prepare(options)
 
         import transformers
 

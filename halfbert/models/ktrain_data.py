@@ -43,6 +43,7 @@ class TransformerDataset(_Dataset):
         self.seed = 0
         self.pad_to_multiple_of = 1
         self.fixed_length: int | None = None  # tokens of every batch, for devices that compile each shape anew (TPU)
+        self.full_batches = False  # every batch has batch_size rows: what several devices can share out evenly
 
     def __len__(self) -> int:
         return -(-len(self.y) // self.batch_size)
@@ -59,11 +60,13 @@ class TransformerDataset(_Dataset):
         """Batches as ktrain's learner takes them: endless, shuffled and of like length to train; once, in order, else.
 
         Elements: ({input_ids, attention_mask[, token_type_ids]}: (rows, tokens) int32, labels (rows, classes) float32).
-        With a `fixed_length` every batch is of one shape, and a third part, (rows,) float32, weighs the rows that only fill
-        the last batch with 0. Pure tf.data over arrays, so that it also runs on a TPU.
+        With `full_batches` or a `fixed_length` every batch has as many rows, and a third part, (rows,) float32, weighs those
+        that only fill it with 0 and the others so that their weighted sum / rows is their mean. Pure tf.data over arrays, so
+        that it also runs on a TPU.
         """
         batches = tf.data.Dataset.from_tensor_slices(self.layout(train))
-        batches = batches.map(self._batch if self.fixed_length is None else self._batch_of_fixed_shape, num_parallel_calls=1)
+        full = self.full_batches or self.fixed_length is not None
+        batches = batches.map(self._full_batch if full else self._batch, num_parallel_calls=1)
         options = tf.data.Options()
         # Nothing here is tuned, yet its thread would be waited for, asleep, at the end of a fit: for seconds, up to a minute.
         options.autotune.enabled = False
@@ -71,16 +74,21 @@ class TransformerDataset(_Dataset):
 
     def _batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         rows = tf.boolean_mask(rows, rows >= 0)
-        longest = tf.reduce_max(tf.gather(self.encoded.lengths, rows))
-        multiple = self.pad_to_multiple_of
-        return self._features(rows, (longest + multiple - 1) // multiple * multiple), tf.gather(self._labels, rows)
+        return self._features(rows, self._longest(rows)), tf.gather(self._labels, rows)
 
-    def _batch_of_fixed_shape(self, rows: tf.Tensor) -> tuple[Any, ...]:
+    def _full_batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         there = tf.maximum(rows, 0)
-        features = self._features(there, tf.constant(self.fixed_length, tf.int64))
-        shape = [self.batch_size, self.fixed_length]
-        features = {name: tf.ensure_shape(values, shape) for name, values in features.items()}
-        return features, tf.gather(self._labels, there), tf.cast(rows >= 0, tf.float32)
+        weights = tf.cast(rows >= 0, tf.float32)
+        fixed = self.fixed_length
+        tokens = self._longest(tf.boolean_mask(rows, rows >= 0)) if fixed is None else tf.constant(fixed, tf.int64)
+        features = self._features(there, tokens)
+        features = {name: tf.ensure_shape(values, [self.batch_size, fixed]) for name, values in features.items()}
+        labels = tf.ensure_shape(tf.gather(self._labels, there), [self.batch_size, self.y.shape[1]])
+        return features, labels, weights * (self.batch_size / tf.reduce_sum(weights))
+
+    def _longest(self, rows: tf.Tensor) -> tf.Tensor:
+        longest, multiple = tf.reduce_max(tf.gather(self.encoded.lengths, rows)), self.pad_to_multiple_of
+        return (longest + multiple - 1) // multiple * multiple
 
     def _features(self, rows: tf.Tensor, tokens: tf.Tensor) -> dict[str, tf.Tensor]:
         positions = tf.range(tokens)

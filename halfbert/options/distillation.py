@@ -25,7 +25,7 @@ OBJECTIVES = ("task", "mlm", "embedding")
 # Options that an objective does not read.
 OF_TASK = (
     *("unlabelled", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_columns", "label_separator"),
-    *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results"),
+    *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results", "xla"),
 )
 OF_ANSWERS = ("weight_soft", "weight_supervised", "weight_cosine", "temperature")
 OF_EMBEDDING = (

@@ -86,6 +86,9 @@ class MachineOptions(Options):
 
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
     precision: str = in_machine("float32", "number format of the computation", choices=PRECISIONS)
+    xla: bool = in_machine(
+        False, "compile training steps with XLA, anew for each length of a batch, of which there are then few"
+    )
     threads: int | None = in_machine(None, "processor threads (default: all)", values.count)
     seed: int = in_machine(0, "seed of the weights and of the order of rows", values.seed)
     split_seed: int | None = in_machine(

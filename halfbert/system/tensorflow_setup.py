@@ -7,15 +7,18 @@ TensorFlow: what can no longer change is an error that says so. Importing this m
 import functools
 import os
 import random
+import re
+import signal
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-from halfbert.system import forks
+from halfbert.system import cluster, forks
 from halfbert.system.console import say
 from halfbert.system.errors import InputError, ResourceError
 
@@ -123,17 +126,62 @@ def import_ktrain() -> ModuleType:
     return ktrain
 
 
+@functools.cache
 def strategy(device: str) -> Any:
-    """The `tf.distribute` strategy to build a model under: TPUStrategy for a TPU, else TensorFlow's default."""
+    """The `tf.distribute` strategy to build a model under: over all workers, a TPU's cores, or all devices of this machine.
+
+    With one device it is TensorFlow's default. With several workers it starts a server, which TensorFlow wants before it
+    computes anything: ask for it first.
+    """
     import tensorflow as tf
 
-    return tf.distribute.TPUStrategy(_tpu(tf)) if device == "tpu" else tf.distribute.get_strategy()
+    if cluster.here().count > 1:
+        return _over_workers(tf, device)
+    if device == "tpu":
+        return tf.distribute.TPUStrategy(_tpu(tf))
+    devices = [each.name for each in tf.config.list_logical_devices(device.upper())]
+    return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else tf.distribute.get_strategy()
+
+
+def _over_workers(tf: ModuleType, device: str) -> Any:
+    """The strategy over the workers that TF_CONFIG names, once all of them are there."""
+    if device == "tpu":
+        raise InputError(f"--device tpu: not with several machines; unset {cluster.VARIABLE}")
+    worker = cluster.here()
+    say(f"{worker}: waiting for the others")
+    try:
+        with _signals_end_the_process():
+            return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError:
+        raise InputError(f"{cluster.VARIABLE}: TensorFlow already computes in this process; {RESTART}") from None
+    except tf.errors.OpError as error:
+        raise ResourceError(f"{worker}: not all workers are there ({first_line(error)}); start all of them again") from error
+
+
+@contextmanager
+def _signals_end_the_process() -> Iterator[None]:
+    """While TensorFlow waits in C++, Python would not see a signal before the wait is over."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of TensorFlow's says, shortened to a line and without the name of the graph's node."""
+    said = re.sub(r"^\{\{.*?\}\} ", "", str(error).strip())
+    return (said.splitlines() or [type(error).__name__])[0][:160]
 
 
 @functools.cache
 def _tpu(tf: ModuleType) -> Any:
     """The TPU of this machine, connected once: connecting again would wipe what it holds."""
-    return tf.distribute.cluster_resolver.TPUClusterResolver.connect()
+    return tf.distribute.cluster_resolver.TPUClusterResolver.connect(os.environ.get("TPU_NAME") or "local")
 
 
 def _choose_device(tf: ModuleType, device: str) -> str:
@@ -159,8 +207,9 @@ def _choose_device(tf: ModuleType, device: str) -> str:
         try:
             _tpu(tf)
         except Exception as error:  # whatever the resolver, the driver or the connection raises: there is no such device
-            cause = str(error).strip().splitlines() or [type(error).__name__]
-            raise ResourceError(f"--device tpu: no TPU answers here ({cause[0][:120]}); without one: --device cpu") from error
+            raise ResourceError(
+                f"--device tpu: no TPU answers here ({first_line(error)}); without one: --device cpu"
+            ) from error
         return "tpu"
     return "cpu"
 

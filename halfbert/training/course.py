@@ -13,7 +13,7 @@ from typing import Any
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output.card import model_card
 from halfbert.output.record import RateFinder, Record, Size
-from halfbert.system import storage, tensorflow_setup
+from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
 from halfbert.training import calibrating, saving, steps, tasks
@@ -46,12 +46,16 @@ class Lesson:
     objective: Callable[..., Any]
 
 
-def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> Trained:
-    """Read the table, fit, test, save.
+def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> Trained | None:
+    """Read the table, fit, test, save; None from a worker that is not the chief, which tests and saves.
 
     Where a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised.
     """
     started = time.perf_counter()
+    if not cluster.here().is_chief:
+        data = steps.read(options.task, options)
+        steps.leave_to_chief(fit(steps.prepare(options.task, options, data, stop, started)))
+        return None
     with steps.locked_outputs(options) as (output, results):
         data = steps.read(options.task, options)
         prepared = steps.prepare(options.task, options, data, stop, started)
@@ -78,7 +82,7 @@ def fit(
     import tensorflow as tf
 
     from halfbert.models.ktrain_data import Transformer
-    from halfbert.training.fit import BestEpoch, Diverged, get_learner
+    from halfbert.training.fit import BestEpoch, Diverged, WorkerLost, get_learner, losing_no_worker
 
     task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
     started = time.perf_counter()
@@ -92,9 +96,10 @@ def fit(
     prepared.lay_out(val, maxlen)
     preprocess_seconds = time.perf_counter() - started
 
-    model = _new_model(prepared, transformer, labelled, lesson)
-    learner = get_learner(model, train_data=train, batch_size=options.batch_size)
-    finder = _find_rate(prepared, learner) if options.find_lr and not control_of else None
+    with losing_no_worker():
+        model = _new_model(prepared, transformer, labelled, lesson)
+        learner = get_learner(model, train_data=train, batch_size=options.batch_size)
+        finder = _find_rate(prepared, learner) if options.find_lr and not control_of else None
     rate = control_of.rate if control_of else (finder and finder.suggestion) or prepared.rate
     keep = _keeper(model, transformer, keep_in) if options.keep_epochs and keep_in else None
     score = tasks.scorer(task, truth["val"])
@@ -103,12 +108,13 @@ def fit(
     if not control_of:
         _announce(prepared, train, maxlen, model.count_params(), rate)
         prepared.stop.gently = True  # a signal waits for the end of a batch
-    diverged = None
+    broken: Exception | None = None
     try:
-        learner.fit_onecycle(rate, prepared.epochs, class_weight=weights, callbacks=[best], verbose=0)
-    except Diverged as error:
-        diverged = error
-    failure = _failure(prepared, best.best_epoch, diverged, control_of is not None)
+        with losing_no_worker():
+            learner.fit_onecycle(rate, prepared.epochs, class_weight=weights, callbacks=[best], verbose=0)
+    except (Diverged, WorkerLost) as error:
+        broken = error
+    failure = _failure(prepared, best.best_epoch, broken, control_of is not None)
     model.set_weights(best.best_weights)
     seconds = preprocess_seconds, time.perf_counter() - started
     of_best = task, truth["val"], best.best_logits, getattr(options, "threshold", "")
@@ -124,9 +130,11 @@ def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Less
     with tensorflow_setup.strategy(prepared.device).scope():
         model = transformer.get_classifier()
     loss = tasks.loss(prepared.task, options, prepared.truth["train"])
-    fit.compile_model(model, prepared.device, options.weight_decay, loss, lesson.objective if lesson else None)
+    objective = lesson.objective if lesson else None
+    fit.compile_model(model, prepared.device, options.weight_decay, loss, objective, xla=options.xla)
     if prepared.head == "probed":
         head.fit_head(model, labelled, prepared.device, multilabel, options.seed)
+    fit.start_alike(model)
     return model
 
 
@@ -152,17 +160,20 @@ def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate
     say(f"texts are truncated at {maxlen} tokens: {train.encoded.truncated_share:.1%} of the training texts are longer")
     say(
         f"training {options.model} ({parameters / 1e6:.1f} M parameters) from {prepared.checkpoint.name} on the "
-        f"{prepared.device}: {train.nsamples():,} rows, {prepared.epochs} epochs, batches of {options.batch_size}, "
+        f"{prepared.devices}: {train.nsamples():,} rows, {prepared.epochs} epochs, batches of {options.batch_size}, "
         f"{prepared.head} head, one-cycle to {rate:.2g}"
     )
 
 
-def _failure(prepared: Prepared, best_epoch: int | None, diverged: Exception | None, control: bool) -> Failure | None:
+def _failure(prepared: Prepared, best_epoch: int | None, broken: Exception | None, control: bool) -> Failure | None:
     """What ended the fit before its last epoch; raised if nothing of the fit is of use."""
+    from halfbert.training.fit import Diverged
+
     kept = steps.kept(prepared, best_epoch)
     failure: Failure | None = None
-    if diverged is not None:
-        failure = ResourceError(f"{diverged}; try a smaller --lr" + ("" if control else f"; {kept}"))
+    if broken is not None:
+        advice = "; try a smaller --lr" if isinstance(broken, Diverged) else ""
+        failure = ResourceError(f"{broken}{advice}" + ("" if control else f"; {kept}"))
     if prepared.stop.signal_number is not None:
         failure = Stopped(prepared.stop.signal_number)
     if failure is not None and (best_epoch is None or control):

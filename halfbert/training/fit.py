@@ -19,7 +19,7 @@ from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.record import RateFinder
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import console
+from halfbert.system import cluster, console, tensorflow_setup
 from halfbert.system.errors import ResourceError
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History
@@ -34,6 +34,10 @@ class Diverged(Exception):
     """The loss of a batch or of validation was NaN or infinite."""
 
 
+class WorkerLost(Exception):
+    """Another of the processes that train together is gone."""
+
+
 # From a model, features, targets, (rows,) weights of the rows or None to the parts of a batch's loss; "loss" is minimised.
 Objective = Callable[[Any, dict[str, tf.Tensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
 
@@ -45,11 +49,13 @@ def compile_model(
     loss: tf.keras.losses.Loss | None = None,
     objective: Objective | None = None,
     optimizer: Adam | None = None,
+    xla: bool = False,
 ) -> None:
     """Compile a transformers model for ktrain's learner; `loss` is the softmax cross-entropy unless given.
 
     The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
-    Keras; on a CPU the forward pass inside it is that of `keras_forward`. What it minimises is `loss`, or the `objective`.
+    Keras; on a CPU the forward pass inside it is that of `keras_forward`. What it minimises is `loss`, or the `objective`. With
+    `xla` a step is compiled, once for each shape of a batch.
     """
     if device == "cpu" and keras_forward.supports(model):
         model.halfbert_forward = keras_forward.forward(model)
@@ -73,7 +79,9 @@ def compile_model(
     model.train_step = train_step
     with model.distribute_strategy.scope():
         loss = loss or tf.keras.losses.CategoricalCrossentropy(from_logits=True)
-        model.compile(optimizer=optimizer or Adam(weight_decay=weight_decay), loss=loss, metrics=[])
+        optimizer = optimizer or Adam(weight_decay=weight_decay, masked=xla or device == "tpu")
+        model.compile(optimizer=optimizer, loss=loss, metrics=[], jit_compile=xla)
+        model.distribute_reduction_method = "sum"  # each replica has its share of the loss, on a TPU as well
         _create_variables(model)
 
 
@@ -180,6 +188,38 @@ def predict_logits(model: Any, data: TransformerDataset, label: str) -> np.ndarr
 
     units = model.config.num_labels
     return batching.predict([data.encoded], data.nsamples(), units, forward, TOKENS_PER_PREDICTED_BATCH, label)
+
+
+def _of_chief(model: Any, values: np.ndarray) -> np.ndarray:
+    """The values as the chief has them, so that all workers take the same epoch for the best and stop after the same one."""
+    if cluster.here().count == 1:
+        return values
+    strategy = model.distribute_strategy
+
+    def share(own: tf.Tensor) -> tf.Tensor:
+        of_chief = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
+        return tf.where(of_chief, own, tf.zeros_like(own))
+
+    shares = tf.function(lambda own: strategy.run(share, args=(own,)))(tf.constant(values))
+    return strategy.reduce("SUM", shares, axis=None).numpy()
+
+
+def start_alike(model: Any) -> None:
+    """Give all workers the chief's weights: a head fitted on other hardware may differ in its last digits."""
+    if cluster.here().count > 1:
+        model.set_weights([_of_chief(model, weights) for weights in model.get_weights()])
+
+
+@contextmanager
+def losing_no_worker() -> Iterator[None]:
+    """Raise WorkerLost for whichever error TensorFlow makes of a worker that is gone: that depends on who notices it first."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if cluster.here().count == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
+            raise
+        message = f"{cluster.here()}: another worker is gone ({tensorflow_setup.first_line(error)}); start all workers again"
+        raise WorkerLost(message) from error
 
 
 def first_token_states(
@@ -322,7 +362,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
     def validate(self) -> Any:
         """The answers to the validation texts, as `score` takes them."""
-        return predict_logits(self.model, self.validation, "validation")
+        return _of_chief(self.model, predict_logits(self.model, self.validation, "validation"))
 
     def _is_best(self, row: Numbers) -> bool:
         return self.best_epoch is None or self._rank(row) > self._rank(self.rows[self.best_epoch - 1])
@@ -351,14 +391,16 @@ def find_learning_rate(learner: Any, model: Any, device: str, weight_decay: floa
     """
     before = model.get_weights()
     data, batch_size = learner.train_data, learner.batch_size
-    data.batch_size = min(batch_size, data.nsamples())  # ktrain takes rows // batch_size steps an epoch
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    # ktrain takes rows // batch_size steps an epoch.
+    data.batch_size = min(batch_size, max(replicas, data.nsamples() // replicas * replicas))
     with _scratch(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ktrain's, of a curve too short for another estimate, which nothing here reads
         learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(data), verbose=0)
     data.batch_size = batch_size
     model.set_weights(before)
     # Compiled anew: the finder's moments would be a false start.
-    compile_model(model, device, weight_decay, model.loss, model.halfbert_objective)
+    compile_model(model, device, weight_decay, model.loss, model.halfbert_objective, xla=bool(model.jit_compile))
     rates, losses = [float(rate) for rate in learner.lr_finder.lrs], np.array(learner.lr_finder.losses, float)
     finite = np.isfinite(losses)
     fell = finite[0] and losses[finite].min() < LEAST_FALL * losses[0]

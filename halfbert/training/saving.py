@@ -38,7 +38,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         calibration=tested.calibration,
         timing=_timing(prepared, fitted, tested, taught.seconds if taught else None),
         size=Size(fitted.model.count_params(), 0),
-        environment=machine.describe(prepared.device, options.threads, options.precision, options.seed),
+        environment=machine.describe(prepared.devices, options.threads, options.precision, options.seed),
         distillation=taught.distillation if taught else None,
     )
 

@@ -17,9 +17,9 @@ from halfbert.output.record import Record
 from halfbert.predictor.manifest import MANIFEST
 from halfbert.scoring import intervals
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.system import machine, storage, tensorflow_setup
+from halfbert.system import cluster, machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
-from halfbert.system.errors import HalfbertError, ResourceError
+from halfbert.system.errors import HalfbertError, InputError, ResourceError
 from halfbert.training import calibrating, tasks
 from halfbert.training.values import Fitted, Prepared, Tested
 
@@ -71,6 +71,14 @@ def prepare(
 ) -> Prepared:
     """Load TensorFlow with the settings of the run, find the checkpoint (by `find`, or as the options say), check space."""
     device = tensorflow_setup.prepare(options.device, options.threads, options.seed, options.deterministic, options.precision)
+    replicas = tensorflow_setup.strategy(device).num_replicas_in_sync
+    if options.batch_size % replicas:
+        raise InputError(
+            f"--batch-size {options.batch_size}: cannot be shared out evenly to {replicas} devices; "
+            f"take a multiple of {replicas}"
+        )
+    if options.xla and replicas > 1:
+        raise InputError(f"--xla: for one device, and there are {replicas}; leave it out")
     checkpoint = find() if find else checkpoints.find(str(options.model), options.checkpoint)
     if checkpoint.note:
         say(checkpoint.note)
@@ -91,6 +99,7 @@ def prepare(
         rate=options.lr or recipe["learning_rate"],
         head=options.head or recipe["head"],
         setup_seconds=time.perf_counter() - started,
+        replicas=replicas,
     )
 
 
@@ -100,7 +109,17 @@ def prepare(
 
 def kept(prepared: Prepared, epoch: int | None) -> str:
     """What a run that ended early leaves."""
+    if not cluster.here().is_chief:
+        return "the chief keeps what there is"
     return f"epoch {epoch} is kept as {prepared.options.output}" if epoch else "no epoch was complete, nothing is kept"
+
+
+def leave_to_chief(*fits: Fitted) -> None:
+    """End a worker that is not the chief, and so writes nothing. Raises what ended its fits early."""
+    for fitted in fits:
+        if fitted.failure is not None:
+            raise fitted.failure
+    say(f"{cluster.here()}: fitted; the chief tests and saves")
 
 
 def test(prepared: Prepared, fitted: Fitted) -> Tested:

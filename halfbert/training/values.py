@@ -22,6 +22,8 @@ from halfbert.system.errors import HalfbertError
 Failure = HalfbertError | Stopped
 """What ended a fit or a test early."""
 
+XLA_TOKENS = 32  # a batch's length is a multiple of them
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -38,6 +40,12 @@ class Prepared:
     rate: float
     head: str
     setup_seconds: float
+    replicas: int = 1  # devices that a batch is shared out to, on all machines
+
+    @property
+    def devices(self) -> str:
+        """What computes, in words: "cpu", or "2 x gpu" where batches are shared out."""
+        return self.device if self.replicas == 1 else f"{self.replicas} x {self.device}"
 
     def lay_out(self, data: Any, maxlen: int) -> None:
         """Have a TPU see batches of `data`, a TransformerDataset, of one shape only."""
@@ -46,8 +54,10 @@ class Prepared:
 
     def lay_out_training(self, data: Any, maxlen: int) -> None:
         """Have the batches of an epoch be those of the run's seed, as its device likes them."""
-        data.epochs, data.seed = self.epochs, self.options.seed
-        data.pad_to_multiple_of = 8 if self.device == "gpu" else 1  # what a GPU's matrix units like; a CPU does not mind
+        xla = self.options.xla
+        data.epochs, data.seed, data.full_batches = self.epochs, self.options.seed, xla or self.replicas > 1
+        # Multiples of 8 are what a GPU's matrix units like (a CPU does not mind); XLA compiles each shape, so it gets few.
+        data.pad_to_multiple_of = XLA_TOKENS if xla else 8 if self.device == "gpu" else 1
         self.lay_out(data, maxlen)
 
 

@@ -131,6 +131,24 @@ def test_a_word_that_stands_in_a_batch_twice_counts_the_sum_of_its_gradients(tf)
         np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+def test_a_masked_update_is_the_sparse_one(tf):
+    """With words that stand there twice, and words that pause, over the one-cycle's rates; other embeddings as well."""
+    names = ("word_embeddings/weight", "position_embeddings/embeddings")
+    variables = [[tf.Variable(random((8, 3), 0), name=name) for name in names] for _ in range(2)]
+    optimizers = [new_adam(weight_decay=0.1, masked=masked) for masked in (False, True)]
+    for step, rows in enumerate([[0, 1, 1, 2], [2, 3], [7, 7], [0], [2, 5], [5, 5, 5]]):
+        gradient = random((len(rows), 3), 10 + step)
+        for optimizer, owned in zip(optimizers, variables, strict=True):
+            set_step(tf, optimizer, step)
+            optimizer.apply_gradients([(slices(tf, gradient, rows, each), each) for each in owned])
+        for one, other in zip(*variables, strict=True):
+            np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-6)
+        for one, other in zip(
+            *(moments(each, owned[0]) for each, owned in zip(optimizers, variables, strict=True)), strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
 def test_other_embeddings_are_updated_as_if_the_gradient_were_dense(tf):
     tables = [tf.Variable(random((8, 3), 0), name="position_embeddings/embeddings") for _ in range(2)]
     optimizers = [new_adam(weight_decay=0.1) for _ in range(2)]
