@@ -12,12 +12,24 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from halfbert.models import batching, checkpoints
+from halfbert.models import batching, checkpoints, weights
+from halfbert.predictor import engines, writing
+from halfbert.predictor.manifest import PROBLEM_TYPES, CheckpointUsed, Manifest
 from halfbert.system import console, machine, processes, tensorflow_setup
 from halfbert.system.errors import ResourceError
 
 NAMES = {"bert": "bert-base (random weights)", "distilbert": "distilbert-base (random weights)"}
 LABELS = ["first", "second"]
+PROBLEM = PROBLEM_TYPES["multiclass"]
+VOCABULARY = 30522
+# As transformers' configurations have them; without TensorFlow there may be no transformers.
+SIZES: dict[str, dict[str, int | str]] = {
+    "bert": {
+        **{"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072},
+        **{"type_vocab_size": 2, "hidden_act": "gelu"},
+    },
+    "distilbert": {"dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072, "activation": "gelu"},
+}
 ROOM_BYTES = 1_500_000_000  # weights of both, and the engines' files made from them
 
 
@@ -35,24 +47,22 @@ def folders() -> Iterator[list[Path]]:
 
 
 def make(model: str, folder: Path, **sizes: int) -> None:
-    """Write a predictor of random weights into a new folder; `sizes` replace those of the base configuration."""
-    tensorflow_setup.prepare(device="cpu")
-    import transformers
+    """Write a predictor of random weights into a new folder; `sizes` replace those of the base configuration.
 
-    from halfbert.models.ktrain_data import Transformer, ktrain
-    from halfbert.predictor import writing
-    from halfbert.predictor.manifest import CheckpointUsed, Manifest
-
-    tokenizer = checkpoints.packaged("bert").folder
-    transformer = Transformer(str(tokenizer), maxlen=batching.LONGEST, class_names=LABELS)
-    kind = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}[model]
-    config = kind(**sizes, id2label=dict(enumerate(LABELS)), problem_type="single_label_classification")
-    transformer.config, transformer.name, transformer.use_token_type_ids = config, model, model == "bert"
-    network = transformer.model_type.from_config(config)
-    network(network.dummy_inputs)  # builds the weights
+    Without TensorFlow it is one that the engines onnx and torch can read.
+    """
     folder.mkdir(parents=True)
-    ktrain.get_predictor(network, transformer.for_predictor()).save(str(folder))
-    manifest = Manifest(
+    tokenizer = checkpoints.packaged("bert").folder
+    if engines.installed("ktrain"):
+        _write_by_ktrain(model, tokenizer, folder, sizes)
+    else:
+        positions = {"max_position_embeddings": batching.LONGEST, "vocab_size": VOCABULARY, "layer_norm_eps": 1e-12}
+        labels = {"id2label": {str(number): label for number, label in enumerate(LABELS)}, "problem_type": PROBLEM}
+        weights.write_random(folder, {**SIZES[model], **positions, **labels, **sizes, "model_type": model})
+        for name in weights.TOKENIZER_FILES:
+            if (tokenizer / name).is_file():
+                shutil.copyfile(tokenizer / name, folder / name)
+    stated = Manifest(
         task="multiclass",
         labels=LABELS,
         thresholds=None,
@@ -61,7 +71,22 @@ def make(model: str, folder: Path, **sizes: int) -> None:
         checkpoint=CheckpointUsed("random weights", note="for timing only"),
         versions=machine.versions(),
     )
-    writing.finish(folder, manifest, f"# {folder.name}\n\nRandom weights, for timing only.\n")
+    writing.finish(folder, stated, f"# {folder.name}\n\nRandom weights, for timing only.\n")
+
+
+def _write_by_ktrain(model: str, tokenizer: Path, folder: Path, sizes: dict[str, int]) -> None:
+    tensorflow_setup.prepare(device="cpu")
+    import transformers
+
+    from halfbert.models.ktrain_data import Transformer, ktrain
+
+    transformer = Transformer(str(tokenizer), maxlen=batching.LONGEST, class_names=LABELS)
+    kind = {"bert": transformers.BertConfig, "distilbert": transformers.DistilBertConfig}[model]
+    config = kind(**sizes, id2label=dict(enumerate(LABELS)), problem_type=PROBLEM)
+    transformer.config, transformer.name, transformer.use_token_type_ids = config, model, model == "bert"
+    network = transformer.model_type.from_config(config)
+    network(network.dummy_inputs)  # builds the weights
+    ktrain.get_predictor(network, transformer.for_predictor()).save(str(folder))
 
 
 if __name__ == "__main__":

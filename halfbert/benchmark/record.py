@@ -123,13 +123,18 @@ class Start:
 
 @dataclass(kw_only=True)
 class Contestant(Who):
-    """What was measured of a contestant; `not_run` says why it was not, or not to the end."""
+    """What was measured of a contestant; `not_run` says why it was not, or not to the end.
+
+    `equal_answers` is the share of answers that are those of keras, `largest_difference` that of a probability: of the engine
+    keras in the same run, or else those that came with the predictor's folder.
+    """
 
     not_run: str | None = None
     model_alone: bool | None = None
     weight_bytes: int | None = None
     accuracy: float | None = None
     equal_answers: float | None = None
+    largest_difference: float | None = None
     cold: list[Start] = field(default_factory=list)
     cases: list[MeasuredCase] = field(default_factory=list)
 

@@ -3,6 +3,7 @@
 import contextlib
 import operator
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -11,10 +12,19 @@ from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, Texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Contestant, Who
 from halfbert.data.cells import as_known
-from halfbert.predictor import engines
-from halfbert.predictor.proving import REFERENCE, Proof
+from halfbert.predictor import answers as kept_answers
+from halfbert.predictor import engines, manifest
+from halfbert.predictor.proving import REFERENCE, Proof, compare
 from halfbert.system.console import progress, say
 from halfbert.system.errors import HalfbertError
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A contestant's answers to the natural texts, and their (texts, labels) probabilities."""
+
+    answers: list
+    probabilities: np.ndarray
 
 
 @contextlib.contextmanager
@@ -66,33 +76,53 @@ def try_all(plan: Plan) -> None:
     This makes the engines' files, so that no cold start has to. If none of the contestants of a requested device runs, raises
     what the first of them failed with.
     """
-    answers: dict[Who, list] = {}
+    answers: dict[Who, Answers] = {}
     failures: dict[str, HalfbertError] = {}
     for contestant in progress(plan.contestants, len(plan.contestants), "trying the engines"):
         try:
             with started(contestant, plan) as worker:
-                answers[contestant.who] = worker.ask({"do": "answers"})["answers"]
+                replied = worker.ask({"do": "answers"})
+                answers[contestant.who] = Answers(replied["answers"], np.array(replied["probabilities"]))
                 contestant.weight_bytes, contestant.model_alone = worker.ready["weight_bytes"], worker.ready["model_alone"]
         except HalfbertError as error:
             failures.setdefault(contestant.device, error)
             leave_out(contestant, error)
     for device in plan.options.devices:
         if all(contestant.not_run for contestant in plan.contestants if contestant.device == device):
-            raise type(failures[device])(f"no engine runs on the {device}: {failures[device]}")
+            instead = "; without one: --devices cpu" if device == "gpu" else ""
+            raise type(failures[device])(f"no engine runs on the {device}: {failures[device]}{instead}")
     _compare_answers(plan, answers)
 
 
-def _compare_answers(plan: Plan, answers: dict[Who, list]) -> None:
+def _compare_answers(plan: Plan, answers: dict[Who, Answers]) -> None:
     labels = plan.texts.labels
-    references = {who.predictor: answer for who, answer in reversed(answers.items()) if who.engine == REFERENCE}
+    references = {who.predictor: each for who, each in reversed(answers.items()) if who.engine == REFERENCE}
     for contestant in plan.running:
         mine, predictor = answers[contestant.who], plan.subject(contestant).described
         if contestant.predictor in references:
-            contestant.equal_answers = float(np.mean(list(map(operator.eq, mine, references[contestant.predictor]))))
+            reference = references[contestant.predictor]
+            contestant.equal_answers = float(np.mean(list(map(operator.eq, mine.answers, reference.answers))))
+            contestant.largest_difference = float(np.abs(mine.probabilities - reference.probabilities).max())
+        elif (kept := _kept_reference(plan, plan.subject(contestant))) is not None:
+            probabilities, thresholds = kept
+            figures = compare(probabilities, mine.probabilities, thresholds)
+            contestant.equal_answers, contestant.largest_difference = figures
         if labels is not None and predictor.task == "multiclass" and not predictor.random_weights:
             true = as_known(map(str, labels), predictor.labels)
             if set(true) <= set(predictor.labels):
-                contestant.accuracy = float(np.mean(list(map(operator.eq, mine, true))))
+                contestant.accuracy = float(np.mean(list(map(operator.eq, mine.answers, true))))
+
+
+def _kept_reference(plan: Plan, subject: Subject) -> tuple[np.ndarray, list[float] | None] | None:
+    """keras' probabilities of the natural texts that came with the predictor's folder, and the thresholds; None without."""
+    if subject.described.random_weights or not (subject.folder / kept_answers.FILE).is_file():
+        return None
+    predictor, table = manifest.check(subject.folder), plan.texts.whole_table
+    kept = kept_answers.read(predictor, table)
+    if kept is None:
+        return None
+    row = {text: number for number, text in enumerate(table)}
+    return kept[[row[text] for text in plan.texts.by_lengths["natural"]]], predictor.manifest.thresholds
 
 
 def leave_out(contestant: Contestant, error: HalfbertError) -> None:

@@ -5,7 +5,7 @@ predictor behind an engine (the reply ends its cold start), {"ceiling_products":
 loading, as often as requested, with the fields of a `record.Work` as "work":
 
 - {"do": "texts", "natural": [...], "fixed": [...], "fixed_tokens": n}: what will be timed; replies each text's tokens.
-- {"do": "answers"}: the answers to the natural texts.
+- {"do": "answers"}: the answers to the natural texts, and their probabilities.
 - {"do": "warm", "work": ...}: a call of every shape of the work; replies its seconds.
 - {"do": "block", "work": ..., "seconds": ...}: a block of `statistics.measure`; replies its samples.
 - {"do": "memory"}: the greatest memory so far.
@@ -156,9 +156,10 @@ class Served:
         return {kind: user.encode(texts).lengths.tolist() for kind, (user, texts) in self._texts.items()}
 
     def answers(self) -> dict[str, Any]:
-        """The answers to the natural texts."""
+        """The answers to the natural texts, and their probabilities."""
         user, texts = self._texts["natural"]
-        return {"answers": user.predict(texts)}
+        probabilities = user.predict_proba(texts)
+        return {"answers": user.answers(probabilities), "probabilities": probabilities.tolist()}
 
     def warm(self, work: dict[str, Any]) -> dict[str, list[float]]:
         """Make one call for each shape of batch."""

@@ -28,6 +28,7 @@ from halfbert.system.errors import ArtefactError, InputError
 MODELS = ("bert", "distilbert")
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WEIGHTS = "tf_model.h5"
+RANDOM_SPREAD = 0.02  # of BERT's own initial weights
 DISTILBERT_EPSILON = 1e-12  # fixed in transformers' DistilBERT, and BERT's default
 
 # Canonical name of a layer's part: transformers' PyTorch names of it in BERT and in DistilBERT.
@@ -170,6 +171,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise ArtefactError(f"{file}: positions are {config['position_embedding_type']}; only absolute ones are supported")
     return config
+
+
+def write_random(folder: Path, config: dict[str, Any], seed: int = 0) -> None:
+    """Write `config.json` and a `tf_model.h5` of random weights that `read` can read, though Keras cannot: for timing only."""
+    import h5py
+
+    rng, kind = np.random.default_rng(seed), config["model_type"]
+    storage.write_json(config, folder / "config.json")
+    with h5py.File(folder / WEIGHTS, "w") as file:
+        for name, shape in _shapes(config, _sizes(folder, config)).items():
+            values = rng.normal(float(name.endswith("scale")), RANDOM_SPREAD, shape).astype(np.float32)
+            file.create_dataset("/".join(step or "model" for step in _steps(kind, name)), data=values)
 
 
 def export_safetensors(encoder: Encoder, folder: Path) -> None:

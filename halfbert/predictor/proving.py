@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.predictor import engines, gate, manifest, speeds
+from halfbert.predictor import answers, engines, gate, manifest, speeds
 from halfbert.predictor.classifier import Classifier, load
 from halfbert.predictor.manifest import Agreement
 from halfbert.system import machine
@@ -63,7 +63,8 @@ def prove(
     Then all engines that may answer here are timed in turn, since figures of different hours do not compare.
 
     At most `most_texts`, evenly spaced, are answered; the manifest calls them `texts_name`. `reference` is the (texts, labels)
-    probabilities of Keras, if they are available already; `threads` are those of each engine, None for every processor.
+    probabilities of Keras, if they are available already; where Keras is not installed, those of an earlier run on these very
+    texts that came with the folder. `threads` are those of each engine, None for every processor.
 
     Raises what `halfbert.load` raises; InputError if there is no text; ResourceError if there is no reference.
     """
@@ -75,13 +76,16 @@ def prove(
         return Proof({}, gate.choice(predictor, threads))
     chosen = np.unique(np.linspace(0, len(texts) - 1, most_texts).astype(int))
     texts = [texts[number] for number in chosen]
-    reference_engine = REFERENCE if reference is not None else _reference(predictor)
+    expected = answers.read(predictor, texts) if reference is None and not engines.installed(REFERENCE) else None
+    if reference is not None:
+        expected = reference[chosen]
+    reference_engine = REFERENCE if expected is not None else _reference(predictor)
     loaded: dict[str, Classifier] = {}
-    if reference is None:
+    if expected is None:
         loaded[reference_engine] = load(folder, reference_engine, "cpu", threads)
         expected = loaded[reference_engine].predict_proba(texts)
-    else:
-        expected = reference[chosen]
+        if reference_engine == REFERENCE:
+            answers.write(predictor, texts, expected)
     figures = {}
     for engine in names:
         if engine == reference_engine:

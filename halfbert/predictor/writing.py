@@ -2,15 +2,12 @@
 
 The folder loads with plain `ktrain.load_predictor`: nothing of this project has to be importable, the folder may be moved, the
 checkpoint it came from may be gone.
-
-Import after `tensorflow_setup.prepare`.
 """
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from halfbert.models.ktrain_data import Transformer, ktrain
 from halfbert.predictor.manifest import MANIFEST, Manifest, write
 from halfbert.system import storage
 
@@ -37,8 +34,10 @@ def finish(folder: Path, manifest: Manifest, card: str) -> None:
     write(replace(manifest, files=files), folder)
 
 
-def keep_epoch(model: Any, transformer: Transformer, folder: Path, epoch: int) -> None:
+def keep_epoch(model: Any, transformer: Any, folder: Path, epoch: int) -> None:
     """Write the predictor of one epoch as `epochs/<number>` of a predictor folder that is being made."""
+    from halfbert.models.ktrain_data import ktrain
+
     target = folder / "epochs" / f"{epoch:02d}"
     target.mkdir(parents=True)
     reserve_space(model, target)

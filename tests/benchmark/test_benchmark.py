@@ -4,10 +4,13 @@ import json
 import shutil
 from functools import partial
 
+import numpy as np
 import pytest
 from support import end_here, example_rows, write_csv
 
+import halfbert
 from halfbert.benchmark import base as benchmark_base
+from halfbert.benchmark import plan as benchmark_plan
 from halfbert.benchmark import process as benchmark_process
 from halfbert.benchmark import record as benchmark_records
 from halfbert.system.errors import ResourceError
@@ -119,6 +122,23 @@ def test_full_size_is_what_was_published(tensorflow_ready):
 
     for config, layers in ((transformers.BertConfig(), 12), (transformers.DistilBertConfig(), 6)):
         assert (config.hidden_size, config.num_hidden_layers, config.vocab_size) == (768, layers, 30522)
+        own = benchmark_base.SIZES[config.model_type]
+        assert {name: config.to_dict()[name] for name in own} == own and config.vocab_size == benchmark_base.VOCABULARY
+
+
+@pytest.mark.parametrize("model", ["bert", "distilbert"])
+def test_full_size_without_tensorflow(model, tmp_path, monkeypatch):
+    """Of the same parameters, and onnx and torch can read it: here in small."""
+    monkeypatch.setattr(benchmark_base.engines, "installed", lambda name: False)
+    small = {"bert": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}}
+    small["distilbert"] = {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64}
+    benchmark_base.make(model, tmp_path / model, **small[model])
+    monkeypatch.undo()
+    user = halfbert.load(tmp_path / model, "onnx", "cpu", 1, allow_disagreement=True)
+    answers = user.predict_proba(["the cat", "a dog is here"])
+    assert answers.shape == (2, 2) and np.isfinite(answers).all()
+    subject = benchmark_plan.describe(tmp_path / model, random_weights=True)
+    assert subject.described.random_weights and subject.described.sizes.layers == 2
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,9 @@ def test_bits_that_the_processor_can_add_up(processor, extensions, bits, monkeyp
 
 
 def test_engines_are_the_modules_of_the_folder():
-    assert engines.names() == ["ktrain", "keras", "onnx", "onnx-int8", "torch"]
+    variants = ["torch-bfloat16", "torch-compiled", "torch-compiled-float16", "torch-float16"]
+    assert engines.names() == ["ktrain", "keras", "onnx", "onnx-int8", *variants, "torch"]
+    assert not {"torch-compiled"} & {*engines.provable(), *engines.timed()}, "compiled only where it is named"
     assert engines.timed() == ["ktrain", "keras", "onnx", "onnx-int8"]
     assert engines.fastest_first("cpu") == ["onnx-int8", "onnx", "keras", "torch"]
     assert engines.fastest_first("gpu") == ["keras", "torch", "onnx"]

@@ -98,8 +98,8 @@ def timed() -> list[str]:
 
 
 def provable(chosen: list[str] | None = None) -> list[str]:
-    """Those of the chosen engines (None: of all) that can be compared with the reference here."""
-    chosen = names() if chosen is None else chosen
+    """Those of the chosen engines that can be compared with the reference here; None: of all that auto may take."""
+    chosen = [name for name in names() if any(find(name).speed.values())] if chosen is None else chosen
     return [name for name in chosen if find(name).least_equal is not None and installed(name)]
 
 

@@ -1,10 +1,14 @@
 """The same weights in PyTorch, without transformers; CPU and GPU. PyTorch is optional: this project never installs it.
 
+Attention is PyTorch's own scaled dot product, which takes the kernel that is fastest for the device, the number format and the
+mask. The engines `torch-float16`, `torch-bfloat16`, `torch-compiled` and `torch-compiled-float16` are variants of this one.
+
 Shapes: B texts, L tokens of the longest of them, h hidden units, H heads of d = h / H units.
 """
 
+import dataclasses
 import functools
-from collections.abc import Callable
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,20 @@ from halfbert.system import forks
 from halfbert.system.errors import InputError, ResourceError
 
 
-def _load(forward: Callable, predictor: Predictor, device: str, threads: int | None) -> engines.Loaded:
+def load(
+    predictor: Predictor,
+    device: str,
+    threads: int | None,
+    forward: str = "logits",
+    number_format: str = "float32",
+    compiled: bool = False,
+) -> engines.Loaded:
+    """Load the weights in a `number_format` of PyTorch's; answers are float32 in all of them.
+
+    `forward` is "logits" or "states". With `compiled` the forward pass is torch.compile's, with lengths left open.
+
+    Raises ResourceError if a GPU is requested and PyTorch sees none, or if it cannot compile here.
+    """
     forks.require_own("PyTorch")
     import torch
 
@@ -26,19 +43,31 @@ def _load(forward: Callable, predictor: Predictor, device: str, threads: int | N
     place = "cuda" if has_gpu and device != "cpu" else "cpu"
     if threads is not None:
         torch.set_num_threads(threads)
-    network = _Network(weights.read(predictor.folder), place)
+    network = _Network(weights.read(predictor.folder), place, number_format)
+    step = getattr(network, forward)
+    if compiled:
+        step = torch.compile(step, dynamic=True)
 
     def answer(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return forward(network, torch.from_numpy(ids).to(place), torch.from_numpy(mask).to(place)).cpu().numpy()
+            return step(torch.from_numpy(ids).to(place), torch.from_numpy(mask).to(place)).float().cpu().numpy()
 
+    if compiled:
+        ids = np.ones((2, 8), np.int32)
+        try:
+            answer(ids, ids)
+        except Exception as error:  # of the compilers that it calls, whatever these raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise ResourceError(
+                f"torch.compile fails here ({reason}); it needs a C++ compiler; or choose engine torch"
+            ) from error
     return engines.Loaded("gpu" if place == "cuda" else "cpu", predictor.folder / weights.WEIGHTS, forward=answer)
 
 
 class _Network:
     """The weights on a device, and the forward pass over them."""
 
-    def __init__(self, read: weights.Encoder, place: str):
+    def __init__(self, read: weights.Encoder, place: str, number_format: str):
         import torch
         from torch.nn import functional
 
@@ -51,14 +80,15 @@ class _Network:
         values = {**read.weights, "positions": read.embedded_positions}
         # PyTorch's kernels are (out, in).
         values = {name: value.T if name.endswith(".kernel") else value for name, value in values.items()}
-        self.weights = {name: torch.from_numpy(np.ascontiguousarray(value)).to(place) for name, value in values.items()}
+        to = place, getattr(torch, number_format)
+        self.weights = {name: torch.from_numpy(np.ascontiguousarray(value)).to(*to) for name, value in values.items()}
 
     def logits(self, ids: Any, mask: Any) -> Any:
-        """(B, labels) float32 for (B, L) int32 token ids and mask."""
+        """(B, labels) for (B, L) int32 token ids and mask."""
         return self._dense(self.pooler_activation(self._dense(self.states(ids, mask), "pooler")), "classifier")
 
     def states(self, ids: Any, mask: Any) -> Any:
-        """(B, h) float32: the last states of the first tokens."""
+        """(B, h): the last states of the first tokens."""
         x = self.weights["words"][ids] + self.weights["positions"][: ids.shape[1]]  # (B, L, h)
         x = self._normalise(x, "embedding_norm")
         mask = mask.bool()[:, None, None, :]
@@ -92,10 +122,24 @@ ENGINE = engines.Engine(
     packages=("torch",),
     install="pip install 'halfbert[torch]'",
     speed={"cpu": 1, "gpu": 2},
-    load=functools.partial(_load, _Network.logits),
-    load_states=functools.partial(_load, _Network.states),
+    load=load,
+    load_states=functools.partial(load, forward="states"),
     recipe=lambda: "torch 1, float32",
     least_equal=1.0,
     largest_difference=1e-4,
     timed=False,
 )
+
+
+def variant(number_format: str = "float32", compiled: bool = False) -> engines.Engine:
+    """The engine with other numbers or compiled: never chosen automatically, since where it pays was not measured."""
+    exact = number_format == "float32"
+    return dataclasses.replace(
+        ENGINE,
+        speed={"cpu": 0, "gpu": 0},
+        load=functools.partial(load, number_format=number_format, compiled=compiled),
+        load_states=None,
+        recipe=lambda: f"torch 1, {number_format}" + (", compiled" if compiled else ""),
+        least_equal=1.0 if exact else 0.99,
+        largest_difference=ENGINE.largest_difference if exact else math.inf,
+    )
