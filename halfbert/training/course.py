@@ -82,7 +82,8 @@ def fit(
     import tensorflow as tf
 
     from halfbert.models.ktrain_data import Transformer
-    from halfbert.training.fit import BestEpoch, Diverged, WorkerLost, get_learner, losing_no_worker
+    from halfbert.training.fit import BestEpoch, Diverged, get_learner
+    from halfbert.training.workers import WorkerLost, losing_no_worker
 
     task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
     started = time.perf_counter()
@@ -124,7 +125,7 @@ def fit(
 
 def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None) -> Any:
     """The checkpoint with a head for the labels, compiled; a `probed` head is fitted on the labelled rows."""
-    from halfbert.training import fit, head
+    from halfbert.training import fit, head, workers
 
     options, multilabel = prepared.options, prepared.task == "multilabel"
     with tensorflow_setup.strategy(prepared.device).scope():
@@ -134,7 +135,7 @@ def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Less
     fit.compile_model(model, prepared.device, options.weight_decay, loss, objective, xla=options.xla)
     if prepared.head == "probed":
         head.fit_head(model, labelled, prepared.device, multilabel, options.seed)
-    fit.start_alike(model)
+    workers.start_alike(model)
     return model
 
 

@@ -19,8 +19,9 @@ from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.record import RateFinder
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import cluster, console, tensorflow_setup
+from halfbert.system import console
 from halfbert.system.errors import ResourceError
+from halfbert.training import workers
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History
 
@@ -32,10 +33,6 @@ PATIENCE = 1  # epochs without improvement after which --early-stopping stops
 
 class Diverged(Exception):
     """The loss of a batch or of validation was NaN or infinite."""
-
-
-class WorkerLost(Exception):
-    """Another of the processes that train together is gone."""
 
 
 # From a model, features, targets, (rows,) weights of the rows or None to the parts of a batch's loss; "loss" is minimised.
@@ -190,38 +187,6 @@ def predict_logits(model: Any, data: TransformerDataset, label: str) -> np.ndarr
     return batching.predict([data.encoded], data.nsamples(), units, forward, TOKENS_PER_PREDICTED_BATCH, label)
 
 
-def _of_chief(model: Any, values: np.ndarray) -> np.ndarray:
-    """The values as the chief has them, so that all workers take the same epoch for the best and stop after the same one."""
-    if cluster.here().count == 1:
-        return values
-    strategy = model.distribute_strategy
-
-    def share(own: tf.Tensor) -> tf.Tensor:
-        of_chief = tf.distribute.get_replica_context().replica_id_in_sync_group == 0
-        return tf.where(of_chief, own, tf.zeros_like(own))
-
-    shares = tf.function(lambda own: strategy.run(share, args=(own,)))(tf.constant(values))
-    return strategy.reduce("SUM", shares, axis=None).numpy()
-
-
-def start_alike(model: Any) -> None:
-    """Give all workers the chief's weights: a head fitted on other hardware may differ in its last digits."""
-    if cluster.here().count > 1:
-        model.set_weights([_of_chief(model, weights) for weights in model.get_weights()])
-
-
-@contextmanager
-def losing_no_worker() -> Iterator[None]:
-    """Raise WorkerLost for whichever error TensorFlow makes of a worker that is gone: that depends on who notices it first."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if cluster.here().count == 1 or isinstance(error, tf.errors.ResourceExhaustedError):
-            raise
-        message = f"{cluster.here()}: another worker is gone ({tensorflow_setup.first_line(error)}); start all workers again"
-        raise WorkerLost(message) from error
-
-
 def first_token_states(
     model: Any, data: TransformerDataset, rows: np.ndarray, device: str, label: str = "probing the encoder"
 ) -> np.ndarray:
@@ -362,7 +327,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
     def validate(self) -> Any:
         """The answers to the validation texts, as `score` takes them."""
-        return _of_chief(self.model, predict_logits(self.model, self.validation, "validation"))
+        return workers.of_chief(self.model, predict_logits(self.model, self.validation, "validation"))
 
     def _is_best(self, row: Numbers) -> bool:
         return self.best_epoch is None or self._rank(row) > self._rank(self.rows[self.best_epoch - 1])

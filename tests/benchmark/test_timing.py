@@ -200,6 +200,19 @@ def test_a_missing_runtime_is_noted_and_the_others_run(pretended, capsys):
         trial.try_all(pretended("--engines", "ktrain"))
 
 
+def test_kept_answers_of_keras_are_the_reference_where_keras_does_not_run(pretended, monkeypatch, tmp_path):
+    made = pretended("--engines", "onnx", predictors=("p",))
+    made.subjects[0].folder = tmp_path
+    (tmp_path / trial.kept_answers.FILE).parent.mkdir(parents=True)
+    (tmp_path / trial.kept_answers.FILE).touch()
+    monkeypatch.setattr(trial.manifest, "check", lambda _: Mock(**{"manifest.thresholds": None}))
+    kept = np.array([[0.8, 0.2], [0.4, 0.6], [0.7, 0.3]])  # of the whole table, and onnx answers x, y, y
+    monkeypatch.setattr(trial.kept_answers, "read", lambda _, table: kept if table == made.texts.whole_table else None)
+    trial.try_all(made)
+    (found,) = made.running
+    assert found.equal_answers == pytest.approx(2 / 3) and found.largest_difference == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize(("labels", "random_weights"), [(["x", "y", "z"], False), (["x", "y", "y"], True)])
 def test_accuracy_only_if_the_labels_are_the_predictor_s(pretended, labels, random_weights):
     made = pretended("--engines", "onnx", labels=labels, random_weights=random_weights)
