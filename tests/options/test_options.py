@@ -49,6 +49,7 @@ SHARED = {
     "seed": (0, ["7"], 7),
     "split_seed": (0, ["8"], 8),
     "deterministic": (False, [], True),
+    "xla": (False, [], True),
     "output": (Path("predictors/distilbert-messages"), ["predictors/a"], Path("predictors/a")),
     "overwrite": (False, [], True),
     "keep_epochs": (False, [], True),
