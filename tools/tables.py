@@ -3,6 +3,7 @@
 import json
 import math
 import operator
+import re
 import statistics
 from collections.abc import Callable
 from functools import reduce
@@ -81,20 +82,34 @@ def multilabel_table() -> str:
 
 
 def _scores(task: str, scores: dict[str, str]) -> str:
-    columns = ["table", "rows: train / val / test", "model", *scores, "epoch kept", "epochs", "fit, minutes", "seed"]
-    runs, lines = published(task), []
-    for link, record in runs:
+    """Runs that differ only in the seed share a line: the mean of a score, and its lowest and highest."""
+    columns = ["table", "rows: train / val / test", "model", *scores, "epoch kept", "epochs", "fit, minutes", "seeds"]
+    groups: dict[str, list[training_record.Record]] = {}
+    for link, record in published(task):
+        groups.setdefault(re.sub(r"-seed\d+", "-seed0", link), []).append(record)
+    lines = []
+    for link, runs in groups.items():
+        record = runs[0]
         rows, precision = record.data.rows, record.options["precision"]
-        found: list[Any] = [reduce(operator.getitem, path.split("/"), known(record.test)) for path in scores.values()]
         taught = ["taught"] if known(record.checkpoint).name.endswith("taught") else []
+        minutes = statistics.mean(known(run.timing.fit_seconds) for run in runs) / 60
         cells = [link, f"{rows.train:,} / {rows.val:,} / {rows.test:,}"]
         cells += [
             ", ".join([record.model, *taught, *([] if precision == "float32" else [precision])]),
-            *(f"{score:.4f}" for score in found),
+            *(_spread([_score(run, path) for run in runs]) for path in scores.values()),
+            ", ".join(str(run.best_epoch) for run in runs),
         ]
-        minutes, seed = f"{known(record.timing.fit_seconds) / 60:.1f}", known(record.split).seed
-        lines.append([*cells, record.best_epoch, len(record.epochs), minutes, seed])
-    return _with_hardware(columns, lines, [vars(record.environment) for _, record in runs])
+        lines.append([*cells, len(record.epochs), f"{minutes:.1f}", len(runs)])
+    return _with_hardware(columns, lines, [vars(record.environment) for _, record in published(task)])
+
+
+def _score(run: training_record.Record, path: str) -> Any:
+    return reduce(operator.getitem, path.split("/"), known(run.test))
+
+
+def _spread(scores: list[float]) -> str:
+    mean = f"{statistics.mean(scores):.4f}"
+    return mean if len(scores) == 1 else f"{mean} ({min(scores):.3f}–{max(scores):.3f})"
 
 
 def speed_table() -> str:

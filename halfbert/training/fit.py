@@ -28,7 +28,6 @@ from halfbert.training.values import History
 TOKENS_PER_PREDICTED_BATCH = 4096
 FINDER_STEPS = 100
 LEAST_FALL = 0.999  # of the first loss: a curve whose lowest loss lies above it shows no rate to train with
-PATIENCE = 1  # epochs without improvement after which --early-stopping stops
 
 
 class Diverged(Exception):
@@ -242,8 +241,10 @@ class BestEpoch(tf.keras.callbacks.Callback):
     ----------
     validation: encoded validation texts.
     score: from their (rows, labels) logits to a dict with "val_loss" and the scores to be recorded.
-    chosen_by: key of the score that decides which epoch is best; the larger is better, the lower val_loss breaks a tie. With
-        None, and where the score is None since it cannot be measured, the lowest val_loss decides.
+    chosen_by: key of the score that decides which epoch is best; the larger is better. Epochs at most a standard error below
+        the highest score are as good on so many rows: of those the last is kept, whose rate had fallen furthest (a
+        one-standard-error rule, as Breiman et al. 1984 have for trees). With None, and where the score is None since it cannot
+        be measured, the lowest val_loss decides.
     stop: set by a signal; training then ends at the next batch.
     keep: called with the epoch's number after each epoch, for --keep-epochs.
     """
@@ -316,7 +317,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
             self.keep(epoch + 1)
         row["seconds"] = time.perf_counter() - self.started
         self._report(row)
-        if self.early_stopping and epoch + 1 - (self.best_epoch or 0) >= PATIENCE:
+        if self.early_stopping and len(self.rows) > 1 and self._rank(row) <= max(map(self._rank, self.rows[:-1])):
             self.model.stop_training = True
 
     @property
@@ -330,9 +331,16 @@ class BestEpoch(tf.keras.callbacks.Callback):
         return workers.of_chief(self.model, predict_logits(self.model, self.validation, "validation"))
 
     def _is_best(self, row: Numbers) -> bool:
-        return self.best_epoch is None or self._rank(row) > self._rank(self.rows[self.best_epoch - 1])
+        if self.best_epoch is None:
+            return True
+        scores = [earlier[self.chosen_by] for earlier in self.rows] if self.chosen_by else [None]
+        if any(score is None for score in scores):
+            return (row["val_loss"] or 0.0) < (self.rows[self.best_epoch - 1]["val_loss"] or 0.0)
+        highest = max(score or 0.0 for score in scores)
+        return (scores[-1] or 0.0) >= highest - standard_error(highest, self.validation.nsamples())
 
     def _rank(self, row: Numbers) -> tuple[float, float]:
+        """By the score alone, and by the loss where that is equal or not measured."""
         score = row[self.chosen_by] if self.chosen_by else None
         return (0.0 if score is None else score, -(row["val_loss"] or 0.0))
 
@@ -343,6 +351,12 @@ class BestEpoch(tf.keras.callbacks.Callback):
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
             f"{row['seconds']:.0f} s{mark}"
         )
+
+
+def standard_error(score: float, rows: int) -> float:
+    """Of a share measured on so many rows, one hit and one miss added, so that a few rows all right are no certainty."""
+    share = (score * rows + 1) / (rows + 2)
+    return math.sqrt(share * (1 - share) / (rows + 2))
 
 
 def _shown(score: float | None) -> str:

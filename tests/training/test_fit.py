@@ -298,15 +298,23 @@ def test_the_best_epoch_is_kept_and_not_the_last(training, tiny, capsys):
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        ([(0.5, 1.0), (0.5, 0.8), (0.5, 0.9)], 2),  # the lower loss breaks the tie
-        ([(0.5, 1.0), (0.5, 1.0), (0.5, 1.0)], 1),  # all equal: the first
-        ([(0.5, 0.1), (0.6, 9.0), (0.4, 0.0)], 2),  # the loss decides nothing else
+        ([(0.5, 1.0), (0.5, 0.8), (0.5, 0.9)], 3),  # equal scores: the last, whatever the loss
+        ([(0.83, 1.0), (0.9, 0.5), (0.87, 0.8)], 3),  # within a standard error, 0.045 of 48 rows
+        ([(0.83, 1.0), (0.9, 0.5), (0.84, 0.1)], 2),  # more than that below the highest
+        ([(0.9, 1.0), (0.86, 0.5), (0.82, 0.1)], 2),  # the highest score counts, not that of the epoch kept
+        ([(None, 1.0), (None, 0.5), (None, 0.8)], 2),  # no score: the lowest loss
     ],
 )
-def test_a_tie_is_broken_by_the_lower_validation_loss(training, tiny, scores, expected):
+def test_of_epochs_within_a_standard_error_of_the_highest_score_the_last_is_kept(training, tiny, scores, expected):
     best = fit(training, tiny, told(*scores), epochs=3)
     assert best.best_epoch == expected
     assert equal(best.best_weights, best.after_epochs[expected - 1])
+
+
+def test_the_standard_error_is_that_of_a_share_and_not_zero_where_all_rows_are_right(training):
+    assert training.standard_error(0.5, 100) == pytest.approx(0.05, rel=0.02)
+    assert training.standard_error(0.9, 10_000) == pytest.approx(0.003, rel=0.01)
+    assert 0.01 < training.standard_error(1.0, 48) < 0.03
 
 
 def test_validation_is_scored_with_the_weights_at_the_end_of_the_epoch(training, tiny):
