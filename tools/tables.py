@@ -38,6 +38,10 @@ NAMES = {
     "imdb": "IMDB",
     "toxic": "toxic comments",
     "goemotions": "GoEmotions",
+    "bbcnews": "BBC news",
+    "newsgroups20": "20 newsgroups",
+    "debian_sections": "Debian sections",
+    "icd10_chapters": "ICD-10 chapters",
 }
 
 

@@ -3,6 +3,7 @@
 Shapes: R rows, L labels, N resamples. Truth and answers are bool, (R, L); where a row has one label, one-hot.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -158,3 +159,9 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
     only_first, only_second = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
     decided = only_first + only_second
     return McNemar(only_first, only_second, float(binomtest(only_first, decided).pvalue) if decided else 1.0)
+
+
+def standard_error(score: float, rows: int) -> float:
+    """Of a share measured on so many rows, one hit and one miss added, so that a few rows all right are no certainty."""
+    share = (score * rows + 1) / (rows + 2)
+    return math.sqrt(share * (1 - share) / (rows + 2))

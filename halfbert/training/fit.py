@@ -19,6 +19,7 @@ from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.record import RateFinder
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
+from halfbert.scoring.intervals import standard_error
 from halfbert.system import console
 from halfbert.system.errors import ResourceError
 from halfbert.training import workers
@@ -346,17 +347,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
     def _report(self, row: Numbers) -> None:
         scores = ", ".join(f"{readable(key[4:])} {_shown(row[key])}" for key in row if key.startswith("val_"))
-        mark = "  (best so far)" if row["epoch"] == self.best_epoch else ""
+        mark = "  (kept)" if row["epoch"] == self.best_epoch else ""
         console.say(
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
             f"{row['seconds']:.0f} s{mark}"
         )
-
-
-def standard_error(score: float, rows: int) -> float:
-    """Of a share measured on so many rows, one hit and one miss added, so that a few rows all right are no certainty."""
-    share = (score * rows + 1) / (rows + 2)
-    return math.sqrt(share * (1 - share) / (rows + 2))
 
 
 def _shown(score: float | None) -> str:

@@ -198,7 +198,7 @@ def test_a_multilabel_part_is_understood_by_its_verb(prepared, tmp_path):
 
 
 def test_a_part_is_run_once_and_again_if_it_is_damaged_or_differs(tmp_path, monkeypatch):
-    runs, published = [], (ROOT / "results/published/multiclass/messages-bert/record.json").read_text(encoding="utf-8")
+    runs, published = [], (ROOT / "results/published/multiclass/messages-bert-seed0/record.json").read_text(encoding="utf-8")
 
     def run(command, label, job, debug):
         folder = Path(job["results"])

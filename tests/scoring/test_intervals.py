@@ -81,3 +81,9 @@ def test_every_compared_score_has_its_interval_unless_no_row_has_a_label():
         == statistics.paired_bootstraps("multilabel", nobody, first, second)
         == {}
     )
+
+
+def test_the_standard_error_is_that_of_a_share_and_not_zero_where_all_rows_are_right():
+    assert statistics.standard_error(0.5, 100) == pytest.approx(0.05, rel=0.02)
+    assert statistics.standard_error(0.9, 10_000) == pytest.approx(0.003, rel=0.01)
+    assert 0.01 < statistics.standard_error(1.0, 48) < 0.03
