@@ -254,7 +254,7 @@ def _compared_cells(table: str, record: comparison_record.Record, contestant: co
         f"{speed.texts_per_second / known(bert.best_speed).texts_per_second:.2f}",
         f"{speed.weight_bytes / 1e6:.0f}",
         f"{contestant.mean_fit_seconds / 60:.1f}",
-        "–" if name == "tfidf" else str(record.options["epochs"]),
+        "–" if name == "tfidf" else str(record.options["epochs"] or "default"),
         str(len(contestant.fit_seconds)),
     ]
 
