@@ -54,7 +54,9 @@ def execute(file: Path, folder: Path) -> Any:
     path = os.pathsep.join([str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])])
     where = {"metadata": {"path": str(folder)}}
     client = NotebookClient(notebook, timeout=SECONDS, record_timing=False, coalesce_streams=True, resources=where)
-    client.execute(env={**os.environ, "PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"})
+    environment = {**os.environ, "PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    environment.pop("MPLBACKEND", None)  # the kernel's own, which shows pictures
+    client.execute(env=environment)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata = {**METADATA, EXECUTED: digest(notebook)}

@@ -151,6 +151,11 @@ class Transformer(_Transformer):
         encoded, self.maxlen = batching.encode(tokenizer, list(texts), self.maxlen)
         return TransformerDataset(encoded, np.asarray(y), self.use_token_type_ids)
 
+    def get_classifier(self, *arguments: Any, **options: Any) -> Any:
+        """ktrain's, with an optimizer of its own: the one that models share can be wrapped for mixed_float16 only once."""
+        text.preprocessor.U.DEFAULT_OPT = tf.keras.optimizers.legacy.Adam()
+        return super().get_classifier(*arguments, **options)
+
     def set_multilabel(self, data: Any, mode: str, verbose: int = 1) -> None:
         """ktrain would look at the first rows and guess; the task was stated when this object was made."""
 

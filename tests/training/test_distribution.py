@@ -35,7 +35,7 @@ from support import (
 
 TOLERANCE = 1e-4
 PATIENCE = 900  # seconds, for processes that share two processors with other tests
-HOW = ("--device", "cpu", "--threads", "1", "--epochs", "2", "--no-tfidf")
+HOW = ("--device", "cpu", "--epochs", "2", "--no-tfidf")
 
 
 # ---------------------------------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def still(request, tmp_path_factory):
 
 def run(checkpoint, table, *more):
     words = ("--model", checkpoint.name, "--checkpoint", checkpoint, "--train", table, "--epochs", "2", "--lr", "0.002")
-    train_here(*words, "--threads", "1", "--no-tfidf", "--output", "made", "--results", "results", "--overwrite", *more)
+    train_here(*words, "--no-tfidf", "--output", "made", "--results", "results", "--overwrite", *more)
     return record_of(checkpoint.__class__("results"))
 
 
