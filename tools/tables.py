@@ -41,7 +41,6 @@ NAMES = {
     "bbcnews": "BBC news",
     "newsgroups20": "20 newsgroups",
     "debian_sections": "Debian sections",
-    "icd10_chapters": "ICD-10 chapters",
 }
 
 
