@@ -14,7 +14,7 @@ from halfbert.options import Option, declared
 from halfbert.output.sheets import markdown_table
 from halfbert.system import storage
 from halfbert.system.machine import PROJECT
-from tools import tables
+from tools import scale_tables, tables
 
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -77,9 +77,9 @@ MAKERS = {
     "distill": tables.distill_table,
     "streaming": tables.streaming,
     "guarantees": tables.guarantees_table,
-    "scale": tables.scale_table,
-    "cost": tables.cost,
-    "billion": tables.billion,
+    "scale": scale_tables.scale_table,
+    "cost": scale_tables.cost,
+    "billion": scale_tables.billion,
 }
 
 if __name__ == "__main__":
