@@ -6,6 +6,8 @@ from support import end_here, example_rows, tagged_rows, write_csv, write_tags
 
 import halfbert
 
+JOBS = ["train_multiclass", "train_multilabel", "distill", "distill embedding", "compare", "benchmark", "predict"]
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_accelerator(tensorflow_ready):
@@ -29,6 +31,7 @@ def words(here, tiny_bert, tiny_distilbert, monkeypatch):
         "train_multiclass": (*start, "--train", things),
         "train_multilabel": (*start, "--train", tags),
         "distill": ("--teacher", predictor, "--train", things),
+        "distill embedding": ("--objective", "embedding", "--teacher", tiny_bert, "--texts", things, "--output", "student"),
         "compare": ("--train", things, "--contestants", f"distilbert={tiny_distilbert},bert={tiny_bert}", "--seeds", "1"),
         "benchmark": (predictor, "--texts", things, "--engines", "keras,onnx", "--quick", "--allow-disagreement"),
         "predict": (predictor, things, "--output", "answers.csv"),
@@ -36,19 +39,20 @@ def words(here, tiny_bert, tiny_distilbert, monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["gpu", "tpu"])
-@pytest.mark.parametrize("script", ["train_multiclass", "train_multilabel", "distill", "compare", "benchmark", "predict"])
-def test_an_absent_device_is_one_line(script, device, words, here, capfd):
+@pytest.mark.parametrize("job", JOBS)
+def test_an_absent_device_is_one_line(job, device, words, here, capfd):
+    script = job.split()[0]
     asked = ("--devices", device) if script == "benchmark" else ("--device", device)
     if device == "tpu" and script in ("benchmark", "predict"):
-        assert end_here(*words[script], *asked, script=script) == 2, "they know of no TPU"
+        assert end_here(*words[job], *asked, script=script) == 2, "they know of no TPU"
         return
     before = sorted(here.rglob("*.csv"))
-    assert end_here(*words[script], *asked, script=script) == 4
+    assert end_here(*words[job], *asked, script=script) == 4
     said = capfd.readouterr().err
     assert said.startswith("error: ") and said.count("\n") == 1
     assert device.upper() in said and ("--devices cpu" if script == "benchmark" else "cpu") in said
     assert sorted(here.rglob("*.csv")) == before, "nothing half-written"
-    assert not list(here.glob("predictors/*")) and not list(here.glob("results/*/*.json"))
+    assert not (here / "student").exists() and not list(here.glob("predictors/*")) and not list(here.glob("results/*/*.json"))
 
 
 @pytest.mark.parametrize("engine", ["auto", "keras", "onnx"])

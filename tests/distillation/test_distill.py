@@ -314,3 +314,15 @@ def test_a_teacher_without_a_masked_language_head_is_refused(here, tiny_bert, ca
         assert code == expected and f"--teacher {teacher}" in line and "--checkpoint" not in line
         assert ("has no masked-language head" in line) == (teacher in (tiny_bert, "mini"))
     assert not (here / "student").exists()
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu"])
+def test_an_absent_device_ends_the_general_objective_with_one_line(
+    here, tmp_path, tensorflow_ready, device, capsys, monkeypatch
+):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    texts = write_csv(here / "texts.csv", [(text,) for text, _ in example_rows(30)], ("text",))
+    how = ("--objective", "mlm", "--train", texts, "--teacher", hand_made_bert(tmp_path / "bert"), "--device", device)
+    code, line = refused(capsys, *how)
+    assert code == 4 and device.upper() in line and "cpu" in line
+    assert not (here / "student").exists()
