@@ -149,7 +149,10 @@ def answer_rows(
         summary.note(block)
         answered = np.delete(answers, list(block.notes))
         summary.reviewed += int(answered["review"].sum())
-        labels += counted(scorer, answered[~answered["review"]])
+        kept = answered[~answered["review"]]
+        labels += counted(scorer, kept)
+        if not scorer.one_label:
+            summary.without_label += int((~kept["answer"].any(axis=1)).sum())
     summary.asks = scorer.decider.asks
     summary.repeated, summary.truncated = answering.repeated, answering.truncated
     order = np.argsort(-labels, kind="stable")

@@ -21,9 +21,9 @@ class Summary:
 
     `labels` counts the rows of each answer, the most frequent first, without the rows `reviewed`, which are left to a person;
     `asks` says whether a rule leaves any.
-    `unanswered` counts the rows without a usable text by their note, `repeated` those with the answer of an equal text,
-    `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that an earlier run had answered. `seconds`
-    are those of answering and writing.
+    `without_label` counts the answers of no label at all, `unanswered` the rows without a usable text by their note, `repeated`
+    those with the answer of an equal text, `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that
+    an earlier run had answered. `seconds` are those of answering and writing.
     """
 
     output: Path | None
@@ -33,6 +33,7 @@ class Summary:
     labels: dict[str, int] = field(default_factory=dict)
     unanswered: Counter[str] = field(default_factory=Counter)
     asks: bool = False
+    without_label: int = 0
     reviewed: int = 0
     repeated: int = 0
     truncated: int = 0
@@ -54,7 +55,7 @@ class Summary:
         self.labels = dict(sorted(counts.items(), key=lambda count: -count[1]))
         self.unanswered = self.unanswered + later.unanswered
         self.places = [*self.places, *later.places][:SHOWN_ROWS]
-        for name in ("rows", "reviewed", "repeated", "truncated"):
+        for name in ("rows", "without_label", "reviewed", "repeated", "truncated"):
             setattr(self, name, getattr(self, name) + getattr(later, name))
 
     def lines(self) -> list[str]:
@@ -64,6 +65,8 @@ class Summary:
         shown = [f"{shortened(label)} {count:,}" for label, count in self.labels.items() if count]
         if shown:
             lines.append(f"labels: {listed(shown, SHOWN_LABELS)}")
+        if self.without_label:
+            lines.append(f"with no label: {plural(self.without_label, 'row')}")
         if self.asks:
             with_text = self.rows - self.unanswered.total()
             of = " of those with a text" if self.unanswered else ""

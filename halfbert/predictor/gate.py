@@ -12,6 +12,8 @@ from halfbert.predictor.manifest import EngineSpeed, Predictor
 from halfbert.system import machine
 from halfbert.system.errors import ResourceError
 
+ALL_THE_SAME = "from Python, allow_disagreement=True takes it all the same"
+
 
 def objection(predictor: Predictor, engine: str) -> str | None:
     """Why an engine's answers are not trusted, with the figures; None if they are."""
@@ -21,14 +23,14 @@ def objection(predictor: Predictor, engine: str) -> str | None:
     if figures is None or figures.made_from != made_from(predictor, engine):
         return (
             f"engine {engine}: never compared with keras for these weights, so not trusted; to compare it: "
-            f"halfbert benchmark {predictor.folder} --prepare --engines {engine} (or pass allow_disagreement)"
+            f"halfbert benchmark {predictor.folder} --prepare --engines {engine} ({ALL_THE_SAME})"
         )
     if figures.equal_decisions >= declared.least_equal and figures.largest_difference <= declared.largest_difference:
         return None
     return (
         f"engine {engine}: {figures.equal_decisions:.2%} of {figures.rows:,} decisions equal those of {figures.reference}, "
         f"{declared.least_equal:.0%} are required, and the probabilities differ by up to {figures.largest_difference:.1e}; "
-        f"choose another engine (or pass allow_disagreement)"
+        f"choose another engine ({ALL_THE_SAME})"
     )
 
 
@@ -43,7 +45,9 @@ def automatic(predictor: Predictor, device: str, threads: int | None = None) -> 
     usable = [name for name in allowed if engines.installed(name)]
     if not usable:
         unproven = [name for name in candidates if name not in allowed and engines.installed(name)]
-        advice = f"; or pass engine={unproven[0]!r} and allow_disagreement, as it was never compared" if unproven else ""
+        advice = (
+            f"; from Python, engine={unproven[0]!r} with allow_disagreement=True answers, never compared" if unproven else ""
+        )
         needed = allowed[0]
         missing = " and ".join(engines.missing(needed))
         raise ResourceError(

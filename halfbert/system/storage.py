@@ -8,6 +8,7 @@ import ctypes
 import glob
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -196,7 +197,7 @@ def check_free_space(path: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(parent).free
     if free < needed_bytes:
         raise ResourceError(
-            f"{path}: about {needed_bytes / 1e6:,.0f} MB will be written and {free / 1e6:,.0f} MB are free; make room, "
+            f"{path}: about {math.ceil(needed_bytes / 1e6):,} MB will be written and {free / 1e6:,.0f} MB are free; make room, "
             "or choose an --output on another disk"
         )
 

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import re
-import time
 
 import pytest
 from support import ROOT, run_python
@@ -22,17 +21,11 @@ HEAVY |= {"pandas", "scipy", "pyarrow", "onnx", "onnxruntime", "jinja2"}
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_help_answers_within_a_second_and_loads_nothing_heavy(tmp_path, name):
+def test_help_loads_nothing_heavy(tmp_path, name):
     words, usage = CALLS[name]
-    seconds = []
-    for _ in range(3):  # the quickest of three: the machine may be busy with something else
-        began = time.monotonic()
-        done = run_python("-X", "importtime", *words, "--help", cwd=tmp_path, PYTHONPATH=str(ROOT))
-        seconds.append(time.monotonic() - began)
-        if seconds[-1] < 1:
-            break
+    done = run_python("-X", "importtime", *words, "--help", cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert done.returncode == 0 and done.stdout.startswith(f"usage: {usage} [")
-    assert not HEAVY & imported(done.stderr) and min(seconds) < 1, seconds
+    assert not HEAVY & imported(done.stderr)
     assert list(tmp_path.iterdir()) == []
 
 

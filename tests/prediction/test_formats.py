@@ -256,7 +256,8 @@ def test_any_number_of_labels(predict, tags, tmp_path):
     source = write_csv(tmp_path / "in.csv", [(text,) for text in texts], ("text",))
     expected = [*tags.classifier.predict(texts[:3]), None]
     for name in ("out.csv", "out.jsonl", "out.parquet"):
-        predict(source, "--output", tmp_path / name, "--top", "2", predictor=tags.folder)
+        said = predict(source, "--output", tmp_path / name, "--top", "2", predictor=tags.folder)
+        assert "\nwith no label: 1 row\n" in said and expected.count([]) == 1
     frame = pd.read_csv(tmp_path / "out.csv", keep_default_na=False)
     names = ["labels", "confidence", "label_1", "confidence_1", "label_2", "confidence_2", "note"]
     assert list(frame) == ["text", *names] and frame["labels"].tolist() == [";".join(labels or []) for labels in expected]

@@ -206,7 +206,7 @@ def test_the_onnx_engines_need_the_base_install_alone(folder, engine):
 def test_the_engine_chosen_automatically_in_the_base_install(folder):
     said = in_base_install(folder, "auto")
     assert "no engine can answer: keras needs tensorflow" in said and "pip install 'halfbert[train]'" in said
-    assert "engine='onnx-int8' and allow_disagreement" in said and "\n" not in said
+    assert "engine='onnx-int8' with allow_disagreement=True" in said and "\n" not in said
     proving.prove(folder, TEXTS, engine_names=["onnx"])
     assert in_base_install(folder, "auto").split()[0] == "onnx"
     assert "needs tensorflow" in in_base_install(folder, "keras")
