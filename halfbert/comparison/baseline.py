@@ -24,6 +24,7 @@ from halfbert.data.equality import normalise
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
+from halfbert.scoring import label_errors
 from halfbert.system import console, machine, storage
 from halfbert.training import steps, tasks, tfidf
 
@@ -125,10 +126,9 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
 
 
 def suspect(options: TrainOptions, c: float, file: str) -> None:
-    """Write the rows whose label is likely wrong, worst first: confident learning by cleanlab.
+    """Write the rows whose label is likely wrong, worst first.
 
-    Northcutt et al. 2021, "Confident Learning" (arXiv:1911.00068). Each row of all parts is judged by a model that was fitted
-    without it and without texts equal to it.
+    Each row of all parts is judged by a model that was fitted without it and without texts equal to it.
     """
     data, task = steps.read(options.task, options), options.task
     rows = [
@@ -138,14 +138,7 @@ def suspect(options: TrainOptions, c: float, file: str) -> None:
     ]
     truth = np.concatenate([tasks.truth(task, rows, data.labels) for _, rows in data.parts()])
     probabilities = out_of_fold([str(row["text"]) for row in rows], truth, task, c)
-    given: Any = truth.argmax(axis=1)
-    if task == "multilabel":
-        from cleanlab.multilabel_classification.filter import find_label_issues
-
-        given = [np.flatnonzero(row).tolist() for row in truth]
-    else:
-        from cleanlab.filter import find_label_issues
-    issues = find_label_issues(given, probabilities, return_indices_ranked_by="self_confidence", n_jobs=1)
+    issues = label_errors.likely_errors(task, truth, probabilities)
     suggested = tasks.answers(task, probabilities, [0.5] * len(data.labels))
     of_labels = (("given", truth), ("suggested", suggested))
     found = [rows[index] | {name: judging.named(of[index], data.labels) for name, of in of_labels} for index in issues]

@@ -1,6 +1,5 @@
 """The course of a comparison: read, fit each contestant, time them, judge and report."""
 
-import importlib.util
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
 from halfbert.options import CompareOptions
 from halfbert.output.words import significant
+from halfbert.scoring import label_errors
 from halfbert.system import cluster, machine, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
@@ -138,7 +138,7 @@ def fit(experiment: Experiment) -> Fits:
 
 def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
     """The rows whose label is likely wrong, by cleanlab; None where it is not installed."""
-    if importlib.util.find_spec("cleanlab") is None:
+    if not label_errors.installed():
         experiment.note("likely label errors: not searched for, since cleanlab is not installed (pip install cleanlab)")
         return None
     requested, tfidf = replace(experiment.training, rows=experiment.rows), fits.first.get(baseline.NAME)

@@ -27,6 +27,7 @@ def complete_rows(
     read_labels: Callable[[Table], Sequence[Any]],
     drop_missing: bool,
     findings: Findings,
+    group_column: str | None = None,
 ) -> Parts:
     """The rows of each table that have a text and, where a `label_column` is given, a label (not None)."""
     parts, counts = {}, findings.counts
@@ -45,7 +46,8 @@ def complete_rows(
             findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: row {where}")
         if table.hidden_rows:
             counts["hidden_rows"] = counts.get("hidden_rows", 0) + table.hidden_rows
-        parts[role] = Rows([text or "" for text in texts], labels, table.numbers, table.file).take(kept)
+        groups = [cell_text(value, where) for value, where in table.cells(group_column)] if group_column else None
+        parts[role] = Rows([text or "" for text in texts], labels, table.numbers, table.file, groups).take(kept)
     return parts
 
 
@@ -167,6 +169,34 @@ def group_by_text(rows: Rows) -> dict[str, list[int]]:
     for index, text in enumerate(rows.texts):
         groups[normalise(text)].append(index)
     return groups
+
+
+def rows_together(rows: Rows) -> list[list[int]]:
+    """The indices of rows that must not be parted, in the order of the table: those of equal texts, and those of one group.
+
+    Groups that share a text are one.
+    """
+    units = list(group_by_text(rows).values())
+    if rows.groups is None:
+        return units
+    leader = list(range(len(units)))  # of each unit, one nearer to the first of its set
+
+    def first(unit: int) -> int:
+        while leader[unit] != unit:
+            leader[unit] = unit = leader[leader[unit]]
+        return unit
+
+    of_group: dict[str, int] = {}
+    for number, unit in enumerate(units):
+        for index in unit:
+            group = rows.groups[index]
+            if group is not None:
+                one, other = sorted((first(number), first(of_group.setdefault(group, number))))
+                leader[other] = one
+    together: dict[int, list[int]] = defaultdict(list)
+    for number, unit in enumerate(units):
+        together[first(number)] += unit
+    return [sorted(indices) for indices in together.values()]
 
 
 def settle_repeats(parts: Parts, keep_leaks: bool, findings: Findings) -> None:

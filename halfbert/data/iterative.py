@@ -37,6 +37,19 @@ def iterative_sample(units: Sequence[Sequence[tuple[str, ...]]], size: int, seed
     return np.flatnonzero(drawn).tolist()
 
 
+def iterative_folds(units: Sequence[Sequence[tuple[str, ...]]], folds: int, seed: int) -> list[int]:
+    """The fold of each unit, dealt so that each fold has its share of every label, as `splits.Deal` has it (source: above)."""
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+    has, _ = _marks(units)
+    padded = np.pad(has, ((0, 0), (0, 2)))
+    fold_of = np.zeros(len(units), int)
+    splitter = MultilabelStratifiedKFold(folds, shuffle=True, random_state=seed)
+    for fold, (_, held_out) in enumerate(splitter.split(padded, padded)):
+        fold_of[held_out] = fold
+    return fold_of.tolist()
+
+
 def _marks(units: Sequence[Sequence[tuple[str, ...]]]) -> tuple[np.ndarray, np.ndarray]:
     """Two (units, labels) arrays of bool: whether a row of the unit has the label, and whether one lacks it."""
     labels = sorted({label for unit in units for row in unit for label in row})

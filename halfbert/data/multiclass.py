@@ -17,9 +17,10 @@ def read_multiclass(reading: Reading, label_column: str) -> Data:
     if text_column == label_column:
         raise InputError(f"the text column and the label column are both {text_column!r}; name two columns")
     findings = Findings()
-    tables = read_tables(reading, (text_column, label_column), findings)
+    group_column = reading.group_column_beside(text_column, label_column)
+    tables = read_tables(reading, (text_column, label_column, *group_column), findings)
     spellings = partial(read_spellings, column=label_column)
-    parts = checks.complete_rows(tables, text_column, label_column, spellings, reading.drop_missing, findings)
+    parts = checks.complete_rows(tables, text_column, label_column, spellings, reading.drop_missing, findings, *group_column)
     checks.settle_labels(parts, label_column, findings)
     labels: list[str] = sorted(set(parts["train"].labels), key=label_order)
     if len(labels) == 1:

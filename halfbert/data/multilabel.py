@@ -50,8 +50,9 @@ def read_multilabel(
     text_column = name_text(reading.text_column)
     columns = _label_columns(text_column, label_columns, label_column, label_separator)
     findings = Findings()
-    tables = read_tables(reading, (text_column, *columns), findings)
-    _, *labels = tables["train"].columns
+    group_column = reading.group_column_beside(text_column, *columns)
+    tables = read_tables(reading, (text_column, *group_column, *columns), findings)
+    labels = [name for name in tables["train"].columns if name not in (text_column, *group_column)]
     if not labels:
         raise InputError(f"{tables['train'].file}: has no column beside {text_column!r} to take for a label")
     for table in tables.values():
@@ -62,7 +63,7 @@ def read_multilabel(
         read_labels = partial(_answers, labels=labels, hint=hint)
     else:
         read_labels = partial(read_names, column=columns[0], separator=label_separator, findings=findings)
-    parts = checks.complete_rows(tables, text_column, None, read_labels, reading.drop_missing, findings)
+    parts = checks.complete_rows(tables, text_column, None, read_labels, reading.drop_missing, findings, *group_column)
     if label_column is not None:
         labels = _settle_names(parts, columns[0], label_separator, findings)
     checks.settle_repeats(parts, reading.keep_leaks, findings)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from halfbert.data.cells import quoted
-from halfbert.data.checks import Parts, group_by_text
+from halfbert.data.checks import Parts, rows_together
 from halfbert.data.phrases import listed, plural
 from halfbert.data.tables import Findings, Reading, Rows
 from halfbert.system.errors import InputError
@@ -17,13 +17,18 @@ FEWEST_VALIDATION_ROWS = 100  # below that, a sampled validation part says too l
 # How a task draws a stratified sample: (units, size, seed, both) -> sorted indices of the drawn units. A unit is the labels of
 # one row or of several that must stay together; `both` says that what is not drawn is used as well, so it needs labels too.
 Draw = Callable[[Sequence[Sequence[Any]], int, int, bool], list[int]]
+# How it deals units out to stratified folds: (units, folds, seed) -> the fold of each unit.
+Deal = Callable[[Sequence[Sequence[Any]], int, int], list[int]]
 
 
 def divide(parts: Parts, label_count: int, draw: Draw, reading: Reading, findings: Findings) -> None:
     """Split what was not given as a file, test or val, off the training rows; then sample what is to be sampled."""
     share = 1 / HELD_OUT
+    if parts["train"].groups is not None:
+        findings.counts["groups"] = len(rows_together(parts["train"]))
+        findings.notes.append(f"{parts['train'].file}: {plural(findings.counts['groups'], 'group')} of rows that stay together")
     for role in _absent(parts):
-        parts["train"], parts[role] = _split_off(parts["train"], share, draw, reading.seed)
+        parts["train"], parts[role] = split_off(parts["train"], share, draw, reading.seed)
         share = 1 / (HELD_OUT - 1)  # of what is left, for the second part to be as large as the first
     _sample(parts, label_count, draw, reading, findings)
 
@@ -35,40 +40,60 @@ def _absent(parts: Parts) -> list[str]:
 def check_enough_texts(parts: Parts, labels: Sequence[str]) -> None:
     """Each label needs a text of its own in every part that is split off."""
     train, part_count = parts["train"], len(_absent(parts)) + 1
-    texts = Counter(_commonest(unit) for unit in _units(train, group_by_text(train).values()))
+    texts = Counter(commonest(unit) for unit in units_of(train, rows_together(train)))
     rare = [f"{quoted(label)} has {texts[label]}" for label in labels if texts[label] < part_count]
     if rare:
+        units = "texts" if train.groups is None else "groups"
         raise InputError(
-            f"{train.file}: too few different texts to have each label in {plural(part_count, 'part')}: "
+            f"{train.file}: too few different {units} to have each label in {plural(part_count, 'part')}: "
             f"{listed(rare)}, and {part_count} are needed; add rows, leave these labels out or merge them"
             + ("" if part_count == 1 else ", or give files for --val and --test")
         )
 
 
-def _units(rows: Rows, groups: Iterable[Sequence[int]]) -> list[list[Any]]:
+def units_of(rows: Rows, groups: Iterable[Sequence[int]]) -> list[list[Any]]:
     """The labels of the rows in each group."""
     return [[rows.labels[index] for index in group] for group in groups]
 
 
-def _commonest(labels: Sequence[str]) -> str:
+def commonest(labels: Sequence[str]) -> str:
     return Counter(labels).most_common(1)[0][0]
 
 
-def _split_off(rows: Rows, share: float, draw: Draw, seed: int) -> tuple[Rows, Rows]:
-    """Rows without, and rows of, a stratified share of the texts."""
-    groups = list(group_by_text(rows).values())
+def split_off(rows: Rows, share: float, draw: Draw, seed: int) -> tuple[Rows, Rows]:
+    """Rows without, and rows of, a stratified share of the texts, or of the groups where there is a group column."""
+    groups = rows_together(rows)
     size = max(round(share * len(groups)), 1)
-    drawn = draw(_units(rows, groups), size, seed, True) if len(groups) > 1 else []
+    drawn = draw(units_of(rows, groups), size, seed, True) if len(groups) > 1 else []
     if not drawn:
-        raise InputError(f"{rows.file}: has too few different texts to hold some out; add rows, or give --val and --test")
+        units = "texts" if rows.groups is None else "groups"
+        raise InputError(f"{rows.file}: has too few different {units} to hold some out; add rows, or give --val and --test")
     held_out = {index for group in drawn for index in groups[group]}
     return rows.take(index for index in range(len(rows)) if index not in held_out), rows.take(sorted(held_out))
 
 
 def draw_by_label(units: Sequence[Sequence[str]], size: int, seed: int, both: bool) -> list[int]:
     """A stratified sample of units by their commonest labels; where `both` sides count, with every label in it."""
-    labels = [_commonest(unit) for unit in units]
+    labels = [commonest(unit) for unit in units]
     return stratified_sample(labels, max(size, len(set(labels))) if both else size, seed)
+
+
+def deal_by_label(units: Sequence[Sequence[str]], folds: int, seed: int) -> list[int]:
+    """The fold of each unit, stratified by their commonest labels: every label's rows are shared out evenly.
+
+    A label of at least as many units as there are folds is in each of them. Large units are dealt first, each to the fold with
+    the fewest rows of its label, and of those to the one with the fewest rows.
+    """
+    labels = [commonest(unit) for unit in units]
+    order = random.Random(seed).sample(range(len(units)), len(units))
+    of_label, of_all, fold_of = Counter[tuple[str, int]](), Counter[int](), [0] * len(units)
+    for index in sorted(order, key=lambda index: -len(units[index])):
+        label = labels[index]
+        fold = min(range(folds), key=lambda fold: (of_label[label, fold], of_all[fold]))
+        fold_of[index] = fold
+        of_label[label, fold] += len(units[index])
+        of_all[fold] += len(units[index])
+    return fold_of
 
 
 def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:

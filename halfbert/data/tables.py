@@ -23,7 +23,8 @@ class Reading:
     A part that is not given as a file is split off the training rows, one row in ten, stratified by label; texts that
     are equal (`equality.normalise`) stay on one side. Training texts that also stand in a given validation or test file
     are dropped (`keep_leaks`: kept). `rows` and `test_rows` then take a stratified sample of the training and test rows;
-    validation shrinks along with training. What is held out depends on `seed` alone.
+    validation shrinks along with training. What is held out depends on `seed` alone. Rows with the same value in
+    `group_column` stay on one side as well.
     """
 
     train: Source
@@ -37,6 +38,14 @@ class Reading:
     rows: int | None = None
     test_rows: int | None = None
     seed: int = 0
+    group_column: str | None = None
+
+    def group_column_beside(self, *columns: str) -> list[str]:
+        """The group column, if there is one. Raises InputError where it is one of the other columns as well."""
+        group = [] if self.group_column is None else [name_text(self.group_column)]
+        if set(group) & set(columns):
+            raise InputError(f"--group-column {group[0]}: holds the texts or the labels; name another column")
+        return group
 
 
 @dataclass
@@ -67,12 +76,14 @@ class Rows(Generic[Label]):
     """A part of the data: row i of `file` is number `numbers[i]` there (from 1, the header included).
 
     `labels` holds one label a row; in a multi-label table a tuple of those that apply, in the order of `Data.labels`.
+    `groups` holds the value of the group column, if there is one; a row without a value is a group by itself.
     """
 
     texts: list[str]
     labels: list[Label]
     numbers: list[int]
     file: str
+    groups: list[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -85,7 +96,13 @@ class Rows(Generic[Label]):
             [self.labels[index] for index in indices],
             [self.numbers[index] for index in indices],
             self.file,
+            self.groups and [self.groups[index] for index in indices],
         )
+
+    def followed_by(self, others: "Rows[Label]") -> "Rows[Label]":
+        """Both, as rows of this one's file."""
+        groups = None if self.groups is None else self.groups + (others.groups or [])
+        return Rows(self.texts + others.texts, self.labels + others.labels, self.numbers + others.numbers, self.file, groups)
 
 
 @dataclass

@@ -30,6 +30,7 @@ GROUPS = {
     "table": FORMATS,
     "texts": FORMATS,
     "training": None,
+    "cross-validation": None,
     "how to time": None,
     "machine": None,
     "output": None,

@@ -17,11 +17,13 @@ OF_TEXTS = ("text_column", "sheet", "encoding", "drop_missing")
 
 
 def following(options: TrainOptions) -> tuple[str, list[str]] | None:
-    """Verb and arguments of the next command; None where the table is in memory, which no command can read.
+    """Verb and arguments of the next command; None where there is none for the table.
+
+    Nothing can read one in memory, and a comparison would part the rows of a group.
 
     After a training run that is the comparison with the other model, after a distillation a timing of student and teacher.
     """
-    if any(isinstance(given, Frame) for given in vars(options).values()):
+    if any(isinstance(given, Frame) for given in vars(options).values()) or getattr(options, "group_column", None):
         return None
     embedded = options.train == str(messages.TRAIN)
     if isinstance(options, DistillOptions):

@@ -10,6 +10,7 @@ from halfbert.data.multilabel import ALL
 from halfbert.models.checkpoints import HUB_NAMES
 from halfbert.models.weights import MODELS
 from halfbert.options import values
+from halfbert.options.crossvalidation import CrossValidationOptions
 from halfbert.options.declaring import Options, option, table_name
 from halfbert.scoring import THRESHOLD_RULES
 from halfbert.system.errors import InputError
@@ -138,7 +139,7 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions):
 
 
 @dataclass(kw_only=True)
-class ModelOptions(TrainOptions):
+class ModelOptions(CrossValidationOptions, TrainOptions):
     """Which architecture to train, starting from which weights."""
 
     model: str = in_model("distilbert", "architecture to fine-tune", choices=MODELS, required=True)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from halfbert.data.tables import Data
+from halfbert.output.folds import CrossValidation, RowCounts
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference, Interval
 from halfbert.scoring.reliability import Quality
@@ -22,13 +23,6 @@ from halfbert.system.machine import Environment
 
 RECORD = "record.json"
 ANSWERS = "answers.npz"
-
-
-@dataclass(frozen=True)
-class RowCounts:
-    train: int
-    val: int
-    test: int
 
 
 @dataclass(frozen=True)
@@ -199,6 +193,7 @@ class Record:
     distillation: Distillation | None = None
     validation: list[Numbers] | None = None
     calibration: CalibrationReport | None = None
+    cross_validation: CrossValidation | None = None
 
 
 def read(folder: Path) -> Record:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from halfbert.data.tables import Data
 from halfbert.output import guarantees
+from halfbert.output.folds import SCORES, CrossValidation
 from halfbert.output.record import Distillation, Record
 from halfbert.output.words import columns, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
@@ -24,6 +25,7 @@ RANKING_NAMES = _names("mean_roc_auc", "mean_average_precision", "label_ranking_
 SCORE_NAMES = _names(
     *("accuracy", "balanced_accuracy", "macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error")
 )
+FOLD_NAMES = _names(*dict.fromkeys(name for names in SCORES.values() for name in names))
 LONGEST_CONSOLE_TABLE = 12
 
 
@@ -45,6 +47,7 @@ def scores_table(record: Record) -> str:
     more = distillation_lines(record.task, test, record.distillation)
     if tfidf := tfidf_lines(record):
         more = [*tfidf, "", *more]
+    more += cross_validation_lines(record.cross_validation)
     parts = [*lines, "", *more, *guarantees.lines(record.calibration), *_per_label(test["per_label"]), ""]
     return "\n".join([f"{record.data.rows.test:,} test rows", "", *parts])
 
@@ -113,6 +116,33 @@ def tfidf_lines(record: Record) -> list[str]:
         f"TF-IDF: logistic regression on words and pairs of{sample} training rows (C = {tfidf.c:g}, {tfidf.seconds:.1f} s)",
         *([f"the model's score less TF-IDF's, paired bootstrap: {gains}"] if gains else []),
     ]
+
+
+def cross_validation_line(found: CrossValidation | None) -> str:
+    """The mean scores over the folds with their intervals; empty where there are none."""
+    if found is None or not found.scores:
+        return ""
+    level = f"{statistics.LEVEL * 100:.0f} % interval"
+    scores = [f"{FOLD_NAMES[name]} {of.mean:.3f} ({level} {of.low:.3f} to {of.high:.3f})" for name, of in found.scores.items()]
+    return f"{found.folds}-fold cross-validation of {found.rows:,} rows: {', '.join(scores)}"
+
+
+def cross_validation_lines(found: CrossValidation | None) -> list[str]:
+    """Mean, spread and interval of the scores over the folds, and those of each fold."""
+    if found is None:
+        return []
+    lines = [f"{found.folds}-fold cross-validation of {found.rows:,} rows, each answered by a model that did not learn from it"]
+    if found.stopped:
+        lines.append(f"ended early, in {found.stopped}")
+    names = list(found.scores) or list(found.finished[0].scores if found.finished else {})
+    heads = ["mean", "standard deviation", f"{statistics.LEVEL * 100:.0f} % interval"] if found.scores else []
+    heads += [f"fold {number}" for number in range(1, len(found.finished) + 1)]
+    cells = {}
+    for name in names:
+        spread = found.scores.get(name)
+        certain = [_score(spread.mean), _score(spread.deviation), f"{spread.low:.3f} to {spread.high:.3f}"] if spread else []
+        cells[FOLD_NAMES[name]] = certain + [_score(fold.scores.get(name)) for fold in found.finished]
+    return [*lines, "", *_table({head: head for head in heads}, cells), ""]
 
 
 def span(gain: Difference) -> str:

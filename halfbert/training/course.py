@@ -16,7 +16,7 @@ from halfbert.output.record import RateFinder, Record, Size
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
-from halfbert.training import calibrating, saving, steps, tasks
+from halfbert.training import calibrating, crossvalidation, saving, steps, tasks
 from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
 
 
@@ -52,23 +52,31 @@ def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> 
     Where a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised.
     """
     started = time.perf_counter()
+    crossvalidation.check_machine(options)
     if not cluster.here().is_chief:
         data = steps.read(options.task, options)
         steps.leave_to_chief(fit(steps.prepare(options.task, options, data, stop, started)))
         return None
     with steps.locked_outputs(options) as (output, results):
         data = steps.read(options.task, options)
+        folds = crossvalidation.plan(options, data)
         prepared = steps.prepare(options.task, options, data, stop, started)
         with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
             fitted = fit(prepared, keep_in=folder)
             tested = steps.test(prepared, fitted)
             record = save(prepared, fitted, tested, folder, results_folder)
+        if folds is not None and tested.failure is None:
+            record = crossvalidation.beside(prepared, folds, fitted, fit, record, results)
         steps.finish(prepared, fitted, tested, record)
     return Trained(options.output, options.results, record)
 
 
 def fit(
-    prepared: Prepared, keep_in: Path | None = None, lesson: Lesson | None = None, control_of: Fitted | None = None
+    prepared: Prepared,
+    keep_in: Path | None = None,
+    lesson: Lesson | None = None,
+    control_of: Fitted | None = None,
+    fold: bool = False,
 ) -> Fitted:
     """Fine-tune, and return the best epoch. Raises what ended the fit before an epoch was complete.
 
@@ -76,8 +84,9 @@ def fit(
     ----------
     keep_in: folder of the predictor that is being made, for --keep-epochs.
     lesson: what a teacher adds.
-    control_of: a taught student, whose rate is taken. A control that ends early is of no use, so whatever ends it is
-        raised, and a signal ends it at once.
+    control_of: a taught student, whose rate is taken.
+    fold: one of cross-validation's. It and a control are of no use if they end early, so what ends them is raised, and a
+        signal ends them at once.
     """
     import tensorflow as tf
 
@@ -86,15 +95,10 @@ def fit(
     from halfbert.training.workers import WorkerLost, losing_no_worker
 
     task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
-    started = time.perf_counter()
+    started, discardable = time.perf_counter(), fold or control_of is not None
     tf.keras.utils.set_random_seed(options.seed)
     transformer = Transformer(str(prepared.checkpoint.folder), options.maxlen, data.labels, multilabel=task == "multilabel")
-    labelled = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
-    val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
-    train = lesson.rows(transformer, labelled) if lesson else labelled
-    maxlen = transformer.maxlen or 0  # chosen by now
-    prepared.lay_out_training(train, maxlen)
-    prepared.lay_out(val, maxlen)
+    labelled, train, val = _encode(prepared, transformer, lesson)
     preprocess_seconds = time.perf_counter() - started
 
     with losing_no_worker():
@@ -106,8 +110,8 @@ def fit(
     score = tasks.scorer(task, truth["val"])
     best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep)
     weights = tasks.class_weights(task, options, truth["train"])
-    if not control_of:
-        _announce(prepared, train, maxlen, model.count_params(), rate)
+    if not discardable:
+        _announce(prepared, train, transformer.maxlen or 0, model.count_params(), rate)
         prepared.stop.gently = True  # a signal waits for the end of a batch
     broken: Exception | None = None
     try:
@@ -115,12 +119,24 @@ def fit(
             learner.fit_onecycle(rate, prepared.epochs, class_weight=weights, callbacks=[best], verbose=0)
     except (Diverged, WorkerLost) as error:
         broken = error
-    failure = _failure(prepared, best.best_epoch, broken, control_of is not None)
+    failure = _failure(prepared, best.best_epoch, broken, discardable)
     model.set_weights(best.best_weights)
     seconds = preprocess_seconds, time.perf_counter() - started
     of_best = task, truth["val"], best.best_logits, getattr(options, "threshold", "")
     chosen = tasks.thresholds(*of_best), calibrating.fit(*of_best)
     return Fitted(model, transformer, train, best.history, best.best_logits, *chosen, rate, finder, *seconds, failure)
+
+
+def _encode(prepared: Prepared, transformer: Any, lesson: Lesson | None) -> tuple[Any, Any, Any]:
+    """Labelled training rows, what a lesson makes of them, and validation rows, as TransformerDatasets."""
+    data, truth = prepared.data, prepared.truth
+    labelled = transformer.preprocess_train(data.train.texts, truth["train"], verbose=0)
+    val = transformer.preprocess_test(data.val.texts, truth["val"], verbose=0)
+    train = lesson.rows(transformer, labelled) if lesson else labelled
+    maxlen = transformer.maxlen or 0  # chosen by now
+    prepared.lay_out_training(train, maxlen)
+    prepared.lay_out(val, maxlen)
+    return labelled, train, val
 
 
 def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None) -> Any:
@@ -166,7 +182,7 @@ def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate
     )
 
 
-def _failure(prepared: Prepared, best_epoch: int | None, broken: Exception | None, control: bool) -> Failure | None:
+def _failure(prepared: Prepared, best_epoch: int | None, broken: Exception | None, discardable: bool) -> Failure | None:
     """What ended the fit before its last epoch; raised if nothing of the fit is of use."""
     from halfbert.training.fit import Diverged
 
@@ -174,10 +190,10 @@ def _failure(prepared: Prepared, best_epoch: int | None, broken: Exception | Non
     failure: Failure | None = None
     if broken is not None:
         advice = "; try a smaller --lr" if isinstance(broken, Diverged) else ""
-        failure = ResourceError(f"{broken}{advice}" + ("" if control else f"; {kept}"))
+        failure = ResourceError(f"{broken}{advice}" + ("" if discardable else f"; {kept}"))
     if prepared.stop.signal_number is not None:
         failure = Stopped(prepared.stop.signal_number)
-    if failure is not None and (best_epoch is None or control):
+    if failure is not None and (best_epoch is None or discardable):
         raise failure
     if failure is not None:
         say(f"ended early; {kept}")

@@ -53,7 +53,9 @@ def read(task: str, options: TrainOptions) -> Data:
     """The tables, checked; what was found is said."""
     reader, columns = tasks.reader(task, options)
     names = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
-    reading = Reading(**{name: getattr(options, name) for name in names}, seed=options.split_seed or 0)
+    group_column = getattr(options, "group_column", None)
+    given = {name: getattr(options, name) for name in names}
+    reading = Reading(**given, seed=options.split_seed or 0, group_column=group_column)
     data = reader(reading, **columns)
     say(report.data_line(data))
     for note in data.notes:

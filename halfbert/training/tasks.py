@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from halfbert.data.iterative import iterative_folds, iterative_sample
 from halfbert.data.multiclass import read_multiclass
 from halfbert.data.multilabel import read_multilabel
+from halfbert.data.splits import Deal, Draw, deal_by_label, draw_by_label
 from halfbert.data.tables import Data, Rows
 from halfbert.scoring.probabilities import probabilities_of
 
 CHOSEN_BY = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}
+DRAWS: dict[str, Draw] = {"multiclass": draw_by_label, "multilabel": iterative_sample}
+DEALS: dict[str, Deal] = {"multiclass": deal_by_label, "multilabel": iterative_folds}
 ERROR_COLUMNS = {
     "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss"),
     "multilabel": ("file", "row", "text", "truth", "answer", "missed", "invented", "loss"),
@@ -100,6 +104,11 @@ def scores(
     return multilabel_metrics.multilabel(truth["test"], probabilities, np.array(thresholds), labels)
 
 
+def named(chosen: np.ndarray, labels: Sequence[str]) -> str:
+    """The labels that are `chosen`, (L,) of bool, in words."""
+    return "; ".join(labels[number] for number in np.flatnonzero(chosen).tolist())
+
+
 def wrong_rows(
     task: str,
     rows: Rows,
@@ -114,18 +123,18 @@ def wrong_rows(
     losses = -np.log(np.clip(of_truth, 1e-15, 1.0)).mean(axis=1)
     wrong = np.flatnonzero((answered != true).any(axis=1))
 
-    def named(chosen: np.ndarray) -> str:
-        return "; ".join(labels[number] for number in np.flatnonzero(chosen))
-
     return [
         {
             "file": Path(rows.file).name,
             "row": rows.numbers[index],
             "text": rows.texts[index],
-            "truth": named(true[index]),
-            "answer": named(answered[index]),
+            "truth": named(true[index], labels),
+            "answer": named(answered[index], labels),
             **(
-                {"missed": named(true[index] & ~answered[index]), "invented": named(answered[index] & ~true[index])}
+                {
+                    "missed": named(true[index] & ~answered[index], labels),
+                    "invented": named(answered[index] & ~true[index], labels),
+                }
                 if task == "multilabel"
                 else {"probability": f"{probabilities[index].max():.4f}"}
             ),

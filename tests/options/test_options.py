@@ -43,6 +43,8 @@ SHARED = {
     "early_stopping": (False, [], True),
     "head": (None, ["random"], "random"),
     "no_tfidf": (False, [], True),
+    "cv": (None, ["5"], 5),
+    "group_column": (None, ["customer"], "customer"),
     "device": ("auto", ["cpu"], "cpu"),
     "precision": ("float32", ["mixed_bfloat16"], "mixed_bfloat16"),
     "threads": (None, ["2"], 2),

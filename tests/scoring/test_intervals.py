@@ -87,3 +87,13 @@ def test_the_standard_error_is_that_of_a_share_and_not_zero_where_all_rows_are_r
     assert statistics.standard_error(0.5, 100) == pytest.approx(0.05, rel=0.02)
     assert statistics.standard_error(0.9, 10_000) == pytest.approx(0.003, rel=0.01)
     assert 0.01 < statistics.standard_error(1.0, 48) < 0.03
+
+
+def test_cross_validation_has_the_interval_of_nadeau_and_bengio():
+    """By hand: of 0.8, 0.9 and 0.7 the variance is 0.01, and the 97.5th percentile of t with two degrees is 4.3027."""
+    found = statistics.cross_validated([0.8, 0.9, 0.7], held_out=100, learnt_from=200)
+    reach = 4.302653 * (0.01 * (1 / 3 + 1 / 2)) ** 0.5
+    assert (found.mean, found.deviation) == (pytest.approx(0.8), pytest.approx(0.1))
+    assert found.low == pytest.approx(0.8 - reach, abs=1e-6) and found.high == 1.0  # a share is at most 1
+    same = statistics.cross_validated([0.5, 0.5], held_out=1, learnt_from=1)
+    assert (same.low, same.mean, same.high) == (0.5, 0.5, 0.5)
