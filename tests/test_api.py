@@ -19,7 +19,7 @@ from halfbert.options import declared
 
 # The functions, each with the verb whose options it has and the names of those that have no default.
 NAMES = {
-    **{name: (name.replace("_", "-"), ()) for name in ("train_multiclass", "train_multilabel", "compare", "benchmark")},
+    **{name: (name.replace("_", "-"), ()) for name in ("train_multiclass", "train_multilabel", "compare", "tune", "benchmark")},
     "distill": ("distill", ("teacher",)),
     "predict_table": ("predict", ("predictor", "table")),
 }

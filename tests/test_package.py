@@ -104,13 +104,14 @@ def test_the_base_install_answers_tables(installed, tmp_path, finished):
     assert done.returncode == 4 and "parquet needs the package pyarrow, not installed here: pip install" in done.stderr
 
 
-@pytest.mark.parametrize("verb", ["train-multiclass", "train-multilabel", "distill", "compare", "benchmark"])
+@pytest.mark.parametrize("verb", ["train-multiclass", "train-multilabel", "distill", "compare", "tune", "benchmark"])
 def test_what_the_base_install_cannot_do_it_says_in_one_line(verb, installed, finished, tmp_path):
-    required = {"compare": [], "benchmark": [finished.output], "distill": ["--teacher", finished.output]}
+    required = {"compare": [], "tune": [], "benchmark": [finished.output], "distill": ["--teacher", finished.output]}
     command = [installed.python, "-m", "halfbert", verb, *required.get(verb, ["--model", "bert"])]
     done = subprocess.run(command, cwd=tmp_path, env=script_environment(), capture_output=True, text=True, timeout=120)
     assert (done.returncode, len(done.stderr.splitlines())) == (4, 1), done.stderr
-    assert "pip install 'halfbert[train]'" in done.stderr and not list(tmp_path.iterdir())
+    extra = "train,tune" if verb == "tune" else "train"
+    assert f"pip install 'halfbert[{extra}]'" in done.stderr and not list(tmp_path.iterdir())
 
 
 def test_the_base_install_is_small(installed):

@@ -18,6 +18,7 @@ from halfbert.options import (
     MultilabelOptions,
     Options,
     PredictOptions,
+    TuneOptions,
 )
 from halfbert.options.declaring import GROUPS, declared
 from halfbert.system import console
@@ -41,6 +42,7 @@ class Verb:
     description: str
     epilog: str
     in_children: bool = False  # other processes read its tables
+    extra: str = "train"  # of the package, which brings what it needs
     needs: tuple[str, ...] = ("tensorflow", "tf_keras", "ktrain", "transformers", "sklearn")  # beside the base install
 
     def parser(self, prog: str) -> Parser:
@@ -74,7 +76,7 @@ class Verb:
         """What does the job. Raises ResourceError where a package that it needs is not installed."""
         missing = [package for package in self.needs if importlib.util.find_spec(package) is None]
         if missing:
-            raise ResourceError(f"{listed(missing)} not installed: pip install 'halfbert[train]'")
+            raise ResourceError(f"{listed(missing)} not installed: pip install 'halfbert[{self.extra}]'")
         module, _, name = self.job.partition(":")
         return getattr(importlib.import_module(module), name)
 
@@ -107,6 +109,17 @@ VERBS = {
         "options and data are the same.",
         in_children=True,
         needs=(*Verb.needs, "joblib", "scipy", "matplotlib", "jinja2"),
+    ),
+    "tune": Verb(
+        TuneOptions,
+        "halfbert.tuning.course:tune",
+        "Search for the settings of a training run with Optuna, on validation rows only; test the winner once beside the "
+        "default settings, and save its predictor.",
+        "Without --train it searches on the embedded customer messages. An option of training that is given is not searched "
+        "over. A search that was killed goes on where it was when it is started again.",
+        in_children=True,
+        extra="train,tune",
+        needs=(*Verb.needs, "optuna", "scipy", "matplotlib"),
     ),
     "benchmark": Verb(
         BenchmarkOptions,

@@ -15,6 +15,7 @@ import numpy as np
 from halfbert.data import equality
 from halfbert.models import batching, checkpoints, distilbert_form
 from halfbert.models import weights as encoder
+from halfbert.models.layers import evenly_spread
 from halfbert.options import DistillOptions
 from halfbert.predictor import classifier, engines, manifest
 from halfbert.predictor.manifest import Predictor
@@ -162,12 +163,11 @@ def student(teacher: Teacher, options: DistillOptions, scratch: Path) -> checkpo
 def layers_to_keep(available: int, layers: Sequence[int] | None, keep: int | None) -> list[int]:
     """The numbers of the layers requested; if they are not named, `keep` of them (None: half), evenly spread.
 
-    Of 12 layers 6 are 0, 2, 4, 7, 9, 11, as DistilBERT was initialised (Sanh et al. 2019, and its published script).
     Raises InputError if there are not so many.
     """
     if layers is None:
         keep = keep or max(1, available // 2)
-        layers = np.linspace(0, available - 1, keep).round().astype(int).tolist()
+        layers = evenly_spread(available, keep)
     if len(set(layers)) < len(layers) or not all(0 <= layer < available for layer in layers):
         requested = f"--keep {keep}" if keep else f"--layers {','.join(map(str, layers))}"
         raise InputError(f"{requested}: the teacher has layers 0 to {available - 1}, each of which can be kept once")

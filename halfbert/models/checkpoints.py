@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from halfbert.models import mini
+from halfbert.models import layers, mini
 from halfbert.models.distilbert_form import read_config
 from halfbert.models.weights import MODELS, TOKENIZER_FILES
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -78,7 +78,13 @@ class Checkpoint:
         return bool(width and width < SMALL_WIDTH)
 
 
-def find(model: str, checkpoint: str | None = None) -> Checkpoint:
+def find(model: str, checkpoint: str | None = None, keep: int | None = None) -> Checkpoint:
+    """As `pretrained`, with `keep` of its layers; None keeps all."""
+    found = pretrained(model, checkpoint)
+    return found if keep is None else with_layers(found, keep)
+
+
+def pretrained(model: str, checkpoint: str | None = None) -> Checkpoint:
     """Find the weights for `model` (bert or distilbert), fetching them from the hub if they are not cached.
 
     `checkpoint` is None, "mini", "mini-untaught", a folder, or a hub name. If it is None and the hub's checkpoint is
@@ -111,6 +117,24 @@ def find(model: str, checkpoint: str | None = None) -> Checkpoint:
         f"(a small model; choose it yourself with --checkpoint mini)"
     )
     return replace(small, note=note)
+
+
+def with_layers(checkpoint: Checkpoint, keep: int) -> Checkpoint:
+    """The checkpoint with `keep` of its layers, evenly spread, made in the user's cache. Raises InputError if it has fewer."""
+    config = checkpoint.config
+    available = layers.number_of(config)
+    if keep > available:
+        raise InputError(f"--keep {keep}: {checkpoint.name} has {available} layers")
+    if keep == available:
+        return checkpoint
+    kept = layers.evenly_spread(available, keep)
+    numbers = "-".join(map(str, kept))
+    made_from = f"{checkpoint.weights_sha256[:16]}-{sha256(checkpoint.folder / 'config.json')[:8]}"
+    folder = cache_folder() / f"kept-{made_from}-layers-{numbers}"
+    if not (folder / "config.json").is_file():
+        layers.write(config, checkpoint.folder, folder, kept)
+    name = f"{checkpoint.name}, layers {numbers}"
+    return replace(_from_folder(checkpoint.model, folder, name), note=checkpoint.note)
 
 
 def packaged(model: str, taught: bool = True) -> Checkpoint:

@@ -7,6 +7,7 @@ from halfbert.options.distillation import DistillOptions
 from halfbert.options.following import following
 from halfbert.options.prediction import PredictOptions
 from halfbert.options.training import MulticlassOptions, MultilabelOptions, TrainOptions
+from halfbert.options.tuning import TuneOptions
 
 __all__ = [
     "BenchmarkOptions",
@@ -18,6 +19,7 @@ __all__ = [
     "Options",
     "PredictOptions",
     "TrainOptions",
+    "TuneOptions",
     "as_arguments",
     "changed",
     "declared",

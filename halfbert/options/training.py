@@ -26,6 +26,7 @@ CHECKPOINT = (
     f"{' or '.join(HUB_NAMES[model] for model in MODELS)} from the hub; falls back to mini, with a notice, if the hub is "
     "unreachable)"
 )
+KEEP = "keep N of the checkpoint's layers, evenly spread (default: all)"
 ENCODING = "encoding of csv, tsv and jsonl files (default: UTF-8, or as the BOM says)"
 LABEL_COLUMN = "column with the label of each text (default: label; queue in the embedded table)"
 DROP_MISSING = "leave out rows that lack a text or a label"
@@ -106,6 +107,7 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions):
     if TYPE_CHECKING:  # declared by each job, with a help of its own
         model: str | None
         checkpoint: str | None
+        keep: int | None
         label_column: str | None
     # Jobs see paths: the defaults are filled in.
     no_tfidf: bool = in_training(False, "leave out TF-IDF with logistic regression, fitted on the same rows to compare with")
@@ -144,6 +146,7 @@ class ModelOptions(CrossValidationOptions, TrainOptions):
 
     model: str = in_model("distilbert", "architecture to fine-tune", choices=MODELS, required=True)
     checkpoint: str | None = in_model(None, CHECKPOINT, values.source, metavar="NAME")
+    keep: int | None = in_model(None, KEEP, values.count)
 
     def complete(self) -> None:
         self.complete_training(self.task)

@@ -4,7 +4,7 @@ Shapes: R rows, L labels, N resamples. Truth and answers are bool, (R, L); where
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -145,12 +145,17 @@ def percentile_interval(
     statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """The percentile interval of a statistic, from (N, R) weights to (N,), over the rows drawn with replacement."""
+    drawn = np.concatenate([statistic(weights) for weights in resampled(rows, resamples)])
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def resampled(rows: int, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """(N, R) weights of the rows, drawn with replacement, in blocks of so many `resamples` in all; always the same."""
     rng = np.random.default_rng(0)
     block = max(1, NUMBERS_AT_ONCE // rows)
-    sizes = [min(block, resamples - start) for start in range(0, resamples, block)]
-    drawn = (_drawn(rng, rows, size) for size in sizes)
-    low, high = np.quantile(np.concatenate([statistic(weights) for weights in drawn]), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    for start in range(0, resamples, block):
+        yield _drawn(rng, rows, min(block, resamples - start))
 
 
 def _drawn(rng: np.random.Generator, rows: int, size: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output.card import model_card
 from halfbert.output.record import RateFinder, Record, Size
+from halfbert.predictor.manifest import Numbers
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
@@ -77,6 +78,7 @@ def fit(
     lesson: Lesson | None = None,
     control_of: Fitted | None = None,
     fold: bool = False,
+    watch: Callable[[Numbers], object] | None = None,
 ) -> Fitted:
     """Fine-tune, and return the best epoch. Raises what ended the fit before an epoch was complete.
 
@@ -87,6 +89,7 @@ def fit(
     control_of: a taught student, whose rate is taken.
     fold: one of cross-validation's. It and a control are of no use if they end early, so what ends them is raised, and a
         signal ends them at once.
+    watch: called with the scores of each epoch.
     """
     import tensorflow as tf
 
@@ -108,7 +111,7 @@ def fit(
     rate = control_of.rate if control_of else (finder and finder.suggestion) or prepared.rate
     keep = _keeper(model, transformer, keep_in) if options.keep_epochs and keep_in else None
     score = tasks.scorer(task, truth["val"])
-    best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep)
+    best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep, watch)
     weights = tasks.class_weights(task, options, truth["train"])
     if not discardable:
         _announce(prepared, train, transformer.maxlen or 0, model.count_params(), rate)

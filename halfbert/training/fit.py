@@ -248,6 +248,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         be measured, the lowest val_loss decides.
     stop: set by a signal; training then ends at the next batch.
     keep: called with the epoch's number after each epoch, for --keep-epochs.
+    watch: called with the scores of each epoch, for who decides meanwhile whether the fit is worth its time.
     """
 
     unit = "epoch"
@@ -261,10 +262,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
         stop: console.StopRequest,
         early_stopping: bool = False,
         keep: Callable[[int], None] | None = None,
+        watch: Callable[[Numbers], object] | None = None,
     ):
         super().__init__()
         self.validation, self.score, self.chosen_by, self.epochs = validation, score, chosen_by, epochs
-        self.stop, self.early_stopping, self.keep = stop, early_stopping, keep
+        self.stop, self.early_stopping, self.keep, self.watch = stop, early_stopping, keep, watch
         self.rows: list[Numbers] = []
         self.best_epoch: int | None = None
         self.best_weights: list[np.ndarray] | None = None
@@ -318,6 +320,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
             self.keep(epoch + 1)
         row["seconds"] = time.perf_counter() - self.started
         self._report(row)
+        if self.watch:
+            self.watch(row)
         if self.early_stopping and len(self.rows) > 1 and self._rank(row) <= max(map(self._rank, self.rows[:-1])):
             self.model.stop_training = True
 

@@ -81,7 +81,7 @@ def prepare(
         )
     if options.xla and replicas > 1:
         raise InputError(f"--xla: for one device, and there are {replicas}; leave it out")
-    checkpoint = find() if find else checkpoints.find(str(options.model), options.checkpoint)
+    checkpoint = find() if find else checkpoints.find(str(options.model), options.checkpoint, options.keep)
     if checkpoint.note:
         say(checkpoint.note)
     recipe = checkpoint.recipe

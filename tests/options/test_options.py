@@ -24,6 +24,7 @@ TASKS = ("multiclass", "multilabel")
 SHARED = {
     "model": ("distilbert", ["bert"], "bert"),
     "checkpoint": (None, ["mini"], "mini"),
+    "keep": (None, ["2"], 2),
     "train": (str(messages.TRAIN), ["a.csv"], "a.csv"),
     "val": (None, ["b.csv"], "b.csv"),
     "test": (str(messages.TEST), ["c.csv"], "c.csv"),
@@ -135,7 +136,10 @@ def test_every_option_is_explained_in_the_help(verb):
     for option in declared(VERBS[verb].options):
         assert (option.flag in text or option.positional) and option.help
     options = {field.name for field in fields(VERBS[verb].options)}
-    assert options - {option.name for option in declared(VERBS[verb].options)} <= {"threshold"}  # of distill: the teacher's
+    assert options - {option.name for option in declared(VERBS[verb].options)} <= {
+        "threshold",
+        "find_lr",
+    }  # the teacher's, the search's
 
 
 @pytest.mark.parametrize(("task", "labels"), [("multiclass", "queue in the embedded"), ("multilabel", "tags in the embedded")])

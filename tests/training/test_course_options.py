@@ -164,6 +164,12 @@ def test_balance_and_constant_labels(quick, tmp_path, finished_multilabel):
     assert finished_multilabel.record["options"]["balance"] is False
 
 
+def test_keep_trains_some_of_the_layers(quick):
+    run = quick("--keep", "1")
+    assert run.fitted.model.config.n_layers == 1 and run.record["options"]["keep"] == 1
+    assert run.record["checkpoint"]["name"].endswith(", layers 0")
+
+
 @pytest.mark.parametrize(("head", "how"), [("random", "0.5"), ("probed", "gmean"), ("probed", "global-f1"), (None, None)])
 def test_head_and_threshold(quick, head, how):
     given = [*(["--head", head] if head else []), *(["--threshold", how] if how else [])]
