@@ -73,6 +73,9 @@ class TuneOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, Mach
         "multiclass: column with the label of each text (default: label; queue in the embedded table); multilabel: one column "
         "that names them all",
     )
+    group_column: str | None = in_table(
+        None, "column whose equal values keep rows together, such as a customer, when test and validation rows are drawn"
+    )
     class_weights: str | None = in_training(None, "multiclass: as train_multiclass.py has it", choices=CLASS_WEIGHTS)
     maxlen: int | None = in_training(None, "tokens after which a text is truncated (default: searched)", values.maxlen)
     epochs: int | None = in_training(None, "passes over the training rows (default: searched)", values.count)

@@ -56,7 +56,7 @@ def test_a_mistake_is_one_line_and_loads_nothing_heavy(tmp_path, script, argumen
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["train"], "error: halfbert: no verb 'train'; there are train-multiclass, train-multilabel, distill, compare, tune, bench"),
+        (["train"], "error: halfbert: no verb 'train'; there are train-multiclass, train-multilabel, distill, compare, tune"),
         (["--model", "bert"], "error: halfbert: no verb '--model'"),
         (["distill", "--teacher=a", "--keep=x"], "error: --keep: 'x' is not an integer of at least 1 (and below 2^31) (all"),
     ],
