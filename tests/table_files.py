@@ -49,7 +49,7 @@ def read(source, label_column="label", **options):
 
 def read_labels(source, **options):
     """Read a table of any number of labels a text."""
-    form = {name: options.pop(name) for name in list(options) if "label" in name}
+    form = {name: options.pop(name) for name in list(options) if "label" in name or name == "true_values"}
     return read_multilabel(Reading(train=source, **{"text_column": "text", **options}), **form)
 
 

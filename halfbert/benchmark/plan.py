@@ -12,6 +12,7 @@ import numpy as np
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import multiclass
 from halfbert.data.phrases import plural
+from halfbert.data.tables import Layout
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
 from halfbert.output.words import printable
@@ -89,8 +90,7 @@ def read_texts(options: BenchmarkOptions) -> Texts:
         options.text_column,
         options.label_column,
         role="test",
-        sheet=options.sheet,
-        encoding=options.encoding,
+        layout=Layout.of(options),
         drop_missing=options.drop_missing,
     )
     for note in table.notes:

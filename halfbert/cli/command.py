@@ -134,7 +134,8 @@ VERBS = {
         PredictOptions,
         "halfbert.prediction.course:predict",
         "Answer the texts of tables with a predictor: the same rows, with the answers beside them.",
-        "TABLE is xlsx, csv, tsv, parquet or jsonl, a pattern in quotes, or - for lines of the standard input. A run that was "
+        "TABLE is xlsx, csv, tsv, parquet, jsonl, json or txt, text also as .gz or .zip, a folder of txt files, a pattern in "
+        "quotes, or - for lines of the standard input. A run that was "
         "killed resumes where it was when it is started again.",
         needs=(),
     ),

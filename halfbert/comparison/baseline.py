@@ -21,6 +21,7 @@ from halfbert.benchmark.figures import CHIEF_BATCH
 from halfbert.comparison import judging
 from halfbert.comparison.record import Speed
 from halfbert.data.equality import normalise
+from halfbert.data.tables import LAYOUT
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
@@ -33,8 +34,8 @@ PACKAGES = ("scikit-learn", "scipy", "numpy")  # whose versions have a part in t
 COMMAND = ["-m", "halfbert.comparison.baseline"]
 OPTIONS: dict[str, type[TrainOptions]] = {"multiclass": MulticlassOptions, "multilabel": MultilabelOptions}
 READ = (  # of the options of a training run
-    *("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows"),
-    *("label_column", "label_columns", "label_separator", "drop_constant_labels"),
+    *("train", "val", "test", "text_column", *LAYOUT, "drop_missing", "keep_leaks", "rows", "test_rows"),
+    *("label_column", "label_columns", "label_separator", "true_values", "drop_constant_labels"),
     *("split_seed", "threshold", "balance", "class_weights"),
 )
 MODEL = "model.joblib"

@@ -36,7 +36,11 @@ STUDENT, CONTROL = "student", "distilbert"
 SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
 PLACES = ("output", "results", "overwrite", "debug", "keep_epochs")
 # Of no consequence for a result, or hashed by their content.
-NOT_IN_IDENTITY = (*PLACES, "train", "val", "test", "checkpoint", "teacher", "no_tfidf")
+NOT_IN_IDENTITY = (
+    *PLACES,
+    *("train", "val", "test", "checkpoint", "teacher", "no_tfidf"),
+    *("header_row", "delimiter", "true_values"),  # seen in the rows
+)
 TRAINING_PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "tokenizers", "numpy")
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from halfbert.benchmark.record import Record
 from halfbert.comparison import baseline
 from halfbert.comparison.jobs import Experiment, Finished
 from halfbert.comparison.record import Speed
+from halfbert.data.tables import LAYOUT
 from halfbert.options import BenchmarkOptions
 from halfbert.predictor import engines
 from halfbert.system import machine, storage
@@ -59,10 +60,7 @@ def _time_networks(experiment: Experiment, neural: Sequence[Finished], stop: Sto
         devices=["gpu" if training.device == "gpu" else "cpu"],
         threads=[training.threads or machine.available_cpus()],
         texts=training.test or training.train or "",
-        text_column=training.text_column,
-        sheet=training.sheet,
-        encoding=training.encoding,
-        drop_missing=training.drop_missing,
+        **{name: getattr(training, name) for name in ("text_column", *LAYOUT, "drop_missing")},
     )
     depends_on = networks_identity(timed, [fit.part.identity for fit in neural])
 

@@ -9,6 +9,7 @@ from halfbert.data.cells import NUMBERED, cell_text, difference, label_key, name
 from halfbert.data.equality import normalise
 from halfbert.data.phrases import listed, place, plural, row_word
 from halfbert.data.tables import Findings, Rows, Table
+from halfbert.data.texts import texts_of
 from halfbert.system.errors import InputError
 
 IDENTIFIER_ROWS = 50  # from so many rows on, a label column of mostly distinct values is taken for a mistake
@@ -22,28 +23,29 @@ Parts = dict[str, Rows]  # by role: train, val, test
 
 def complete_rows(
     tables: dict[str, Table],
-    text_column: str,
+    text_columns: Sequence[str],
     label_column: str | None,
     read_labels: Callable[[Table], Sequence[Any]],
     drop_missing: bool,
     findings: Findings,
     group_column: str | None = None,
 ) -> Parts:
-    """The rows of each table that have a text and, where a `label_column` is given, a label (not None)."""
+    """The rows of each table that have a text, in one column or several, and, with a `label_column`, a label (not None)."""
     parts, counts = {}, findings.counts
     counts["dropped_missing"] = counts["formula_texts"] = 0
     for role, table in tables.items():
         if not table.numbers:
             raise InputError(f"{table.file}: has no rows below its header")
-        texts = [cell_text(value, where) for value, where in table.cells(text_column)]
+        _fill_merged(table, text_columns, findings)
+        texts = texts_of(table, text_columns)
         labels = list(read_labels(table))
-        needed = {text_column: texts} if label_column is None else {text_column: texts, label_column: labels}
+        needed = {tuple(text_columns): texts} | ({} if label_column is None else {(label_column,): labels})
         kept = _without_missing(table, needed, drop_missing, findings)
-        if read_back := sorted(table.formulas.get(text_column, set()).intersection(kept)):
+        formulas = set().union(*(table.formulas.get(column, set()) for column in text_columns))
+        if read_back := sorted(formulas.intersection(kept)):
             counts["formula_texts"] += len(read_back)
-            where = listed([str(table.numbers[index]) for index in read_back])
             count = plural(len(read_back), "text")
-            findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: row {where}")
+            findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: {table.rows(read_back)}")
         if table.hidden_rows:
             counts["hidden_rows"] = counts.get("hidden_rows", 0) + table.hidden_rows
         groups = [cell_text(value, where) for value, where in table.cells(group_column)] if group_column else None
@@ -51,19 +53,41 @@ def complete_rows(
     return parts
 
 
-def _without_missing(table: Table, columns: dict[str, list[str | None]], drop_missing: bool, findings: Findings) -> list[int]:
-    """The indices of the rows in which no column is missing; any other is an error unless it may be dropped."""
+def _fill_merged(table: Table, text_columns: Sequence[str], findings: Findings) -> None:
+    """Give each row of a merged cell of labels its value. Raises InputError for a merged text, which is of no row alone."""
+    for column, merged in table.merged.items():
+        numbers = [f"{table.numbers[rows.start]} to {table.numbers[rows[-1]]}" for rows in merged]
+        if column in text_columns:
+            raise InputError(
+                f"{table.file}, column {column!r}: a text is merged over the rows {numbers[0]}; each row needs its own, so "
+                "unmerge it in a spreadsheet program"
+            )
+        for rows in merged:
+            table.columns[column][rows.start : rows.stop] = [table.columns[column][rows.start]] * len(rows)
+            if rows.start in table.formulas.get(column, set()):
+                table.formulas[column].update(rows)
+        cells = plural(len(merged), "cell")
+        findings.notes.append(f"{table.file}: column {column!r} has {cells} merged over rows, filled down: {listed(numbers)}")
+
+
+def _without_missing(
+    table: Table, columns: dict[tuple[str, ...], list[Any]], drop_missing: bool, findings: Findings
+) -> list[int]:
+    """The indices of the rows in which no value is missing; any other is an error unless it may be dropped.
+
+    `columns` has the values of the rows, None where all columns that the value is of are blank.
+    """
     incomplete: set[int] = set()
     text_only = len(columns) == 1
-    for column, values in columns.items():
+    for names, values in columns.items():
         missing = [index for index, value in enumerate(values) if value is None]
         if missing and not drop_missing:
-            word = row_word(table.file)
-            where = listed([str(table.numbers[index]) for index in missing])
-            formulas = table.formulas.get(column, set()).intersection(missing)
+            formulas = set().union(*(table.formulas.get(column, set()) for column in names)).intersection(missing)
             hint = " (formulas without a stored value: open and save it in a spreadsheet program)" if formulas else ""
+            quoted_names = listed(list(map(repr, names)))
+            what = f"column {quoted_names} is" if len(names) == 1 else f"columns {quoted_names} are all"
             raise InputError(
-                f"{table.file}: column {column!r} is empty or blank in {plural(len(missing), word)}: {word} {where}"
+                f"{table.file}: {what} empty or blank in {plural(len(missing), row_word(table.file))}: {table.rows(missing)}"
                 f"{hint}; fill them in, or give --drop-missing to leave them out"
             )
         incomplete.update(missing)

@@ -1,57 +1,66 @@
 """Read the requested columns from a file of any accepted format."""
 
-import codecs
+import contextlib
 import csv
 import io
-import json
-import re
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from halfbert.data import workbooks
+from halfbert.data import json_tables, packed, text_folders, workbooks
 from halfbert.data.cells import as_spelt
 from halfbert.data.characters import is_blank
+from halfbert.data.decoding import decoded
 from halfbert.data.phrases import listed, plural
-from halfbert.data.tables import Table, column_names, locate
+from halfbert.data.tables import EVERY_OTHER, Layout, Table, column_names, locate
 from halfbert.system.errors import InputError
 from halfbert.system.storage import sha256
 
 WORKBOOK_SUFFIXES = (".xlsx", ".xlsm")
 DELIMITED_SUFFIXES = (".csv", ".tsv")
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
-TEXT_SUFFIXES = DELIMITED_SUFFIXES + JSON_LINES_SUFFIXES
-FILE_SUFFIXES = (*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet")
-ACCEPTED_FILES = ", ".join(FILE_SUFFIXES)
+ARRAY_SUFFIX = ".json"
+TEXT_SUFFIXES = (*DELIMITED_SUFFIXES, *JSON_LINES_SUFFIXES, ARRAY_SUFFIX, text_folders.PLAIN)
+WRITTEN_SUFFIXES = (*WORKBOOK_SUFFIXES, *DELIMITED_SUFFIXES, *JSON_LINES_SUFFIXES, ".parquet")
+READ_SUFFIXES = (*WORKBOOK_SUFFIXES, *TEXT_SUFFIXES, ".parquet")
+ACCEPTED_FILES = f"{', '.join(READ_SUFFIXES)}, text also as {packed.GZIP} or {packed.ZIP}"
+FOLDER = "folder"
 
-# The longer mark first: UTF-32 begins as UTF-16 does.
-BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF32_LE: "utf-32",
-    codecs.BOM_UTF32_BE: "utf-32",
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
 LONGEST_CELL = 2**31 - 1  # characters: as much as the csv module accepts on every platform
+DELIMITERS = ",;\t|"
+SEARCHED_FOR_HEADER = 20  # rows below the header, for the one that the user may have meant
 
 
-def read_file(path: Path, columns: Sequence[str], sheet: str | None, encoding: str | None) -> Table:
-    """Read `columns` (`sources.read_table`) of a file in the format of its ending, which is checked against its content."""
+def format_of(path: Path) -> str:
+    """FOLDER, or the ending that tells the format of a file (`packed.suffix_of`)."""
+    return FOLDER if path.is_dir() else packed.suffix_of(path)
+
+
+def read_file(path: Path, columns: Sequence[str], layout: Layout, role: str) -> Table:
+    """Read `columns` (`sources.read_table`) of a file in the format of its ending, which is checked against its content.
+
+    A folder has a file for each text, and perhaps a folder for each `role`.
+    """
     if path.is_dir():
-        raise InputError(f"{path}: is a folder; give one file, or hf:{path} for the folder of a data set")
+        return text_folders.read(path, columns, role, layout.encoding)
     if not beginning(path):
         raise InputError(f"{path}: is empty")
-    suffix = path.suffix.lower()
+    suffix = packed.suffix_of(path)
+    check_format(path, suffix, " or hf:NAME[:CONFIG]")
     if suffix in WORKBOOK_SUFFIXES:
-        table = _read_workbook(path, columns, sheet)
-    elif suffix in DELIMITED_SUFFIXES:
-        table = _read_delimited(path, columns, encoding)
-    elif suffix in JSON_LINES_SUFFIXES:
-        table = _read_json_lines(path, columns, encoding)
+        table = _read_workbook(path, columns, layout)
     elif suffix == ".parquet":
         table = _read_parquet(path, columns)
     else:
-        raise unknown_format(path, " or hf:NAME[:CONFIG]")
+        text = read_text(path, layout.encoding)
+        if suffix in DELIMITED_SUFFIXES:
+            table = _read_delimited(path, text, suffix, columns, layout)
+        elif suffix == text_folders.PLAIN:
+            table = text_folders.read_lines(path, text, columns)
+        else:
+            array = suffix == ARRAY_SUFFIX and json_tables.is_array(text)
+            table = json_tables.read(path, text, columns, array)
     table.sha256 = sha256(path)
     return table
 
@@ -67,12 +76,16 @@ def beginning(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def unknown_format(path: Path, or_else: str = "") -> InputError:
-    """The error for a file whose ending is that of no format."""
-    if path.suffix.lower() == ".xls":
-        return InputError(f"{path}: .xls is the legacy Excel format; save it as .xlsx")
-    ending = path.suffix.lower() or "a file without an ending"
-    return InputError(f"{path}: tables are read from {ACCEPTED_FILES}{or_else}, not from {ending}")
+def check_format(path: Path, suffix: str, or_else: str = "") -> None:
+    """Raise InputError for a file that `suffix` says is of no format that is read, or not of one that is read packed."""
+    if packed.is_packed(path) and suffix not in TEXT_SUFFIXES:
+        holds = f"holds a {suffix} file" if suffix else "does not say by its name which format it holds"
+        raise InputError(f"{path}: {holds}; packed files are read where they are {', '.join(TEXT_SUFFIXES)}")
+    if suffix == ".xls":
+        raise InputError(f"{path}: .xls is the legacy Excel format; save it as .xlsx")
+    if suffix not in READ_SUFFIXES:
+        ending = suffix or "a file without an ending"
+        raise InputError(f"{path}: tables are read from {ACCEPTED_FILES}{or_else}, not from {ending}")
 
 
 def _table_of_records(file: str, positions: dict[str, int], records: Sequence[Sequence[Any]], numbers: Sequence[int]) -> Table:
@@ -87,22 +100,23 @@ def _table_of_records(file: str, positions: dict[str, int], records: Sequence[Se
     return Table(file, columns, list(numbers[:end]))
 
 
-def _read_workbook(path: Path, wanted: Sequence[str], sheet: str | None) -> Table:
-    cells = workbooks.read_sheet(path, sheet)
+def _read_workbook(path: Path, wanted: Sequence[str], layout: Layout) -> Table:
+    cells = workbooks.read_sheet(path, layout.sheet)
     others = f"; other sheets: {', '.join(cells.others)}; choose one with --sheet" if cells.others else ""
     file = f"{path}, sheet {cells.name!r}" if cells.others else str(path)
-    first = next((index for index, row in enumerate(cells.rows) if any(cell is not None for cell in row)), None)
-    if first is None:
-        raise InputError(f"{path}: sheet {cells.name!r} is empty{others}")
-    positions = locate(file, cells.rows[first], wanted, others)
+    first = workbook_header(path, cells, layout.header_row)
+    hint = header_hint(enumerate(cells.rows[first + 1 :], start=first + 2), wanted, layout.header_row)
+    positions = locate(file, cells.header(first), wanted, hint + others)
     table = _table_of_records(str(path), positions, cells.rows[first + 1 :], range(first + 2, len(cells.rows) + 1))
     for name, position in positions.items():
         below = {number - first - 2 for number, column in cells.formulas if column == position}
-        table.formulas[name] = below - {-1}  # which is the header
-    if sheet is None and cells.others:
+        table.formulas[name] = {index for index in below if index >= 0}  # above stand the header and titles
+    if layout.sheet is None and cells.others:
         table.notes = [f"{path}: read sheet {cells.name!r}; there is also {', '.join(cells.others)} (--sheet)"]
     elif cells.hidden:
         table.notes = [f"{path}: read sheet {cells.name!r}, which is hidden"]
+    table.merged = merged_cells(path, cells.merged, positions, first + 2, len(table.numbers))
+    table.notes += hidden_columns_note(path, cells, positions)
     hidden = sorted(cells.hidden_rows.intersection(table.numbers))
     table.hidden_rows = len(hidden)
     if hidden:
@@ -113,82 +127,127 @@ def _read_workbook(path: Path, wanted: Sequence[str], sheet: str | None) -> Tabl
     return table
 
 
-def _read_text(path: Path, encoding: str | None) -> str:
-    """The text of a file, decoded as its byte-order mark says, else as `encoding`, else as UTF-8."""
-    data = path.read_bytes()
-    check_is_no_workbook(path, data)
-    codec = codec_of(path, data, encoding)
-    try:
-        text = data.decode(codec)
-    except UnicodeDecodeError as error:
-        line = line_number(data[: error.start].decode(codec, errors="replace"))
-        hint = "" if encoding else "; if it was saved by Excel, try --encoding cp1252"
-        raise InputError(f"{path}: line {line} is not {codec.removesuffix('-sig')} text{hint}") from error
-    if "\0" in text:
-        line = line_number(text[: text.index("\0")])
-        raise InputError(f"{path}: line {line} holds a NUL byte; if the file is UTF-16, give --encoding utf-16-le")
-    text = text.lstrip("\ufeff")  # a second mark, from a program that added its own
+def workbook_header(path: Path, cells: workbooks.Sheet, header_row: int | None) -> int:
+    """The index of the row of the names of the columns. Raises InputError if it is empty."""
+    filled = (index for index, row in enumerate(cells.rows) if any(cell is not None for cell in row))
+    first = next(filled, None)
+    if first is None:
+        others = f"; other sheets: {', '.join(cells.others)}; choose one with --sheet" if cells.others else ""
+        raise InputError(f"{path}: sheet {cells.name!r} is empty{others}")
+    if header_row is None or header_row == first + 1:
+        return first
+    if header_row - 1 not in filled:
+        raise InputError(f"--header-row {header_row}: is empty in {path}, sheet {cells.name!r}; name the row of the columns")
+    return header_row - 1
+
+
+def hidden_columns_note(path: Path, cells: workbooks.Sheet, positions: dict[str, int]) -> list[str]:
+    """A line that names the columns read that are hidden, if there are any."""
+    hidden = [repr(name) for name, position in positions.items() if position in cells.hidden_columns]
+    count = f"{plural(len(hidden), 'column')} hidden, and read like the others"
+    return [f"{path}: {count}: {listed(hidden)}"] if hidden else []
+
+
+def merged_cells(
+    path: Path, areas: Iterable[workbooks.Merged], positions: dict[str, int], first: int, count: int
+) -> dict[str, list[range]]:
+    """The rows, by index, over which cells of the columns read are merged; row `first` is the first of `count`.
+
+    Raises InputError for a merged range of which it is not certain what each row has.
+    """
+    merged: dict[str, list[range]] = {}
+    for area in areas:
+        rows = range(area.first_row - first, min(area.last_row - first + 1, count))
+        covered = [name for name, position in positions.items() if area.first_column <= position <= area.last_column]
+        if rows.stop <= 0 or rows.start >= count or not covered:
+            continue
+        if rows.start < 0 or len(covered) > 1 or positions[covered[0]] != area.first_column:
+            over = "the header and rows below it" if rows.start < 0 else "several columns"
+            raise InputError(f"{path}: the cells {area.name} are merged over {over}; unmerge them in a spreadsheet program")
+        if len(rows) > 1:
+            merged.setdefault(covered[0], []).append(rows)
+    return merged
+
+
+def header_hint(rows: Iterable[tuple[int, Sequence[Any]]], wanted: Sequence[str], header_row: int | None) -> str:
+    """What a message about a missing column is to add, if one of these numbered rows names all that are wanted."""
+    names, found = set(wanted) - {EVERY_OTHER}, False
+    for number, row in itertools.islice(rows, SEARCHED_FOR_HEADER if header_row is None else 0):
+        with contextlib.suppress(InputError):  # a cell that is no name
+            found = names <= set(column_names(row, ""))
+        if found:
+            return f"; row {number} names them: is it the header (--header-row {number})?"
+    return ""
+
+
+def read_text(path: Path, encoding: str | None) -> str:
+    """The text of a file, unpacked and decoded. Raises InputError if it is broken, or blank."""
+    text = decoded(path, packed.read(path), encoding)
     if is_blank(text):
         raise InputError(f"{path}: is empty")
     return text
 
 
-def check_is_no_workbook(path: Path, start: bytes) -> None:
-    """Raise InputError if a text file begins as an Excel workbook does."""
-    if start.startswith(workbooks.ZIP_SIGNATURE):
-        raise InputError(f"{path}: is an Excel workbook named {path.suffix}; give it the ending .xlsx")
-    if start.startswith(workbooks.OLE2_SIGNATURE):
-        raise InputError(f"{path}: {workbooks.describe_ole2(path)}")
-
-
-def codec_of(path: Path, data: bytes, encoding: str | None) -> str:
-    """The codec of a text file that begins with `data`: its byte-order mark's, else `encoding`, else UTF-8."""
-    marked = next((codec for mark, codec in BYTE_ORDER_MARKS.items() if data.startswith(mark)), None)
-    if encoding is None:
-        return marked or "utf-8"
-    try:
-        requested = codecs.lookup(encoding).name
-        b"a".decode(encoding, errors="replace")  # some codecs, such as hex, are not for text
-    except (LookupError, ValueError) as error:
-        raise InputError(f"--encoding {encoding}: no such encoding; try utf-8, utf-16 or cp1252") from error
-    if marked and not requested.startswith(marked.removesuffix("-sig")):
-        raise InputError(f"{path}: begins with the mark of {marked.removesuffix('-sig')}; leave out --encoding {encoding}")
-    return marked or encoding
-
-
-def line_number(text_before: str) -> int:
-    """The number of the line on which `text_before` ends."""
-    return len(re.findall(r"\r\n?|\n", text_before)) + 1
-
-
-def _read_delimited(path: Path, wanted: Sequence[str], encoding: str | None) -> Table:
-    text = _read_text(path, encoding)
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(text, wanted)
-    numbered = records_of(path, io.StringIO(text, newline=""), delimiter)
+def _read_delimited(path: Path, text: str, suffix: str, wanted: Sequence[str], layout: Layout) -> Table:
+    lines: Iterable[str] = io.StringIO(text, newline="")
+    above = lines_above(lines, layout.header_row)
+    below = text[sum(map(len, above)) :]
+    if is_blank(below):
+        raise InputError(f"--header-row {layout.header_row}: {path} has no more than {len(above)} lines")
+    delimiter = layout.delimiter or delimiter_of(below, suffix, wanted)
+    numbered = records_of(path, lines, delimiter, len(above))
     header: list[str] = []
     records, numbers = [], []
     for line, _, cells in numbered:
         if is_no_row(cells, header):
+            check_header_line(path, cells, header, layout.header_row)
             continue
         if not header:
             header = cells
+            hint = header_hint(next_records(path, below, delimiter, len(above)), wanted, layout.header_row)
+            positions = locate(str(path), header, wanted, hint)
             continue
         check_cells(path, line, cells, header)
         records.append(cells)
         numbers.append(line)
-    return _table_of_records(str(path), locate(str(path), header, wanted), records, numbers)
+    return _table_of_records(str(path), positions, records, numbers)
 
 
-def delimiter_of(text: str, wanted: Sequence[str]) -> str:
-    """A comma, unless the header makes more sense with the semicolon or tab of a European Excel; `text` begins with it."""
+def lines_above(lines: Iterable[str], header_row: int | None) -> list[str]:
+    """Take the lines above the header off the lines of a text."""
+    return list(itertools.islice(lines, (header_row or 1) - 1))
+
+
+def check_header_line(path: Path, cells: Sequence[str], header: Sequence[str], header_row: int | None) -> None:
+    """Raise InputError if the line that is to be the header is empty."""
+    if header_row is not None and not header:
+        raise InputError(f"--header-row {header_row}: is empty in {path}; name the line of the columns")
+
+
+def next_records(path: Path, text: str, delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
+    """The records below the header with their lines, for a hint: what is broken is not reported here."""
+    try:
+        for line, _, cells in itertools.islice(records_of(path, io.StringIO(text, newline=""), delimiter, above), 1, None):
+            yield line, cells
+    except InputError:
+        return
+
+
+def delimiter_of(text: str, suffix: str, wanted: Sequence[str]) -> str:
+    """The delimiter of a file that begins with `text`: a tab in tsv; in csv a comma, unless its header makes sense otherwise.
+
+    That is with the semicolon or tab of a European Excel, or with a bar.
+    """
     csv.field_size_limit(LONGEST_CELL)
+    if suffix == ".tsv":
+        return "\t"
 
     def sense(delimiter: str) -> tuple[int, int]:
         header = next(filter(None, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)))
         names = column_names(header, "")
         return sum(column in names for column in wanted), min(len(header), 2)
 
-    return max(",;\t", key=sense)  # the first of equals
+    return max(DELIMITERS, key=sense)  # the first of equals
 
 
 def is_no_row(cells: Sequence[str], header: Sequence[str]) -> bool:
@@ -205,8 +264,11 @@ def check_cells(path: str | Path, line: int, cells: Sequence[str], header: Seque
         )
 
 
-def records_of(path: str | Path, lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield (line on which the record starts, its text as it stands there, its cells); an empty line has no cells."""
+def records_of(path: str | Path, lines: Iterable[str], delimiter: str, above: int = 0) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield (line on which the record starts, its text as it stands there, its cells); an empty line has no cells.
+
+    `above` is how many lines of the file stand above these.
+    """
     raw: list[str] = []
 
     def noted() -> Iterator[str]:
@@ -218,7 +280,7 @@ def records_of(path: str | Path, lines: Iterable[str], delimiter: str) -> Iterat
     # `strict`, since the lenient reader silently eats quotes and, after one that is never closed, rows.
     reader = csv.reader(noted(), delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 1
+        line = above + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
@@ -232,33 +294,6 @@ def records_of(path: str | Path, lines: Iterable[str], delimiter: str) -> Iterat
             ) from error
         yield line, "".join(raw), cells
         raw.clear()
-
-
-def _read_json_lines(path: Path, wanted: Sequence[str], encoding: str | None) -> Table:
-    # Not splitlines(): U+2028 and its like may stand inside a JSON string.
-    lines = re.split(r"\r\n?|\n", _read_text(path, encoding))
-    numbered = [(number, json_object(path, number, line)) for number, line in enumerate(lines, start=1) if line.strip()]
-    keys = list(dict.fromkeys(key for _, row in numbered for key in row))
-    positions = locate(str(path), keys, wanted)
-    columns = {name: [row.get(keys[position]) for _, row in numbered] for name, position in positions.items()}
-    return Table(str(path), columns, [number for number, _ in numbered])
-
-
-def json_object(path: str | Path, number: int, line: str) -> dict[str, Any]:
-    """The object on a line of JSON. Raises InputError, naming the line, for anything else."""
-
-    def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(pairs)) < len(pairs):
-            raise ValueError("a name stands twice in one object")
-        return dict(pairs)
-
-    try:
-        row = json.loads(line, object_pairs_hook=without_repeats)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: line {number} is not JSON ({error})") from error
-    if not isinstance(row, dict):
-        raise InputError(f"{path}: line {number} is not a JSON object; each line holds one row, as an object")
-    return row
 
 
 def _read_parquet(path: Path, wanted: Sequence[str]) -> Table:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from halfbert.data import formats
+from halfbert.data import decoding
 from halfbert.system.errors import InputError
 
 PIECE = 2**18  # bytes read at once
@@ -35,8 +35,8 @@ def encoding_of(path: Path, start: bytes, encoding: str | None) -> Encoding:
 
     Raises InputError if the file is a workbook, or if `encoding` is unknown or contradicts the mark.
     """
-    formats.check_is_no_workbook(path, start)
-    codec = formats.codec_of(path, start, encoding)
+    decoding.check_is_no_workbook(path, start)
+    codec = decoding.codec_of(path, start, encoding)
     mark = next((mark for mark in OF_MARKS if start.startswith(mark)), None)
     if mark is not None:
         return Encoding(OF_MARKS[mark], mark)
@@ -61,10 +61,10 @@ def _decoded(path: Path, pieces: Iterable[bytes], codec: str, hint: str) -> Iter
         try:
             text = rest + decoder.decode(piece, final=last)
         except UnicodeDecodeError as error:
-            line = passed + formats.line_number(rest + error.object[: error.start].decode(codec, errors="replace"))
+            line = passed + decoding.line_number(rest + error.object[: error.start].decode(codec, errors="replace"))
             raise InputError(f"{path}: line {line} is not {codec} text{hint}") from error
         if "\0" in text:
-            line = passed + formats.line_number(text[: text.index("\0")])
+            line = passed + decoding.line_number(text[: text.index("\0")])
             raise InputError(f"{path}: line {line} holds a NUL byte; if the file is UTF-16, give --encoding utf-16-le")
         lines = io.StringIO(text, newline="").readlines()
         # A line that ends with CR may go on with the LF of the next piece.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halfbert.data import exports
 from halfbert.data.cells import cell_text, is_missing, quoted
 from halfbert.data.characters import is_blank
 from halfbert.data.phrases import plural
@@ -31,6 +32,9 @@ NAMES_WANTED = (
 )
 
 
+LISTS_ARE_FOR = "texts with any number of labels are for train_multilabel.py, with --label-column"
+
+
 @dataclass
 class Cell:
     """The names in one cell. `written` says that its text is a list, `bare` that it is one whose items are not in quotes."""
@@ -42,12 +46,15 @@ class Cell:
     bare: bool = False
 
 
-def read_names(table: Table, column: str, separator: str | None, findings: Findings) -> list[tuple[str, ...]]:
-    """The labels of each row as its cell spells them.
+def read_names(table: Table, column: str, separator: str | None, findings: Findings) -> list[tuple[str, ...] | None]:
+    """The labels of each row as its cell spells them; None where a labelling tool says that nobody has annotated it.
 
     A text such as "['a', 'b']" is a list wherever it stands; one without quotes, [a, b], if every text of the column is.
     Raises InputError for text with neither a list nor a `separator`, and for vectors of 0 and 1, which are no names.
     """
+    if table.export:
+        named = [exports.names_of(value, where, table.export) for value, where in table.cells(column)]
+        return [names if names is None else tuple(names) for names in named]
     cells = [_read(value, where) for value, where in table.cells(column)]
     texts = [cell for cell in cells if cell.text is not None]
     if not all(cell.written for cell in texts):
@@ -82,10 +89,8 @@ def check_no_lists(table: Table, column: str) -> None:
         _check_no_vectors([cell for cell in cells if len(cell.names) > 1])
     for cell in cells:
         if cell.names and not cell.bare:
-            raise InputError(
-                f"{cell.place}: holds the list {quoted(cell.text or str(cell.names))} where one label is expected; texts with "
-                "any number of labels are for train_multilabel.py, with --label-column"
-            )
+            shown = quoted(cell.text or str(cell.names))
+            raise InputError(f"{cell.place}: holds the list {shown} where one label is expected; {LISTS_ARE_FOR}")
 
 
 def check_no_list(value: Any, where: str) -> None:

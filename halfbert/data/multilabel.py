@@ -16,6 +16,7 @@ from halfbert.data.phrases import listed, place, plural
 from halfbert.data.sources import describe_files, read_tables
 from halfbert.data.splits import divide
 from halfbert.data.tables import EVERY_OTHER, Data, Findings, Piece, Reading, Table
+from halfbert.data.texts import located, text_columns
 from halfbert.system.errors import InputError
 
 ALL = "ALL"  # given in place of label columns, it means every column that is not the text
@@ -24,6 +25,8 @@ ANSWERS = {
     **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y"), True),
     **dict.fromkeys(("0", "0.0", "false", "f", "no", "n"), False),
 }
+# Further words for a no, where --true-values says what a yes is.
+NO_WORDS = ("nein", "non", "nee", "nej", "não", "nie", "ne", "falsch", "faux", "falso", "off", "-", "–", "—", "✗", "✘")
 UNDERSTOOD = "1, true, t, yes or y where the label applies, 0, false, f, no, n or a blank cell where it does not"
 
 
@@ -34,36 +37,40 @@ def read_multilabel(
     label_column: str | None = None,
     label_separator: str | None = None,
     drop_constant_labels: bool = False,
+    true_values: Sequence[str] | None = None,
 ) -> Data:
     """Read a table of any number of labels per text, none included.
 
     The labels stand either in `label_columns` of 0 and 1 (["ALL"]: every column of the training file that has a name and
-    is not the text), or by name in one `label_column`: as a list, which may be written out as text ("['a', 'b']"), or as
-    text with `label_separator` between two names. A blank cell means no label in both. A label that no training row has,
-    or every one, is an error (`drop_constant_labels`: left out).
+    is not the text), where `true_values` are further words for 1, or by name in one `label_column`: as a list, which may be
+    written out as text ("['a', 'b']"), or as text with `label_separator` between two names. A blank cell means no label in
+    both. A label that no training row has, or every one, is an error (`drop_constant_labels`: left out).
 
     Iterative stratification keeps the share of every label. Of each label the training part keeps a row with and a row
     without it.
 
     Raises InputError, naming file, column and row, for whatever makes the table unfit to train on.
     """
-    text_column = name_text(reading.text_column)
-    columns = _label_columns(text_column, label_columns, label_column, label_separator)
+    text = text_columns(reading.text_column)
+    columns = _label_columns(text, label_columns, label_column, label_separator)
     findings = Findings()
-    group_column = reading.group_column_beside(text_column, *columns)
-    tables = read_tables(reading, (text_column, *group_column, *columns), findings)
-    labels = [name for name in tables["train"].columns if name not in (text_column, *group_column)]
+    group_column = reading.group_column_beside(*text, *columns)
+    tables = read_tables(reading, (*text, *group_column, *columns), findings)
+    of_text = located(text, tables["train"].columns)
+    labels = [name for name in tables["train"].columns if name not in (*of_text, *group_column)]
     if not labels:
-        raise InputError(f"{tables['train'].file}: has no column beside {text_column!r} to take for a label")
+        raise InputError(f"{tables['train'].file}: has no column beside {listed(list(map(repr, of_text)))} to take for a label")
     for table in tables.values():
         _check_formulas(table, labels)
     read_labels: Any
     if label_column is None:
         hint = "; name the label columns with --label-columns" if columns == [EVERY_OTHER] else ""
-        read_labels = partial(_answers, labels=labels, hint=hint)
+        read_labels = partial(_answers, labels=labels, meaning=_meaning(true_values), hint=hint)
     else:
         read_labels = partial(read_names, column=columns[0], separator=label_separator, findings=findings)
-    parts = checks.complete_rows(tables, text_column, None, read_labels, reading.drop_missing, findings, *group_column)
+    # Who exports labels says which rows nobody has annotated; of other tables a blank cell is a row without labels.
+    required = columns[0] if label_column is not None and any(table.export for table in tables.values()) else None
+    parts = checks.complete_rows(tables, of_text, required, read_labels, reading.drop_missing, findings, *group_column)
     if label_column is not None:
         labels = _settle_names(parts, columns[0], label_separator, findings)
     checks.settle_repeats(parts, reading.keep_leaks, findings)
@@ -73,11 +80,12 @@ def read_multilabel(
             findings.notes.append(f"{part.file}: {without:,} of {plural(len(part), 'row')} have no label")
     divide(parts, len(labels), iterative_sample, reading, findings)
     _note_rare_labels(parts, labels, findings)
-    return Data(**parts, labels=labels, files=describe_files(tables), counts=findings.counts, notes=findings.notes)
+    files = describe_files(tables)
+    return Data(**parts, labels=labels, files=files, counts=findings.counts, notes=findings.notes, text_columns=of_text)
 
 
 def _label_columns(
-    text_column: str, label_columns: Sequence[str] | None, label_column: str | None, label_separator: str | None
+    text: Sequence[str], label_columns: Sequence[str] | None, label_column: str | None, label_separator: str | None
 ) -> list[str]:
     """The columns to read the labels from, EVERY_OTHER for ALL."""
     if bool(label_columns) == bool(label_column) or label_separator == "" or (label_separator and not label_column):
@@ -87,8 +95,8 @@ def _label_columns(
     )
     if columns == [ALL] and label_columns:
         return [EVERY_OTHER]
-    if text_column in columns:
-        raise InputError(f"the text column {text_column!r} is named as a label column as well")
+    if twice := [column for column in text if column in columns]:
+        raise InputError(f"the text column {twice[0]!r} is named as a label column as well")
     return columns
 
 
@@ -106,22 +114,33 @@ def _check_formulas(table: Table, columns: Sequence[str]) -> None:
             )
 
 
-def _answers(table: Table, labels: Sequence[str], hint: str) -> list[tuple[str, ...]]:
+def _meaning(true_values: Sequence[str] | None) -> dict[str, bool]:
+    """Whether each word in a label column says that the label applies."""
+    if not true_values:
+        return ANSWERS
+    return ANSWERS | dict.fromkeys(NO_WORDS, False) | {normalise(word): True for word in true_values}
+
+
+def _answers(table: Table, labels: Sequence[str], meaning: dict[str, bool], hint: str) -> list[tuple[str, ...]]:
     """The labels of each row, out of one 0/1 column a label."""
-    answers = [[_answer(cell, where, hint) for cell, where in table.cells(label)] for label in labels]
+    answers = [[_answer(cell, where, meaning, hint) for cell, where in table.cells(label)] for label in labels]
     return [tuple(compress(labels, row)) for row in zip(*answers, strict=True)]
 
 
-def _answer(cell: Any, where: str, hint: str) -> bool:
+def _answer(cell: Any, where: str, meaning: dict[str, bool], hint: str) -> bool:
     if not isinstance(cell, str | int | float | None):
         check_no_list(cell, where)
     text = cell_text(cell, where)
     if text is None:
         return False
-    answer = ANSWERS.get(normalise(text))
+    answer = meaning.get(normalise(text))
     if answer is None:
         check_no_list(cell, where)
-        raise InputError(f"{where}: {quoted(text)} is no answer; understood are {UNDERSTOOD}{hint}")
+        own = [word for word, yes in meaning.items() if yes and word not in ANSWERS]
+        known = UNDERSTOOD if not own else f"{listed(list(map(quoted, own)))} and {UNDERSTOOD}"
+        raise InputError(
+            f"{where}: {quoted(text)} is no answer; understood are {known}; name other words for a yes with --true-values{hint}"
+        )
     return answer
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 HUB_PREFIX = "hf:"
-LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson")  # files whose rows are known by their lines
+LINE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")  # files whose rows are known by their lines
 
 
 def listed(items: Sequence[str], most: int = 5) -> str:
@@ -24,7 +24,7 @@ def plural(count: int, noun: str) -> str:
 
 def row_word(file: str) -> str:
     """What the number of a row counts in this file: "line" in a text file, else "row"."""
-    return "line" if file.lower().endswith(LINE_SUFFIXES) and not file.startswith(HUB_PREFIX) else "row"
+    return "line" if file.lower().removesuffix(".gz").endswith(LINE_SUFFIXES) and not file.startswith(HUB_PREFIX) else "row"
 
 
 def place(file: str, number: int, column: str) -> str:

@@ -7,13 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data.cells import as_spelt
-from halfbert.data.formats import TEXT_SUFFIXES, WORKBOOK_SUFFIXES, read_file
+from halfbert.data.formats import DELIMITED_SUFFIXES, FOLDER, TEXT_SUFFIXES, WORKBOOK_SUFFIXES, format_of, read_file
 from halfbert.data.phrases import HUB_PREFIX, listed
-from halfbert.data.tables import Findings, Reading, Source, Table, locate
+from halfbert.data.tables import Findings, Layout, Reading, Source, Table, locate
+from halfbert.data.text_folders import SPLITS
 from halfbert.data.workbooks import first_line
 from halfbert.system.errors import InputError, ResourceError
 
-SPLITS = {"train": ("train",), "val": ("validation", "val", "dev", "valid"), "test": ("test",)}
+# Of each option of the layout: the formats that it is for, and their name.
+FOR_FORMATS = {
+    "sheet": (WORKBOOK_SUFFIXES, "an Excel workbook"),
+    "header_row": ((*WORKBOOK_SUFFIXES, *DELIMITED_SUFFIXES), "an Excel workbook, csv or tsv"),
+    "delimiter": (DELIMITED_SUFFIXES, "csv or tsv"),
+    "encoding": ((*TEXT_SUFFIXES, FOLDER), "a text file"),
+}
 
 
 class Frame(str):
@@ -37,25 +44,29 @@ def is_frame(source: Any) -> bool:
 
 def read_tables(reading: Reading, columns: Sequence[str], findings: Findings) -> dict[str, Table]:
     """Read the files that are given for the roles train, val and test; the others need the columns read from train."""
-    sheet, encoding = reading.sheet, reading.encoding
     given = {role: getattr(reading, role) for role in ("train", "val", "test") if getattr(reading, role) is not None}
     names = ["a DataFrame" if is_frame(source) else str(source) for source in given.values()]
-    suffixes = {Path(name).suffix.lower() for name in names if not name.startswith(HUB_PREFIX)}
-    if sheet is not None and suffixes.isdisjoint(WORKBOOK_SUFFIXES):
-        raise InputError(f"--sheet {sheet}: none of the files is an Excel workbook ({listed(names)})")
-    if encoding is not None and suffixes.isdisjoint(TEXT_SUFFIXES):
-        raise InputError(f"--encoding {encoding}: none of the files is a text file ({listed(names)})")
+    check_layout(reading, names)
     tables: dict[str, Table] = {}
     for role, source in given.items():
-        tables[role] = read_table(source, columns, role=role, sheet=sheet, encoding=encoding)
+        tables[role] = read_table(source, columns, role, reading)
         columns = list(tables["train"].columns)
         findings.notes += tables[role].notes
     return tables
 
 
-def read_table(
-    source: Source, columns: Sequence[str], *, role: str, sheet: str | None = None, encoding: str | None = None
-) -> Table:
+def check_layout(layout: Layout, names: Sequence[str]) -> None:
+    """Raise InputError if an option is given that is for none of these files."""
+    formats = {format_of(Path(name)) for name in names if not name.startswith(HUB_PREFIX)}
+    for option, (suffixes, kind) in FOR_FORMATS.items():
+        value = getattr(layout, option)
+        if value is not None and formats.isdisjoint(suffixes):
+            flag = option.replace("_", "-")
+            shown = "tab" if value == "\t" else value
+            raise InputError(f"--{flag} {shown}: none of the files is {kind} ({listed(names)})")
+
+
+def read_table(source: Source, columns: Sequence[str], role: str, layout: Layout) -> Table:
     """Read `columns` of a file, of a DataFrame, or of the split of a hub data set that `role` (train, val or test) names.
 
     EVERY_OTHER among the columns stands for all that are not requested by name, in the order of the file. A table without
@@ -72,7 +83,7 @@ def read_table(
         raise InputError(f"{role}: give the name of a file or a pandas DataFrame, not a {kind}")
     if str(source).startswith(HUB_PREFIX):
         return _read_hub(str(source), columns, role)
-    return read_file(Path(source), columns, sheet, encoding)
+    return read_file(Path(source), columns, layout, role)
 
 
 def _read_frame(frame: Any, columns: Sequence[str], role: str) -> Table:

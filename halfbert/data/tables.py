@@ -2,12 +2,12 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from halfbert.data.cells import cell_text, label_key, name_text
-from halfbert.data.phrases import listed, place, truncated
+from halfbert.data.phrases import listed, place, row_word, truncated
 from halfbert.system.errors import InputError
 
 EVERY_OTHER = "\0"  # stands for every other column that has a name; itself the name of none
@@ -17,9 +17,31 @@ Label = TypeVar("Label", str, tuple[str, ...])
 
 
 @dataclass(kw_only=True)
-class Reading:
+class Layout:
+    """Where and how a table stands in its file, as far as the file does not say it itself.
+
+    `header_row` is the number of the row or line of the names of the columns, from 1; None: the first that is not empty.
+    """
+
+    sheet: str | None = None
+    header_row: int | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+    @classmethod
+    def of(cls, options: Any) -> "Layout":
+        """The layout that the options of a job describe."""
+        return Layout(**{each.name: getattr(options, each.name) for each in fields(Layout)})
+
+
+LAYOUT = tuple(each.name for each in fields(Layout))  # the names of its options
+
+
+@dataclass(kw_only=True)
+class Reading(Layout):
     """What to read of the tables of a run, and how to check, split and sample it.
 
+    `text_column` may name several columns, with commas between them (`texts.text_columns`).
     A part that is not given as a file is split off the training rows, one row in ten, stratified by label; texts that
     are equal (`equality.normalise`) stay on one side. Training texts that also stand in a given validation or test file
     are dropped (`keep_leaks`: kept). `rows` and `test_rows` then take a stratified sample of the training and test rows;
@@ -31,8 +53,6 @@ class Reading:
     val: Source | None = None
     test: Source | None = None
     text_column: str
-    sheet: str | None = None
-    encoding: str | None = None
     drop_missing: bool = False
     keep_leaks: bool = False
     rows: int | None = None
@@ -54,7 +74,9 @@ class Table:
 
     `numbers` are what the spreadsheet program or the editor shows beside a row (the line on which a csv record starts);
     parquet files, hub data sets and DataFrames have no such thing, and their rows are counted from 1. `formulas` names for
-    each column the indices of rows whose text was read back from a formula. `sha256` is the fingerprint for a hub data set.
+    each column the indices of rows whose text was read back from a formula, `merged` the rows, by index, over which a cell of
+    it extends. `export` names the labelling tool that wrote the file, whose labels are lists; `row_names` are the files of a
+    folder. `sha256` is the fingerprint for a hub data set.
     """
 
     file: str
@@ -64,11 +86,20 @@ class Table:
     formulas: dict[str, set[int]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     hidden_rows: int = 0
+    merged: dict[str, list[range]] = field(default_factory=dict)
+    export: str = ""
+    row_names: list[str] = field(default_factory=list)
 
     def cells(self, column: str) -> Iterator[tuple[Any, str]]:
         """(value, its place for a message) of each cell of a column."""
         for value, number in zip(self.columns[column], self.numbers, strict=True):
             yield value, place(self.file, number, column)
+
+    def rows(self, indices: Sequence[int]) -> str:
+        """Some rows for a message, the first by their numbers or files."""
+        if self.row_names:
+            return f"{listed([self.row_names[index] for index in indices])}"
+        return f"{row_word(self.file)} {listed([str(self.numbers[index]) for index in indices])}"
 
 
 @dataclass
@@ -117,7 +148,8 @@ class Findings:
 class Data:
     """A table that is ready to train on.
 
-    `labels` are those of the training rows, sorted (numbers as numbers), or in the order of their 0/1 columns. `files`
+    `labels` are those of the training rows, sorted (numbers as numbers), or in the order of their 0/1 columns. `text_columns`
+    are the columns of the texts in the training file, of which there may be several. `files`
     holds for each file its role, name, SHA-256 (of a hub data set: the fingerprint) and number of rows; `counts` and
     `notes` are those of `Findings`.
     """
@@ -129,6 +161,7 @@ class Data:
     files: list[dict[str, Any]]
     counts: dict[str, int]
     notes: list[str]
+    text_columns: list[str] = field(default_factory=list)
 
     def parts(self) -> Iterator[tuple[str, Rows]]:
         """("train", rows), ("val", rows), ("test", rows)."""
@@ -142,6 +175,10 @@ class Piece(str):
     """A part of a list of names with commas between them; several may be one name that holds commas."""
 
 
+class TextPiece(Piece):
+    """A part of the names of the text columns."""
+
+
 def column_names(header: Iterable[Any], file: str) -> list[str]:
     """The names in a header, "" where a cell is empty."""
     return [name_text(cell_text(cell, f"{file}, header") or "") for cell in header]
@@ -153,7 +190,7 @@ def locate(file: str, header: Iterable[Any], requested: Sequence[str], elsewhere
     Raises InputError, ending with what to try `elsewhere`, where a column is absent or stands there twice.
     """
     names = column_names(header, file)
-    requested = _put_together(requested, names)
+    requested = put_together(requested, names)
     positions = {column: _position(file, names, column, elsewhere) for column in requested if column != EVERY_OTHER}
     if EVERY_OTHER in requested:
         taken = set(positions.values())
@@ -162,7 +199,7 @@ def locate(file: str, header: Iterable[Any], requested: Sequence[str], elsewhere
     return positions
 
 
-def _put_together(requested: Sequence[str], names: Sequence[str]) -> list[str]:
+def put_together(requested: Sequence[str], names: Sequence[str]) -> list[str]:
     """The requested columns, with adjacent pieces put together that are not all columns themselves, but together are one.
 
     Raises InputError where a column is requested twice.
@@ -173,7 +210,8 @@ def _put_together(requested: Sequence[str], names: Sequence[str]) -> list[str]:
     while start < len(requested):
         for end in range(len(requested), start + 1, -1):  # the longest name first
             run = requested[start:end]
-            if tuple(run) in with_commas and all(isinstance(one, Piece) for one in run) and set(run) - set(names):
+            one_list = isinstance(run[0], Piece) and len({type(piece) for piece in run}) == 1
+            if one_list and tuple(run) in with_commas and set(run) - set(names):
                 columns.append(with_commas[tuple(run)])
                 break
         else:
@@ -182,7 +220,7 @@ def _put_together(requested: Sequence[str], names: Sequence[str]) -> list[str]:
         start = end
     for column in columns:
         if columns.count(column) > 1:
-            raise InputError(f"the label column {column!r} is named {columns.count(column)} times")
+            raise InputError(f"the column {column!r} is named {columns.count(column)} times")
     return columns
 
 

@@ -20,16 +20,28 @@ MAX_MEMBERS = 10_000
 MAX_UNPACKED_BYTES = 2 * 2**30
 MAX_RATIO = 200
 RATIO_MATTERS_FROM_BYTES = 10 * 2**20
+LAST_COLUMN = 16_384
 LAST_ROW = 1_048_576  # of any sheet; a row that claims a higher number is not waited for
 PIECE = 2**20  # bytes of a sheet's XML that are searched at once
-ROW_TAG = re.compile(rb"<(?:\w+:)?row\b[^>]*>")
+TAG = re.compile(rb"<(?:\w+:)?(row|col|mergeCell)\b[^>]*>")
 ATTRIBUTE = re.compile(rb"""\s(\w+)\s*=\s*["']([^"']*)["']""")
+
+
+class Merged(NamedTuple):
+    """A merged range of cells, by row numbers from 1 and column indices from 0, the last ones included; `name` is as B2:B5."""
+
+    name: str
+    first_row: int
+    last_row: int
+    first_column: int
+    last_column: int
 
 
 class Sheet(NamedTuple):
     """The cells of one sheet. `formulas` holds (row number from 1, column index from 0) of formulas read as text.
 
-    `others` are the other sheets of cells, quoted for a message; hidden ones are marked as such.
+    Of a merged range the first cell alone has a value. `hidden_columns` are indices from 0. `others` are the other sheets of
+    cells, quoted for a message; hidden ones are marked as such.
     """
 
     rows: list[list[Any]]
@@ -38,6 +50,18 @@ class Sheet(NamedTuple):
     others: list[str]
     hidden: bool
     hidden_rows: set[int]
+    hidden_columns: set[int]
+    merged: list[Merged]
+
+    def header(self, index: int) -> list[Any]:
+        """The cells of the row of that index, with what merged ranges from above put into it."""
+        cells = list(self.rows[index])
+        for area in self.merged:
+            if area.first_row <= index < area.last_row:
+                cells += [None] * (area.first_column + 1 - len(cells))
+                above = self.rows[area.first_row - 1]
+                cells[area.first_column] = above[area.first_column] if area.first_column < len(above) else None
+        return cells
 
 
 def read_sheet(path: Path, sheet: str | None = None) -> Sheet:
@@ -144,9 +168,9 @@ def _read_formulas(path: Path, sheet: str | None) -> Sheet:
         for number, cells in _rows_of(worksheets[name]):
             rows.append([_value(cell) for cell in cells])
             formulas.update((number, column) for column, cell in enumerate(cells) if cell.data_type == "f")
-        hidden_rows = _hidden_rows(worksheets[name])
+        marks = _marks(worksheets[name])
         others = _described({other: is_hidden for other, is_hidden in hidden.items() if other != name})
-    return Sheet(rows, formulas, name, others, hidden[name], hidden_rows)
+    return Sheet(rows, formulas, name, others, hidden[name], *marks)
 
 
 def _described(hidden: dict[str, bool]) -> list[str]:
@@ -167,23 +191,36 @@ def _choose(path: Path, hidden: dict[str, bool], sheet: str | None) -> str:
     return sheet
 
 
-def _hidden_rows(worksheet: Any) -> set[int]:
-    """The numbers of the rows that a filter, a collapsed outline or the user hides, which openpyxl does not pass on.
+def _marks(worksheet: Any) -> tuple[set[int], set[int], list[Merged]]:
+    """The hidden rows and columns and the merged ranges of a sheet, which openpyxl does not pass on as it reads rows.
 
     The XML is searched in pieces, not parsed: a "<" that starts no tag is written as an entity.
     """
-    number, hidden, rest = 0, set(), b""
+    number, rest = 0, b""
+    rows, columns, merged = set[int](), set[int](), list[Merged]()
     with worksheet._get_source() as source:
         while piece := source.read(PIECE):
             piece = rest + piece
             end = piece.rfind(b">") + 1
-            for tag in ROW_TAG.finditer(piece, 0, end):
+            for tag in TAG.finditer(piece, 0, end):
                 attributes = dict(ATTRIBUTE.findall(tag.group()))
-                number = int(attributes.get(b"r", number + 1))
-                if attributes.get(b"hidden") in (b"1", b"true"):
-                    hidden.add(number)
+                is_hidden = attributes.get(b"hidden") in (b"1", b"true")
+                if tag[1] == b"row":
+                    number = int(attributes.get(b"r", number + 1))
+                    rows.update([number] if is_hidden else [])
+                elif tag[1] == b"col":
+                    columns.update(range(int(attributes[b"min"]) - 1, min(int(attributes[b"max"]), LAST_COLUMN) * is_hidden))
+                else:
+                    merged.append(_merged(attributes[b"ref"].decode()))
             rest = piece[end:]
-    return hidden
+    return rows, columns, sorted(merged, key=lambda area: area.first_row)
+
+
+def _merged(reference: str) -> Merged:
+    from openpyxl.utils import range_boundaries
+
+    first_column, first_row, last_column, last_row = (each or 0 for each in range_boundaries(reference))
+    return Merged(reference, first_row, last_row, first_column - 1, last_column - 1)
 
 
 def _value(cell: Any) -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 
 from halfbert.data import lines
 from halfbert.data.equality import digest
-from halfbert.data.formats import ACCEPTED_FILES, FILE_SUFFIXES
+from halfbert.data.formats import ACCEPTED_FILES, READ_SUFFIXES
 from halfbert.distillation import rows
 from halfbert.models import batching, checkpoints
 from halfbert.options import DistillOptions
@@ -59,9 +59,9 @@ def find_files(options: DistillOptions) -> list[Path]:
     found: list[Path] = []
     for source in map(Path, options.texts or ()):
         if source.is_dir():
-            inside = sorted(file for file in source.iterdir() if file.suffix.lower() in (PLAIN, *FILE_SUFFIXES))
+            inside = sorted(file for file in source.iterdir() if file.suffix.lower() in READ_SUFFIXES)
             if not inside:
-                raise InputError(f"--texts {source}: no file in that folder ends with {PLAIN}, {ACCEPTED_FILES}")
+                raise InputError(f"--texts {source}: no file in that folder ends with {ACCEPTED_FILES}")
             found += inside
         else:
             found.append(source)
@@ -91,6 +91,7 @@ def read(
     files = find_files(options)
     described = describe_files(files)
     how = [options.text_column, options.sheet, options.encoding, options.drop_missing, maxlen]
+    how += [each for each in (options.header_row, options.delimiter) if each is not None]  # so that earlier stores are found
     identity = [teacher.weights_sha256, [file.sha256 for file in described], how]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     folder = checkpoints.cache_folder() / "embeddings" / digest[:32]

@@ -4,7 +4,7 @@ from halfbert.data import multiclass
 from halfbert.data.cells import quoted
 from halfbert.data.equality import count_shared, normalise, shared
 from halfbert.data.phrases import listed, plural, row_word
-from halfbert.data.tables import Data
+from halfbert.data.tables import Data, Layout
 from halfbert.distillation.teacher import Teacher
 from halfbert.options import DistillOptions
 from halfbert.output.record import Unlabelled
@@ -104,8 +104,8 @@ def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unl
 
 def read_texts(source: str, role: str, options: DistillOptions) -> tuple[list[str], DataFile]:
     """The texts of a table, whose labels are not read, and the file as records describe it."""
-    how = {name: getattr(options, name) for name in ("sheet", "encoding", "drop_missing")}
-    rows, table = multiclass.read_texts(source, options.text_column, **how)
+    layout = Layout.of(options)
+    rows, table = multiclass.read_texts(source, options.text_column, layout=layout, drop_missing=options.drop_missing)
     for note in table.notes:
         say(f"  {note}")
     file = DataFile(role=role, name=machine.shareable(rows.file), sha256=table.sha256, rows=len(rows))

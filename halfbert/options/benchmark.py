@@ -7,7 +7,7 @@ from pathlib import Path
 from halfbert.data import messages
 from halfbert.options import values
 from halfbert.options.declaring import Options, option, table_name
-from halfbert.options.training import DEBUG, DROP_MISSING, ENCODING, in_output
+from halfbert.options.training import DEBUG, DELIMITER, DROP_MISSING, ENCODING, HEADER_ROW, TEXT_COLUMN, in_output
 from halfbert.predictor import engines
 from halfbert.system.errors import InputError
 from halfbert.system.machine import available_cpus
@@ -57,12 +57,14 @@ class BenchmarkOptions(Options):
     )
     batches: list[int] = timed(None, "texts per call for batches (default: 8,32,128; 8,32 with --quick)", values.batches)
     texts: str = of_texts(None, "texts to answer (default: the embedded messages)", values.source)
-    text_column: str = of_texts("text", "column with the texts")
+    text_column: str = of_texts("text", TEXT_COLUMN, values.columns)
     label_column: str | None = of_texts(
         None,
         "column with one true label each, for each engine's accuracy (default: none; queue in the embedded table)",
     )
     sheet: str | None = of_texts(None, "sheet of the workbook (default: the first)")
+    header_row: int | None = of_texts(None, HEADER_ROW, values.count)
+    delimiter: str | None = of_texts(None, DELIMITER, values.delimiter)
     encoding: str | None = of_texts(None, ENCODING)
     drop_missing: bool = of_texts(False, DROP_MISSING)
     rows: int = of_texts(None, "texts sampled from the table (default: 256; 32 with --quick)", values.count)

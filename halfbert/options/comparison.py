@@ -24,7 +24,7 @@ from halfbert.system.errors import InputError
 
 ONLY_FOR = {  # options that one task alone has
     "multiclass": ("class_weights",),
-    "multilabel": ("label_columns", "label_separator", "drop_constant_labels", "balance", "threshold"),
+    "multilabel": ("label_columns", "label_separator", "true_values", "drop_constant_labels", "balance", "threshold"),
 }
 PASSED_ON = ("table", "training", "machine")  # groups of options that the contestants' jobs have as well
 # Options of training that the teacher settles for the student.

@@ -16,7 +16,10 @@ from halfbert.data.sources import Frame
 from halfbert.options import values
 from halfbert.system.errors import InputError
 
-FORMATS = "xlsx, csv, tsv, parquet, jsonl, or hf:NAME[:CONFIG] for a data set of the hub"
+FORMATS = (
+    "xlsx, csv, tsv, parquet, jsonl, json, text also as .gz or .zip, a folder with LABEL/*.txt, or hf:NAME[:CONFIG] for a data "
+    "set of the hub"
+)
 # Titles of the groups in the order of the help, each with the sentence below its title.
 GROUPS = {
     "predictor and rows": None,
@@ -37,7 +40,14 @@ GROUPS = {
     "output": None,
 }
 METAVARS: dict[Callable[[Any], Any], str] = {
-    **{values.text: "NAME", values.separator: "TEXT", values.source: "FILE", values.sources: "TABLE"},
+    **{
+        values.text: "NAME",
+        values.columns: "NAME",
+        values.delimiter: "SIGN",
+        values.separator: "TEXT",
+        values.source: "FILE",
+        values.sources: "TABLE",
+    },
     **dict.fromkeys((values.path, values.paths), "FOLDER"),
     **{values.count: "N", values.seed: "N", values.maxlen: "N", values.share: "SHARE"},
     **dict.fromkeys((values.batches, values.thread_counts), "N,M"),

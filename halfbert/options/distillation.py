@@ -24,7 +24,7 @@ from halfbert.system.errors import InputError
 OBJECTIVES = ("task", "mlm", "embedding")
 # Options that an objective does not read.
 OF_TASK = (
-    *("unlabelled", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_columns", "label_separator"),
+    *("unlabelled", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_columns", "label_separator", "true_values"),
     *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results", "xla"),
 )
 OF_ANSWERS = ("weight_soft", "weight_supervised", "weight_cosine", "temperature")
@@ -156,9 +156,10 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         """Fill in the defaults that depend on the teacher. Raises InputError where options do not fit it."""
         self.output = self.output or Path("predictors") / f"student-{table_name(self.train or messages.TRAIN)}"
         self.split_seed = split_seed if self.split_seed is None else self.split_seed
-        if task == "multiclass" and (self.label_columns or self.label_separator):
+        if task == "multiclass" and (self.label_columns or self.label_separator or self.true_values):
             raise InputError(
-                "--label-columns and --label-separator: the teacher answers one label per text; give --label-column"
+                "--label-columns, --label-separator and --true-values: the teacher answers one label per text; "
+                "give --label-column"
             )
         if task == "multilabel" and self.train and not self.label_columns and not self.label_column:
             self.label_columns = list(labels)

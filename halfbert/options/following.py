@@ -5,6 +5,7 @@ from typing import Any
 
 from halfbert.data import messages
 from halfbert.data.sources import Frame
+from halfbert.data.tables import LAYOUT
 from halfbert.models.checkpoints import MINI
 from halfbert.options import values
 from halfbert.options.benchmark import BenchmarkOptions
@@ -13,7 +14,7 @@ from halfbert.options.declaring import as_arguments, changed, declared
 from halfbert.options.distillation import DistillOptions
 from halfbert.options.training import TrainOptions
 
-OF_TEXTS = ("text_column", "sheet", "encoding", "drop_missing")
+OF_TEXTS = ("text_column", *LAYOUT, "drop_missing")
 
 
 def following(options: TrainOptions) -> tuple[str, list[str]] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from halfbert.options import values
 from halfbert.options.declaring import Options, option
-from halfbert.options.training import DEBUG, ENCODING, in_machine, in_output
+from halfbert.options.training import DEBUG, DELIMITER, ENCODING, HEADER_ROW, in_machine, in_output
 from halfbert.predictor import engines
 from halfbert.scoring.review import RISKS, ReviewRule
 from halfbert.system.errors import InputError
@@ -30,8 +30,14 @@ class PredictOptions(Options):
         positional=True,
         many=True,
     )
-    text_column: str = of_rows("text", "column with the texts")
+    text_column: str | None = of_rows(
+        None,
+        "column with the texts, or, with commas between, those of a predictor of several (default: as in training)",
+        values.columns,
+    )
     sheet: str | None = of_rows(None, "sheet of the workbooks (default: the first)")
+    header_row: int | None = of_rows(None, HEADER_ROW, values.count)
+    delimiter: str | None = of_rows(None, DELIMITER, values.delimiter)
     encoding: str | None = of_rows(None, ENCODING)
     top: int | None = of_answers(None, "name the N most probable labels, each with its confidence", values.count)
     probabilities: bool = of_answers(False, "add a column with the probability of each label")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from halfbert.data import messages
 from halfbert.data.multilabel import ALL
+from halfbert.data.text_folders import folder_with, has_parts
 from halfbert.models.checkpoints import HUB_NAMES
 from halfbert.models.weights import MODELS
 from halfbert.options import values
@@ -27,7 +28,10 @@ CHECKPOINT = (
     "unreachable)"
 )
 KEEP = "keep N of the checkpoint's layers, evenly spread (default: all)"
-ENCODING = "encoding of csv, tsv and jsonl files (default: UTF-8, or as the BOM says)"
+TEXT_COLUMN = "column with the texts; of several, with commas between, the cells are joined by the separator token"
+HEADER_ROW = "row or line with the names of the columns, from 1, in workbooks, csv and tsv (default: the first not empty)"
+DELIMITER = "what separates cells in csv: one character, or tab (default: comma, semicolon, tab or |, by the header)"
+ENCODING = "encoding of text files (default: UTF-8, or as the BOM says)"
 LABEL_COLUMN = "column with the label of each text (default: label; queue in the embedded table)"
 DROP_MISSING = "leave out rows that lack a text or a label"
 DEBUG = "show the traceback of a failure"
@@ -43,8 +47,10 @@ class TableOptions(Options):
     train: str | None = in_table(None, "training rows (default: the embedded customer messages)", values.source)
     val: str | None = in_table(None, "validation rows, which choose the epoch (default: 10% of --train)", values.source)
     test: str | None = in_table(None, "test rows, held out and never used for tuning (default: 10% of --train)", values.source)
-    text_column: str = in_table("text", "column with the texts")
+    text_column: str = in_table("text", TEXT_COLUMN, values.columns)
     sheet: str | None = in_table(None, "sheet of the workbooks (default: the first)")
+    header_row: int | None = in_table(None, HEADER_ROW, values.count)
+    delimiter: str | None = in_table(None, DELIMITER, values.delimiter)
     encoding: str | None = in_table(None, ENCODING)
     drop_missing: bool = in_table(False, DROP_MISSING)
     keep_leaks: bool = in_table(False, "train also on texts that occur in the given test or validation file")
@@ -128,6 +134,8 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions):
             raise InputError("--lr and --find-lr: give one of them")
         if self.train is None:
             self.train, self.test = str(messages.TRAIN), str(messages.TEST)
+        if has_parts(Path(self.train)):
+            self.val, self.test = (getattr(self, role) or folder_with(self.train, role) for role in ("val", "test"))
         self.output = self.output or Path("predictors") / f"{self.model}-{table_name(self.train)}"
         self.results = self.results or Path("results") / task / self.output.name
         self.split_seed = self.seed if self.split_seed is None else self.split_seed
@@ -168,6 +176,11 @@ class LabelColumnsOptions(Options):
         "what separates two names in --label-column, such as ; or | (lists, as jsonl can hold them, need none)",
         values.separator,
     )
+    true_values: list[str] | None = in_table(
+        None,
+        "words that mean yes in columns of 0 and 1, beside 1, true and yes, such as x,✓,ja; blank and nein, -, … mean no",
+        values.names,
+    )
 
     def complete_label_columns(self, embedded: bool) -> None:
         """Fill in the default. Raises InputError where the labels are given in two forms."""
@@ -175,6 +188,8 @@ class LabelColumnsOptions(Options):
             raise InputError("--label-columns and --label-column: give one of them")
         if self.label_separator and self.label_column is None:
             raise InputError("--label-separator goes with --label-column")
+        if self.true_values and self.label_column:
+            raise InputError("--true-values goes with --label-columns")
         if self.label_columns is None and self.label_column is None:
             self.label_columns = list(messages.TAGS) if embedded else [ALL]
 

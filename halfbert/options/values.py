@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from halfbert.data.texts import named
 from halfbert.system.machine import available_cpus
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # ASCII digits alone: int() also takes 1_000, blanks and digits of other scripts
@@ -40,6 +41,22 @@ def separator(value: Any) -> str:
     """Text of at least one character, which may be a blank."""
     if not isinstance(value, str) or not value:
         raise ValueError(f"{value!r} is not a text of at least one character")
+    return value
+
+
+def columns(value: Any) -> str:
+    """Names of columns with commas between them, as one text; in Python also as a list."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return text(value)
+    return named(names(value))
+
+
+def delimiter(value: Any) -> str:
+    """One character, "tab" for a tab; none that means something else in csv files."""
+    if value in ("tab", "\\t"):
+        return "\t"
+    if not isinstance(value, str) or len(value) != 1 or value in '"\r\n\0':
+        raise ValueError(f"{value!r} is not one character that can separate cells, or tab")
     return value
 
 

@@ -2,13 +2,15 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from halfbert.data.phrases import HUB_PREFIX
+from halfbert.data.texts import SEPARATOR, joined
 from halfbert.models import mini
 from halfbert.output.record import Record
 from halfbert.output.sheets import markdown_table
-from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, certainty, distillation_lines, tfidf_lines
+from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, certainty, distillation_lines, example, tfidf_lines
 from halfbert.output.words import one_line
 from halfbert.predictor.manifest import Manifest
 
@@ -25,7 +27,7 @@ CARD = """
 A ktrain predictor that gives a text {answers} of {number} labels. {model}, fine-tuned from {checkpoint}.
 {note}
 - Labels{thresholds}: {labels}
-- Texts are truncated to {maxlen} tokens.
+- Texts are truncated to {maxlen} tokens.{columns}
 - Data: {files}; {train:,} rows for training, {val:,} for validation (epoch {best_epoch} of {epochs} was kept), {test:,} for the
   test; split seed {seed}.
 
@@ -43,7 +45,7 @@ np.Inf = np.inf  # ktrain 0.41.4 uses a name that numpy 2 removed
 import ktrain
 
 predictor = ktrain.load_predictor({quoted})
-predictor.predict("a text")
+predictor.predict({example})
 ```
 
 ktrain executes the pickle in this folder (`tf_model.preproc`): load only predictors that you trust. `halfbert.load({quoted})`
@@ -78,6 +80,8 @@ def model_card(manifest: Manifest, record: Record, name: str) -> str:
         thresholds=", each predicted from the probability beside it" if manifest.thresholds is not None else "",
         labels=", ".join(labels),
         maxlen=manifest.maxlen,
+        columns=_columns(manifest),
+        example=json.dumps(_example_text(manifest.text_columns), ensure_ascii=False),
         files=", ".join(f"{_code(f.name)} ({f.rows:,} rows, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
         train=record.data.rows.train,
         val=record.data.rows.val,
@@ -89,6 +93,22 @@ def model_card(manifest: Manifest, record: Record, name: str) -> str:
         calibration=_calibration(record),
     )
     return str(ModelCard(f"---\n{_metadata(manifest, record, name)}\n---\n{text}"))
+
+
+def _columns(manifest: Manifest) -> str:
+    """How a text is made of several columns."""
+    columns = manifest.text_columns
+    if len(columns) < 2:
+        return ""
+    return (
+        f"\n- A text is the cells of {len(columns)} columns, {', '.join(map(_code, columns))}, joined by `{SEPARATOR}`. "
+        f"`halfbert.load` takes rows of them,\n  `predict({example(columns)})`, and `predict.py` finds the columns in a table."
+    )
+
+
+def _example_text(columns: Sequence[str]) -> str:
+    """What stands for a text in an example."""
+    return joined(columns) or "a text" if len(columns) > 1 else "a text"
 
 
 def _calibration(record: Record) -> str:

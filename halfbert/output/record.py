@@ -35,7 +35,7 @@ class Leaks:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What was read; `counts` holds whatever else the reader counted."""
+    """What was read; `text_columns` are those of the texts, `counts` holds whatever else the reader counted."""
 
     files: list[DataFile]
     rows: RowCounts
@@ -48,6 +48,7 @@ class DataSummary:
     constant_labels_dropped: int = 0
     labels_merged: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    text_columns: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -231,6 +232,7 @@ def describe_data(data: Data) -> DataSummary:
         labels=data.labels,
         dropped=dropped,
         leaks=leaks,
+        text_columns=data.text_columns,
         counts={name: count for name, count in counts.items() if name not in known},
         **{name: count for name, count in counts.items() if name in known},
     )

@@ -1,7 +1,7 @@
 """Text for people: lines on the console, and report.txt."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,12 +196,21 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
     lines += [
         f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",
         f"predictor: {output}   record, tables and plots: {results}",
-        f'use it: import halfbert; halfbert.load({json.dumps(output.as_posix(), ensure_ascii=False)}).predict("a text")',
+        f"use it: import halfbert; halfbert.load({_quoted(output.as_posix())}).predict({example(record.data.text_columns)})",
     ]
     if then:
         other = {"bert": "DistilBERT and TF-IDF", "distilbert": "BERT and TF-IDF"}[record.model]
         lines.append(f"{'time it beside its teacher' if record.distillation else f'compare it with {other}'}: {then}")
     return "\n".join(lines)
+
+
+def example(text_columns: Sequence[str]) -> str:
+    """What `predict` of a loaded predictor may be given: a text, or a row of the names of several text columns."""
+    return f"[({', '.join(map(_quoted, text_columns))})]" if len(text_columns) > 1 else '"a text"'
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def agreement_line(figures: dict[str, Agreement]) -> str:

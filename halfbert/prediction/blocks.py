@@ -28,7 +28,7 @@ class Block:
     after: str = ""
 
     def read(self, cells: Iterable[Any]) -> "Block":
-        """Take the texts out of the cells of the text column."""
+        """Take the texts out of the cells of the text column, or the `texts.Parts` of several."""
         for row, cell in enumerate(cells):
             text, reason = usable(cell)
             self.texts.append(text)
@@ -40,11 +40,12 @@ class Block:
 class Source(abc.ABC):
     """A table that is read once from its beginning to its end.
 
-    `name` names it in messages; `columns` are all of its columns, `kinds` what their values are in a format that has types:
-    text, integer, number, boolean or moment. `rows` is None where it is unknown before the end.
+    `name` names it in messages; `columns` are all of its columns, `text_columns` those of its texts, `kinds` what the values
+    are in a format that has types: text, integer, number, boolean or moment. `rows` is None where it is unknown before the end.
     """
 
     name: str
+    text_columns: Sequence[str]
     columns: list[str]
     kinds: list[str]
     rows: int | None = None
@@ -73,7 +74,7 @@ class TextSource(Source):
 
     @abc.abstractmethod
     def text_cell(self, read: Any) -> Any:
-        """The cell of the text column, of what was read of a row."""
+        """The cell of the text column, or the parts of several, of what was read of a row."""
 
     def blocks(self) -> Iterator[Block]:
         rows: list[tuple[int, str, Any]] = []

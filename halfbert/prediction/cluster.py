@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data.phrases import plural
+from halfbert.data.texts import DEFAULT
 from halfbert.data.workbooks import first_line
 from halfbert.options.prediction import PredictOptions
 from halfbert.prediction.answering import Answering, answer_rows
@@ -71,7 +72,7 @@ def predict(
         before = sum(part.rows for part in parts.all()) - sum(part.rows for part in left)
         if before:
             say(f"resumed: {plural(before, 'row')} had been answered by an earlier run")
-        _answer(parts, left, Worker(scorer, made_by, columns, options.text_column), options, say)
+        _answer(parts, left, Worker(scorer, made_by, columns, options.text_column or DEFAULT), options, say)
     summary = merged([summary for part in parts.all() if (summary := part.summary())])
     if parts.is_published:
         parts.remove()

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from halfbert.data import formats, lines
+from halfbert.data import formats, lines, packed
 from halfbert.data.cells import NUMBER
 from halfbert.data.lines import Encoding
-from halfbert.data.tables import column_names, locate
+from halfbert.data.tables import Layout, column_names
+from halfbert.data.texts import positions_of, text_cell, text_columns
 from halfbert.output.sheets import spreadsheet_safe
 from halfbert.prediction.blocks import Block, Source, TextSource, Writer
 from halfbert.prediction.cells import written
@@ -36,30 +37,37 @@ class Dialect:
 class Delimited(TextSource):
     """A csv or tsv file. Making one reads it once, so that a broken record is named before any work is done."""
 
-    def __init__(self, path: Path, text_column: str, encoding: str | None) -> None:
-        self.path, self.name, self.suffix = path, str(path), path.suffix.lower()
-        self._requested = encoding
-        with path.open("rb") as stream:
-            known, text = lines.lines_of(path, stream, encoding)
+    def __init__(self, path: Path, text_column: str, layout: Layout) -> None:
+        self.path, self.name, self.suffix = path, str(path), packed.suffix_of(path)
+        self._layout, wanted = layout, text_columns(text_column)
+        with packed.opened(path) as stream:
+            known, text = lines.lines_of(path, stream, layout.encoding)
+            above = formats.lines_above(text, layout.header_row)
             head = list(itertools.islice(text, 100))
             begin = "".join(head)[:SNIFFED].lstrip("\ufeff")
             if not begin.strip():
+                formats.check_header_line(path, [], [], layout.header_row)
                 raise InputError(f"{path}: is empty")
-            delimiter = "\t" if self.suffix == ".tsv" else formats.delimiter_of(begin, [text_column])
+            delimiter = layout.delimiter or formats.delimiter_of(begin, self.suffix, wanted)
+            self._above = len(above)
             self.header, self.head = self._read_header(itertools.chain(head, text), delimiter)
             self.dialect = self._dialect(delimiter, known)
+            self.head = "".join(above) + self.head
         self.columns = column_names(self.header, self.name)
         self.kinds = ["text"] * len(self.columns)
-        self._position = locate(self.name, self.columns, [text_column])[text_column]
+        hint = formats.header_hint(formats.next_records(path, begin, delimiter, self._above), wanted, layout.header_row)
+        self._positions = positions_of(self.name, self.columns, text_column, hint)
+        self.text_columns = [self.columns[position] for position in self._positions]
         self.rows = sum(1 for _ in self.rows_of_text())
 
     def _read_header(self, text: Iterable[str], delimiter: str) -> tuple[list[str], str]:
         """The cells of the header, and its text with the empty lines before it."""
         before = ""
-        for _, raw, cells in formats.records_of(self.name, text, delimiter):
+        for _, raw, cells in formats.records_of(self.name, text, delimiter, self._above):
             before += raw
             if cells:
                 return [cells[0].lstrip("\ufeff"), *cells[1:]], before
+            formats.check_header_line(self.path, cells, [], self._layout.header_row)
         raise InputError(f"{self.name}: is empty")
 
     def _dialect(self, delimiter: str, encoding: Encoding) -> Dialect:
@@ -70,10 +78,11 @@ class Delimited(TextSource):
 
     def rows_of_text(self) -> Iterator[tuple[int, str, list[str]]]:
         """(line, text with the empty lines before it, cells) of each row; what follows the last has no cells."""
-        with self.path.open("rb") as stream:
-            _, text = lines.lines_of(self.path, stream, self._requested)
+        with packed.opened(self.path) as stream:
+            _, text = lines.lines_of(self.path, stream, self._layout.encoding)
+            formats.lines_above(text, self._layout.header_row)
             before, header = "", False
-            for line, raw, cells in formats.records_of(self.name, text, self.dialect.delimiter):
+            for line, raw, cells in formats.records_of(self.name, text, self.dialect.delimiter, self._above):
                 if formats.is_no_row(cells, self.header):
                     before += raw
                 elif not header:
@@ -84,8 +93,8 @@ class Delimited(TextSource):
                     before = ""
             self.after = before if header else ""
 
-    def text_cell(self, read: list[str]) -> str:
-        return read[self._position]
+    def text_cell(self, read: list[str]) -> Any:
+        return text_cell(read, self._positions)
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         return [cells for _, cells in block.kept]

@@ -5,7 +5,8 @@ from typing import Any
 
 from halfbert.data.cells import as_spelt
 from halfbert.data.sources import Frame
-from halfbert.data.tables import column_names, locate
+from halfbert.data.tables import column_names
+from halfbert.data.texts import Parts, positions_of
 from halfbert.prediction.blocks import ROWS, Block, Source, Writer
 from halfbert.prediction.scorer import Column
 from halfbert.system.errors import InputError
@@ -23,13 +24,15 @@ class DataFrame(Source):
         header = self.frame.columns.tolist()
         self.columns, self.rows = column_names(header, self.name), len(self.frame)
         self.kinds = ["text"] * len(self.columns)
-        self._position = locate(self.name, header, [text_column])[text_column]
+        self._positions = positions_of(self.name, header, text_column)
+        self.text_columns = [self.columns[position] for position in self._positions]
 
     def blocks(self) -> Iterator[Block]:
         for start in range(0, len(self.frame), ROWS):
-            column = self.frame.iloc[start : start + ROWS, self._position]
-            block = Block(self, range(start + 1, start + 1 + len(column)), None)
-            yield block.read(as_spelt(column.tolist(), str(column.dtype)))
+            columns = [self.frame.iloc[start : start + ROWS, position] for position in self._positions]
+            block = Block(self, range(start + 1, start + 1 + len(columns[0])), None)
+            cells = [as_spelt(column.tolist(), str(column.dtype)) for column in columns]
+            yield block.read(cells[0] if len(cells) == 1 else map(Parts, zip(*cells, strict=True)))
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         raise NotImplementedError("a DataFrame is written to no file")

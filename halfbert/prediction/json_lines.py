@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from halfbert.data import lines
+from halfbert.data import lines, packed
 from halfbert.data.cells import is_missing
-from halfbert.data.formats import json_object
+from halfbert.data.json_tables import json_object
 from halfbert.data.lines import Encoding
-from halfbert.data.tables import locate
+from halfbert.data.texts import Parts, positions_of, text_columns
 from halfbert.prediction.blocks import Block, Source, TextSource, Writer, kind_of
 from halfbert.prediction.cells import as_json
 from halfbert.prediction.scorer import Column
@@ -20,22 +20,15 @@ class JsonLines(TextSource):
 
     def __init__(self, path: Path, text_column: str, encoding: str | None) -> None:
         self.path, self.name, self._requested = path, str(path), encoding
-        types: dict[str, set[type]] = {}
-        self.rows = 0
-        for _, _, fields in self.rows_of_text():
-            self.rows += 1
-            for name, value in fields.items():
-                known = types.setdefault(name, set())
-                if not is_missing(value):
-                    known.add(type(value))
+        self.rows, types = types_of(fields for _, _, fields in self.rows_of_text())
         self.columns, self.kinds = list(types), [kind_of(types[name]) for name in types]
         # A file without rows has no fields, and is a valid table all the same.
-        position = locate(self.name, self.columns, [text_column])[text_column] if self.rows else 0
-        self._field = self.columns[position] if self.rows else text_column
+        positions = positions_of(self.name, self.columns, text_column) if self.rows else []
+        self.text_columns = [self.columns[position] for position in positions] or text_columns(text_column)
 
     def rows_of_text(self) -> Iterator[tuple[int, str, dict[str, Any]]]:
         """(line, text with the blank lines before it, fields) of each row."""
-        with self.path.open("rb") as stream:
+        with packed.opened(self.path) as stream:
             self.encoding, text = lines.lines_of(self.path, stream, self._requested)
             before = ""
             for number, line in enumerate(text, start=1):
@@ -48,10 +41,27 @@ class JsonLines(TextSource):
             self.after = before
 
     def text_cell(self, read: dict[str, Any]) -> Any:
-        return read.get(self._field)
+        return cell_of(read, self.text_columns)
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         return [[fields.get(name) for name in self.columns] for _, fields in block.kept]
+
+
+def types_of(rows: Iterable[dict[str, Any]]) -> tuple[int, dict[str, set[type]]]:
+    """How many rows there are, and of each field of any row the types of its values that are not missing."""
+    count, types = 0, dict[str, set[type]]()
+    for fields in rows:
+        count += 1
+        for name, value in fields.items():
+            known = types.setdefault(name, set())
+            if not is_missing(value):
+                known.add(type(value))
+    return count, types
+
+
+def cell_of(fields: dict[str, Any], columns: Sequence[str]) -> Any:
+    """The text field of a row, or the parts of several."""
+    return fields.get(columns[0]) if len(columns) == 1 else Parts(fields.get(column) for column in columns)
 
 
 class JsonLinesWriter(Writer):

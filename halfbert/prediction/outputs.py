@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from halfbert.data.formats import ACCEPTED_FILES, DELIMITED_SUFFIXES, FILE_SUFFIXES, JSON_LINES_SUFFIXES, WORKBOOK_SUFFIXES
+from halfbert.data import packed
+from halfbert.data.formats import DELIMITED_SUFFIXES, JSON_LINES_SUFFIXES, WORKBOOK_SUFFIXES, WRITTEN_SUFFIXES
 from halfbert.data.phrases import truncated
 from halfbert.prediction import journal, parts
 from halfbert.prediction.blocks import Block, Source, Writer
@@ -21,6 +22,7 @@ from halfbert.system.errors import InputError
 
 MACROS = ".xlsm"
 PREFIX = "predicted_"
+WRITTEN_AS = {".json": ".jsonl", ".txt": ".tsv"}  # formats that are read only
 
 
 def is_folder(output: Path) -> bool:
@@ -35,8 +37,8 @@ def check(output: Path, overwrite: bool) -> None:
     if is_folder(output):
         if output.is_file():
             raise InputError(f"--output {output}: is a file without an ending; choose another name")
-    elif output.suffix.lower() not in FILE_SUFFIXES:
-        raise InputError(f"--output {output}: tables are written as {ACCEPTED_FILES}, not as {output.suffix}")
+    elif output.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise InputError(f"--output {output}: tables are written as {', '.join(WRITTEN_SUFFIXES)}, not as {output.suffix}")
     elif output.suffix.lower() == ".parquet":
         require(output)
     there = any(output.iterdir()) if output.is_dir() else output.exists()
@@ -64,13 +66,22 @@ def check_fits(output: Path, sources: Sequence[Source]) -> None:
 def _check_folder(output: Path, sources: Sequence[Source]) -> None:
     if isinstance(sources[0], StandardInput):
         raise InputError(f"--output {output}: a file is needed for texts from the standard input, such as answers.tsv")
-    names = [Path(source.name).name for source in sources]
+    names = [name_in_folder(source) for source in sources]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
         raise InputError(f"--output {output}: several inputs are called {twice}; give one output file, or other names")
     others = [file.name for file in output.iterdir() if file.name not in names] if output.is_dir() else []
     if others:
         raise InputError(f"--output {output}: holds other files, such as {others[0]}; choose another folder")
+
+
+def name_in_folder(source: Source) -> str:
+    """The name of the table that is made of a source: its own, unpacked and in a format that is written."""
+    path = Path(source.name)
+    if path.is_dir():
+        return f"{path.name}.csv"
+    name = Path(packed.bare_name(path))
+    return str(name.with_suffix(WRITTEN_AS.get(name.suffix.lower(), name.suffix)))
 
 
 def _check_names(sources: Sequence[Source]) -> None:
@@ -126,7 +137,7 @@ class Tables:
         self._source = self._waiting.pop(0)
         if isinstance(self._where, Path):
             self._end()
-            file = self._where / Path(self._source.name).name
+            file = self._where / name_in_folder(self._source)
             self._writer = self._new(self._stack.enter_context(file.open("xb")), file.suffix.lower(), True)
         elif self._writer is None:
             self._writer = self._new(self._where, self._suffix, self._one)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from halfbert.data.cells import as_spelt
-from halfbert.data.tables import column_names, locate
+from halfbert.data.tables import column_names
+from halfbert.data.texts import Parts, positions_of
 from halfbert.data.workbooks import first_line
 from halfbert.prediction.blocks import ROWS, Block, Source, Writer
 from halfbert.prediction.cells import written
@@ -42,8 +43,9 @@ class Parquet(Source):
         self.columns = column_names(self.schema.names, self.name)
         self.kinds = ["text"] * len(self.columns)
         self._part = range(self.rows) if part is None else part
-        self._position = locate(self.name, self.schema.names, [text_column])[text_column]
-        self.text_bytes = _bytes_of(metadata, self.schema.names[self._position])
+        self._positions = positions_of(self.name, self.schema.names, text_column)
+        self.text_columns = [self.columns[position] for position in self._positions]
+        self.text_bytes = sum(_bytes_of(metadata, self.schema.names[position]) for position in self._positions)
 
     def blocks(self) -> Iterator[Block]:
         import pyarrow.parquet
@@ -57,9 +59,10 @@ class Parquet(Source):
                         continue
                     skipped = max(self._part.start - start, 0)
                     batch = whole.slice(skipped, min(first, self._part.stop) - start - skipped)
-                    column = batch.column(self._position)
+                    columns = [batch.column(position) for position in self._positions]
+                    cells = [as_spelt(column.to_pylist(), str(column.type)) for column in columns]
                     block = Block(self, range(start + skipped + 1, start + skipped + 1 + batch.num_rows), batch)
-                    yield block.read(as_spelt(column.to_pylist(), str(column.type)))
+                    yield block.read(cells[0] if len(cells) == 1 else map(Parts, zip(*cells, strict=True)))
         except (pyarrow.ArrowException, OSError) as error:
             raise InputError(f"{self.path}: is not a whole parquet file ({first_line(error)})") from error
 

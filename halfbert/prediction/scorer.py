@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.data.cells import cell_text
+from halfbert.data.texts import text_of
 from halfbert.predictor import engines, manifest
 from halfbert.predictor.classifier import Classifier, load
+from halfbert.predictor.rows import as_parts
 from halfbert.scoring.review import Reviewer, ReviewRule, answered_labels
 from halfbert.system.errors import InputError
 from halfbert.system.machine import available_cpus, version_of
@@ -35,7 +36,7 @@ class Column:
 def usable(value: Any) -> tuple[str | None, str]:
     """The text of a cell as training reads it, and no reason; or None, and why it cannot be answered."""
     try:
-        text = cell_text(value, "")
+        text = text_of(value)
     except InputError as error:
         return None, str(error).removeprefix(": ")
     return text, NO_TEXT if text is None else ""
@@ -181,14 +182,18 @@ class Scorer:
         return [[label for label, yes in zip(labels, row, strict=True) if yes] for row in reached]
 
     def score(self, values: Iterable[Any]) -> dict[str, list[Any]]:
-        """The columns, by name, of the cells of one chunk of rows; equal texts are answered once."""
-        read = [usable(value) for value in values]
+        """The columns, by name, of the cells of one chunk of rows; equal texts are answered once.
+
+        A predictor of several text columns takes a tuple, list or dict of cells a row.
+        """
+        columns = self.manifest.text_columns
+        read = [usable(as_parts(value, columns) if len(columns) > 1 else value) for value in values]
         texts = list(dict.fromkeys(text for text, _ in read if text is not None))
         numbers = {text: number for number, text in enumerate(texts)}
         answers = np.append(self.answer(texts)[0], np.zeros(1, self.kind))  # the last one stands for no answer
         rows = answers[[numbers.get(text, -1) if text is not None else -1 for text, _ in read]]
-        columns = self.columns(rows, {row: reason for row, (_, reason) in enumerate(read) if reason})
-        return {column.name: values for column, values in zip(self.added(), columns, strict=True)}
+        answered = self.columns(rows, {row: reason for row, (_, reason) in enumerate(read) if reason})
+        return {column.name: values for column, values in zip(self.added(), answered, strict=True)}
 
 
 def _rounded(probabilities: np.ndarray) -> list[Any]:

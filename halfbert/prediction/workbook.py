@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from halfbert.data import workbooks
+from halfbert.data import formats, workbooks
 from halfbert.data.cells import is_missing
-from halfbert.data.phrases import plural
-from halfbert.data.tables import column_names, locate
+from halfbert.data.phrases import listed, plural
+from halfbert.data.tables import Layout, column_names
+from halfbert.data.texts import positions_of, text_cell, text_columns
 from halfbert.output.sheets import workbook_value
 from halfbert.prediction.blocks import ROWS, Block, Source, Writer, kind_of
 from halfbert.prediction.cells import in_workbook
@@ -24,30 +25,34 @@ MOMENT = (1980, 1, 1, 0, 0, 0)  # the first that a zip archive can hold: equal a
 class Workbook(Source):
     """One sheet of a workbook, which is held in memory."""
 
-    def __init__(self, path: Path, text_column: str, sheet: str | None) -> None:
+    def __init__(self, path: Path, text_column: str, layout: Layout) -> None:
         self.path, self.name = path, str(path)
-        cells = workbooks.read_sheet(path, sheet)
+        cells = workbooks.read_sheet(path, layout.sheet)
         self.sheet = cells.name
+        self.header_row = formats.workbook_header(path, cells, layout.header_row) + 1
         filled = [number for number, row in enumerate(cells.rows, start=1) if any(cell is not None for cell in row)]
-        others = f"; other sheets: {', '.join(cells.others)}; choose one with --sheet" if cells.others else ""
-        if not filled:
-            raise InputError(f"{path}: sheet {cells.name!r} is empty{others}")
-        self.header_row = filled[0]
-        header = cells.rows[self.header_row - 1]
+        below = enumerate(cells.rows[self.header_row :], start=self.header_row + 1)
+        others = formats.header_hint(below, text_columns(text_column), layout.header_row)
+        others += f"; other sheets: {', '.join(cells.others)}; choose one with --sheet" if cells.others else ""
+        header = cells.header(self.header_row - 1)
         while header[-1] is None:
             header.pop()
         self.columns = column_names(header, self.name)
-        self._position = locate(self.name, header, [text_column], others)[text_column]
+        self._positions = positions_of(self.name, header, text_column, others)
+        self.text_columns = [self.columns[position] for position in self._positions]
         width = len(header)
         self._rows = [[*row[:width], *[None] * (width - len(row))] for row in cells.rows[self.header_row : filled[-1]]]
         self.rows = len(self._rows)
         self.width = max(len(row) for row in cells.rows)  # of the sheet, with what stands right of the table
         types = [{type(value) for value in column if not is_missing(value)} for column in zip(*self._rows, strict=True)]
         self.kinds = list(map(kind_of, types)) or ["text"] * width
-        self.notes = self._notes(cells, sheet)
+        self.notes = self._notes(cells, layout.sheet, dict(zip(self.text_columns, self._positions, strict=True)))
 
-    def _notes(self, cells: workbooks.Sheet, sheet: str | None) -> list[str]:
-        notes = []
+    def _notes(self, cells: workbooks.Sheet, sheet: str | None, of_text: dict[str, int]) -> list[str]:
+        notes = formats.hidden_columns_note(self.path, cells, of_text)
+        below = [area for area in cells.merged if area.last_row > max(area.first_row, self.header_row)]
+        if merged := [area.name for area in below if area.first_column in of_text.values()]:
+            notes.append(f"{self.path}: a text merged over rows is that of the first alone: {listed(merged)}")
         if sheet is None and cells.others:
             notes.append(f"{self.path}: read sheet {cells.name!r}; there is also {', '.join(cells.others)} (--sheet)")
         if hidden := sum(number > self.header_row for number in cells.hidden_rows):
@@ -59,7 +64,7 @@ class Workbook(Source):
             rows = self._rows[start : start + ROWS]
             first = self.header_row + 1 + start
             block = Block(self, range(first, first + len(rows)), rows)
-            yield block.read(row[self._position] for row in rows)
+            yield block.read(text_cell(row, self._positions) for row in rows)
 
     def values(self, block: Block) -> Iterable[Sequence[Any]]:
         return block.kept

@@ -19,7 +19,7 @@ import numpy as np
 from halfbert.data.cells import is_missing
 from halfbert.models import batching
 from halfbert.models.batching import EncodedTexts
-from halfbert.predictor import engines, gate, manifest
+from halfbert.predictor import engines, gate, manifest, rows
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.scoring.review import ReviewRule, answered_labels
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -27,7 +27,7 @@ from halfbert.system.errors import ArtefactError, InputError, ResourceError
 TEXTS_AT_A_TIME = 4096  # tokenised and sorted together: memory does not grow with the number of texts
 TEXTS_WITHOUT_PROGRESS = 64  # answered before a bar could show anything
 DEVICES = ("auto", "cpu", "gpu")
-Texts = str | Iterable[str]
+Texts = str | Iterable[Any]
 EXPECTED = "expected a text, or a list, Series or array of texts"
 
 
@@ -187,11 +187,12 @@ class Classifier:
         An answer is the text's label; of a multi-label predictor the list, maybe empty, of the labels whose probability is
         at least their threshold (ktrain's own predict gives pairs of label and probability there). With `return_proba` it
         is the probabilities, as `predict_proba` gives them. Many texts are a list, tuple, Series, array or any other iterable
-        of strings; a tuple is never a pair of sentences.
+        of strings; a tuple is never a pair of sentences. A predictor of several text columns takes rows of them instead:
+        `predict([("title", "body"), …])`, dicts by column, or a DataFrame with the columns.
 
         Raises InputError if something is no text.
         """
-        many, is_one = read_texts(texts)
+        many, is_one = self.read(texts)
         probabilities = self.probabilities(many, "predicting" if len(many) > TEXTS_WITHOUT_PROGRESS else None)
         if return_proba:
             return probabilities[0] if is_one else probabilities
@@ -215,7 +216,7 @@ class Classifier:
         Of an answer with several labels the mean over them; of one without any, 1 less the highest probability. A predictor
         saved without calibration answers with the network's own probabilities; `review(texts).line` says so.
         """
-        many, is_one = read_texts(texts)
+        many, is_one = self.read(texts)
         confidence = self.review(many).confidence
         return float(confidence[0]) if is_one else confidence
 
@@ -228,9 +229,14 @@ class Classifier:
         Raises InputError if something is no text, if the rule is none, or if its guarantee cannot be given.
         """
         decides = self.predictor.manifest.reviewer(ReviewRule(**rule))
-        probabilities = self.predict_proba(read_texts(texts)[0])
+        probabilities = self.predict_proba(self.read(texts)[0])
         decided = decides.decide(probabilities)
         return Reviewed(self.answers(probabilities), decided.confidence, decided.review, decides.line)
+
+    def read(self, texts: Any) -> tuple[list[str], bool]:
+        """The texts as a list, joined where there are several columns, and whether it is a single one. Raises InputError."""
+        columns = self.predictor.manifest.text_columns
+        return rows.read_rows(texts, columns) if len(columns) > 1 else read_texts(texts)
 
     def encode(self, texts: list[str]) -> EncodedTexts:
         """Token ids of texts, truncated as they were for training."""

@@ -98,7 +98,8 @@ class EngineSpeed:
 class Manifest:
     """What a predictor folder states about itself.
 
-    `labels` are in the order of the classifier's columns; `thresholds`, (labels,), only of multi-label predictors; `maxlen` in
+    `labels` are in the order of the classifier's columns; `text_columns` are those of the training table, joined where there
+    are several (`data.texts`); `thresholds`, (labels,), only of multi-label predictors; `maxlen` in
     tokens; `files` maps each file to its SHA-256; `agreement` is by engine; `speeds` are by
     processor (`machine.processor`) and engine, those of one processor timed in turn. What follows `maxlen` may be missing in a
     file.
@@ -121,6 +122,7 @@ class Manifest:
     agreement: dict[str, Agreement] = field(default_factory=dict)
     speeds: dict[str, dict[str, EngineSpeed]] = field(default_factory=dict)
     calibration: Calibration | None = None
+    text_columns: list[str] = field(default_factory=list)
 
     def reviewer(self, rule: ReviewRule | None = None) -> Reviewer:
         """A rule made ready for this predictor's rows (none: every row is answered).
@@ -145,7 +147,7 @@ def read(folder: Path) -> Manifest:
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
-    for optional in ("teacher", "agreement", "speeds", "calibration"):
+    for optional in ("teacher", "agreement", "speeds", "calibration", "text_columns"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}

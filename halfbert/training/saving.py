@@ -87,6 +87,7 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
         thresholds=fitted.thresholds,
         threshold_rule=getattr(prepared.options, "threshold", None),
         maxlen=fitted.transformer.maxlen,
+        text_columns=data.text_columns,
         model=record.model,
         checkpoint=record.checkpoint,
         versions=machine.versions(),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.data.tables import Data, Reading
+from halfbert.data.tables import LAYOUT, Data, Reading
 from halfbert.models import checkpoints
 from halfbert.options import TrainOptions, following
 from halfbert.output import record as records
@@ -52,7 +52,7 @@ def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
 def read(task: str, options: TrainOptions) -> Data:
     """The tables, checked; what was found is said."""
     reader, columns = tasks.reader(task, options)
-    names = ("train", "val", "test", "text_column", "sheet", "encoding", "drop_missing", "keep_leaks", "rows", "test_rows")
+    names = ("train", "val", "test", "text_column", *LAYOUT, "drop_missing", "keep_leaks", "rows", "test_rows")
     group_column = getattr(options, "group_column", None)
     given = {name: getattr(options, name) for name in names}
     reading = Reading(**given, seed=options.split_seed or 0, group_column=group_column)

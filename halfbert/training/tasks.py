@@ -29,7 +29,13 @@ def reader(task: str, options: Any) -> tuple[Callable[..., Data], dict[str, Any]
     """The reader of the task's tables, and its arguments beside a `Reading`."""
     if task == "multiclass":
         return read_multiclass, {"label_column": options.label_column}
-    names = ("label_columns", "label_column", "label_separator", "drop_constant_labels")  # the last one is not distillation's
+    names = (
+        "label_columns",
+        "label_column",
+        "label_separator",
+        "true_values",
+        "drop_constant_labels",
+    )  # distillation lacks one
     return read_multilabel, {name: getattr(options, name) for name in names if hasattr(options, name)}
 
 

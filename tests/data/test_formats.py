@@ -44,7 +44,7 @@ def test_other_endings_of_a_format(tmp_path, suffix, renamed):
     assert len(every_row(read(path))) == 30
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_of_a_csv_goes_by_its_header(tmp_path, delimiter):
     records = [[*record, "x;y"] for record in numbered(30)]
     records[0][0] = "a, b"
@@ -83,7 +83,8 @@ GOOD = '{"text": "a", "label": "b"}\n'
         ("t.jsonl", b'{"text": ["a"], "label": "b"}', ["line 1, column 'text': holds a list"]),
         ("t.jsonl", b'{"text": "half \\ud83d", "label": "b"}', ["line 1, column 'text'", "surrogate"]),
         ("t.parquet", b"PAR1 and no more", ["not a whole parquet file"]),
-        ("t.txt", b"text,label\n", [".txt", ".xlsx, .xlsm, .csv, .tsv, .jsonl, .ndjson, .parquet or hf:NAME[:CONFIG]"]),
+        ("t.doc", b"text,label\n", [".doc", ".csv, .tsv, .jsonl, .ndjson, .json, .txt, .parquet", "or hf:NAME[:CONFIG]"]),
+        ("t.txt", b"a text\nanother\n", ["has no column 'label'; its columns are 'text'"]),
         ("t", b"text,label\n", ["without an ending"]),
         ("t.xls", b"anything", ["legacy", "save it as .xlsx"]),
         ("t.csv", workbooks.OLE2_SIGNATURE + b"\0" * 600, ["legacy"]),
@@ -139,6 +140,8 @@ def test_options_that_would_do_nothing_are_refused(tmp_path):
     refused(write_table(tmp_path / "t.csv", numbered(30)), "--sheet", sheet="Sheet1")
     refused(write_table(tmp_path / "t.xlsx", numbered(30)), "--encoding", encoding="cp1252")
     refused(write_table(tmp_path / "t.frame", numbered(30)), "--sheet", "(a DataFrame)", sheet="Sheet1")
+    refused(write_table(tmp_path / "t.jsonl", numbered(30)), "--header-row 2", "csv or tsv (", header_row=2)
+    refused(write_table(tmp_path / "t.xlsx", numbered(30)), "--delimiter tab", "is csv or tsv", delimiter="\t")
 
 
 def test_long_cells_and_blank_lines(tmp_path):

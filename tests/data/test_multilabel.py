@@ -91,6 +91,24 @@ def test_any_other_cell_is_named(table, cell):
     assert "--label-columns" not in message
 
 
+MARKS = ["x", "✓", "Ja", "1", "nein", "-", "", "0", "no", "✗"]
+
+
+def test_words_for_a_yes_are_named(table):
+    records = answered(40)
+    for record, mark in zip(records, MARKS, strict=False):
+        record[2] = mark
+    path = table(records)
+    data = read(path, label_columns=["late"], true_values=["X", "✓", "ja"])
+    assert [bool(labels) for labels in labels_of(data)[: len(MARKS)]] == [True] * 4 + [False] * 6
+    refused(path, "column 'late': \"x\" is no answer", "name other words for a yes with --true-values", reader=read)
+    records[3][2] = "maybe"
+    message = 'line 5, column \'late\': "maybe" is no answer; understood are "x", "✓", "ja" and 1, true'
+    refused(table(records), message, reader=read, label_columns=["late"], true_values=["x", "✓", "ja"])
+    records[3][2] = "nein"  # a word for a no by default is one for a yes if the user says so
+    assert labels_of(read(table(records), label_columns=["late"], true_values=["x", "✓", "ja", "nein"]))[3:5] == [("late",)] * 2
+
+
 CELLS = [True, 1, 1.0, "1", "yes", False, 0, 0.0, "no", None]
 
 

@@ -5,7 +5,7 @@ import zipfile
 import openpyxl
 import pytest
 from support import write_workbook
-from table_files import every_row, labels_of, numbered, read, refused, texts_of, write_table
+from table_files import every_row, labels_of, numbered, read, read_labels, refused, texts_of, write_table
 
 from halfbert.data import workbooks
 
@@ -216,3 +216,68 @@ def test_truth_values_and_numbers_are_the_labels_that_a_csv_spells_out(tmp_path,
             refused(train, '"2.50" is in no row', test=test)
         else:
             assert set(read(train, test=test).test.labels) == {"1", "2", "2.5", "True"}
+
+
+# Merged cells, hidden columns.
+
+
+@pytest.fixture
+def merged(tmp_path):
+    """Write texts with labels, cells of the sheet merged or columns hidden; returns the file."""
+
+    def write(*areas, hidden=(), header=("text", "label", "other"), above=(), labels=("neg", "pos")):
+        rows = [[text, label, "x"] for text, label in numbered(30, labels)]
+        path = write_workbook(tmp_path / "m.xlsx", {"Sheet1": [*above, header, *rows]})
+        book = openpyxl.load_workbook(path)
+        for area in areas:
+            book["Sheet1"].merge_cells(area)
+        for column in hidden:
+            book["Sheet1"].column_dimensions[column].hidden = True
+        book.save(path)
+        return path
+
+    return write
+
+
+def test_labels_merged_over_rows_are_filled_down_and_said(merged):
+    path = merged("B2:B4", "B6:B7", "C9:C20", "E3:F5")
+    data = read(path)
+    assert [label for *_, label in every_row(data)][:7] == ["neg", "neg", "neg", "pos", "neg", "neg", "neg"]
+    assert f"{path}: column 'label' has 2 cells merged over rows, filled down: 2 to 4, 6 to 7" in data.notes
+    answers = read_labels(merged("B2:B4", labels=(1, 0)), label_columns=["label"])
+    assert [labels for *_, labels in every_row(answers)][:4] == [("label",)] * 3 + [()]
+
+
+def test_cells_that_are_empty_without_being_merged_are_missing(tmp_path):
+    records = [*numbered(30), ["a text", None]]
+    refused(write_table(tmp_path / "t.xlsx", records), "in 1 row: row 32")
+
+
+@pytest.mark.parametrize(
+    ("areas", "fragment"),
+    [
+        (["A3:A4"], "column 'text': a text is merged over the rows 3 to 4; each row needs its own"),
+        (["A3:B3"], "the cells A3:B3 are merged over several columns; unmerge them"),
+        (["B3:B4", "A9:B10"], "the cells A9:B10 are merged over several columns"),
+        (["B1:B3"], "the cells B1:B3 are merged over the header and rows below it"),
+    ],
+)
+def test_merged_cells_that_leave_a_doubt_are_refused(merged, areas, fragment):
+    refused(merged(*areas), fragment)
+
+
+def test_a_merge_beside_the_columns_or_within_one_row_does_not_matter(merged):
+    data = read(merged("C3:D9", "B5:C5"))
+    assert [label for *_, label in every_row(data)] == [label for _, label in numbered(30)]
+
+
+def test_a_header_merged_over_two_rows_names_its_column(merged):
+    path = merged("A1:A2", "B1:C1", above=[["text", "answers", None]], header=(None, "label", "other"))
+    data = read(path, header_row=2)
+    assert len(every_row(data)) == 30 and every_row(data)[0] == (3, "text number 0", "neg")
+
+
+def test_hidden_columns_are_said(merged):
+    path = merged(hidden=("B", "C"))
+    assert read(path).notes == [f"{path}: 1 column hidden, and read like the others: 'label'"]
+    assert read(merged(hidden=("C",))).notes == []

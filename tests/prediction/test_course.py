@@ -18,6 +18,7 @@ from support import ROOT, example_rows, run_python, run_script, write_csv, write
 from table_files import write_table
 
 import halfbert
+from halfbert.data.tables import Layout
 from halfbert.prediction import answering, parquet, summary
 from halfbert.prediction.answering import Remembered
 from halfbert.prediction.scorer import Scorer
@@ -210,7 +211,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(predict, source, tmp_path, t
         "give --output, the table to write": [source],
         "no file matches this pattern": [tmp_path / "*.nothing", *out],
         "no such file": [tmp_path / "nothing.csv", *out],
-        "is a folder; give its files, as in": [folder, *out],
+        "give its files, as in": [folder, *out],
         "data sets of the hub are not answered": ["hf:imdb", *out],
         "-: is given beside other tables": ["-", source, *out],
         "its columns are not those of": [source, other, *out],
@@ -222,7 +223,7 @@ def test_what_cannot_be_done_is_refused_in_one_line(predict, source, tmp_path, t
         "tables are written as": [source, "--output", tmp_path / "out.doc"],
         "only a workbook with macros is written as .xlsm": [source, "--output", tmp_path / "out.xlsm"],
         "holds other files, such as in.csv": [other, "--output", folder, "--overwrite"],
-        "--sheet x: goes with .xlsx": [source, "--sheet", "x", *out],
+        "--sheet x: none of the files is an Excel workbook": [source, "--sheet", "x", *out],
         "a file is needed for texts from the standard input": ["-", "--output", tmp_path / "new"],
     }
     before = sorted(tmp_path.rglob("*"))
@@ -294,7 +295,7 @@ def test_a_label_that_an_encoding_lacks_is_refused_at_once(things, tmp_path):
     from halfbert.prediction.scorer import Column
 
     (tmp_path / "in.csv").write_bytes("text\nnaïve\n".encode("cp1252"))
-    source = Delimited(tmp_path / "in.csv", "text", "cp1252")
+    source = Delimited(tmp_path / "in.csv", "text", Layout(encoding="cp1252"))
     with pytest.raises(InputError, match="is cp1252 text, which has no '中'; save it as UTF-8"):
         DelimitedWriter(io.BytesIO(), ".csv", source, [Column("label", "text", ["a", "中"])], ";")
 

@@ -30,7 +30,7 @@ from typing import Any
 import psutil
 
 from halfbert.benchmark.process import Worker
-from halfbert.data import sources
+from halfbert.data import sources, tables
 from halfbert.models import checkpoints
 from halfbert.predictor import manifest
 from halfbert.system import machine, processes, storage
@@ -227,7 +227,7 @@ def job(
 @functools.cache
 def read(file: Path, columns: tuple[str, str]) -> list[tuple[str, str]]:
     """Text and label of each whole row of a table, in random order that is always the same."""
-    table = sources.read_table(str(file), list(columns), role="train", sheet=None, encoding=None).columns
+    table = sources.read_table(str(file), list(columns), "train", tables.Layout()).columns
     rows = [(text, str(label)) for text, label in zip(*(table[name] for name in columns), strict=True) if text and label]
     random.Random(0).shuffle(rows)
     return rows
