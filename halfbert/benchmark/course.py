@@ -135,7 +135,7 @@ def record_of(
 
 
 def _tokens(subject: Subject) -> Tokens:
-    lengths = subject.token_lengths["natural"]
+    lengths = [sum(windows) for windows in subject.token_lengths["natural"]]
     values, counts = np.unique(lengths, return_counts=True)
     histogram = {str(value): int(count) for value, count in zip(values, counts, strict=True)}
     return Tokens(**vars(statistics.describe(lengths)), histogram=histogram)

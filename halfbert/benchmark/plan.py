@@ -37,11 +37,11 @@ class Texts:
 
 @dataclass
 class Subject:
-    """A predictor folder, what the record says of it, and the tokens of each text by lengths, once a worker counted them."""
+    """A predictor folder, what the record says of it, and the tokens of each text's windows, once a worker counted them."""
 
     folder: Path
     described: Predictor
-    token_lengths: dict[str, list[int]] = field(default_factory=dict)
+    token_lengths: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
 @dataclass

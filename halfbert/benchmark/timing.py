@@ -71,7 +71,8 @@ def cases_of(contestant: Contestant, plan: Plan) -> list[Case]:
 
 def _measured(case: Case, contestant: Contestant, plan: Plan) -> MeasuredCase:
     subject = plan.subject(contestant)
-    lengths = list(itertools.islice(itertools.cycle(subject.token_lengths[case.lengths]), case.texts))
+    of_texts = itertools.islice(itertools.cycle(subject.token_lengths[case.lengths]), case.texts)
+    lengths = list(itertools.chain.from_iterable(of_texts))
     return MeasuredCase(**vars(case), gflop=gflop(subject.described.sizes, lengths))
 
 

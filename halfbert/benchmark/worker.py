@@ -4,7 +4,8 @@ Each line on standard input is a command in JSON, each line on standard output i
 predictor behind an engine (the reply ends its cold start), {"ceiling_products": n, "threads": m} or {"prove": ...}. After
 loading, as often as requested, with the fields of a `record.Work` as "work":
 
-- {"do": "texts", "natural": [...], "fixed": [...], "fixed_tokens": n}: what will be timed; replies each text's tokens.
+- {"do": "texts", "natural": [...], "fixed": [...], "fixed_tokens": n}: what will be timed; replies the tokens
+  of each text's windows.
 - {"do": "answers"}: the answers to the natural texts, and their probabilities.
 - {"do": "warm", "work": ...}: a call of every shape of the work; replies its seconds.
 - {"do": "block", "work": ..., "seconds": ...}: a block of `statistics.measure`; replies its samples.
@@ -145,7 +146,7 @@ class Served:
             "seconds": {"import_seconds": imported - start, "load_seconds": loaded - imported},
         }
 
-    def texts(self, natural: list[str], fixed: list[str], fixed_tokens: int) -> dict[str, list[int]]:
+    def texts(self, natural: list[str], fixed: list[str], fixed_tokens: int) -> dict[str, list[list[int]]]:
         """Take the texts: the natural ones as they are, the fixed ones so long that each has `fixed_tokens` tokens.
 
         The fixed ones are answered whole, even if the predictor was trained with a smaller maxlen.
@@ -153,7 +154,7 @@ class Served:
         usual = self._classifier
         whole = usual.with_maxlen(fixed_tokens)
         self._texts = {"natural": (usual, natural), "fixed": (whole, [_of_length(whole, text, fixed_tokens) for text in fixed])}
-        return {kind: user.encode(texts).lengths.tolist() for kind, (user, texts) in self._texts.items()}
+        return {kind: user.encode(texts).lengths_by_text() for kind, (user, texts) in self._texts.items()}
 
     def answers(self) -> dict[str, Any]:
         """The answers to the natural texts, and their probabilities."""

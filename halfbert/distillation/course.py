@@ -56,7 +56,8 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
     started = time.perf_counter()
     taught_by = teacher.read(Path(options.teacher))
     known = taught_by.predictor.manifest
-    options.complete_with_teacher(known.task, known.labels, known.maxlen, taught_by.split_seed, known.threshold_rule)
+    lengths = known.maxlen, known.long
+    options.complete_with_teacher(known.task, known.labels, *lengths, taught_by.split_seed, known.threshold_rule)
     with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         if not cluster.here().is_chief:
             _help(options, _ready(taught_by, options, stop, started, Path(scratch)))
@@ -86,7 +87,7 @@ def _ready(taught_by: teacher.Teacher, options: DistillOptions, stop: StopReques
     predicted = teacher.predict(predictor, data.train.texts + more_texts + data.test.texts, engine, prepared.device)
     seconds = time.perf_counter() - begun
     to_learn, of_test = predicted.split(len(data.train) + len(more_texts))
-    lesson, weights = _lesson(options, prepared, more_texts, to_learn)
+    lesson, weights = _lesson(options, prepared, more_texts, to_learn, known.long)
     return _Ready(prepared, lesson, weights, more_texts, unlabelled, of_test, engine, seconds)
 
 
@@ -120,17 +121,17 @@ def _taught(taught_by: teacher.Teacher, ready: _Ready, fitted: Fitted, tested: T
 
 
 def _lesson(
-    options: DistillOptions, prepared: Prepared, more_texts: list[str], predicted: Predictions
+    options: DistillOptions, prepared: Prepared, more_texts: list[str], predicted: Predictions, teacher_long: str
 ) -> tuple[course.Lesson, dict[str, float]]:
     """What the teacher adds to the fit, and the weights of the loss; `predicted` are labelled rows, then `more_texts`."""
     from halfbert.distillation import losses
     from halfbert.models import batching
 
-    weights = losses.applicable_weights(options, prepared.checkpoint, predicted)
+    weights = losses.applicable_weights(options, prepared.checkpoint, predicted, teacher_long)
     objective = losses.objective(prepared.task, prepared.device, len(prepared.data.labels), weights, options.temperature)
 
     def training_set(transformer: Any, labelled: Any) -> Any:
-        encoded, _ = batching.encode(transformer.get_tokenizer(), more_texts, options.maxlen)
+        encoded, _ = batching.encode(transformer.get_tokenizer(), more_texts, options.maxlen, transformer.way)
         return losses.training_set(labelled, encoded, predicted)
 
     return course.Lesson(training_set, objective), weights

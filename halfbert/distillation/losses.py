@@ -20,6 +20,7 @@ from halfbert.distillation.teacher import Predictions
 from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
+from halfbert.models.long_texts import CUT, WINDOWS
 from halfbert.options import DistillOptions
 from halfbert.system.console import say
 from halfbert.system.errors import InputError
@@ -55,15 +56,18 @@ def cosine_loss(student: tf.Tensor, teacher: tf.Tensor) -> tf.Tensor:
 def training_set(
     labelled: TransformerDataset, unlabelled: batching.EncodedTexts, predictions: Predictions
 ) -> TransformerDataset:
-    """The rows that the student learns from, labelled ones first; `predictions` are the teacher's, in that order.
+    """The rows that the student learns from, labelled ones first; `predictions` are the teacher's, of the texts in that order.
 
-    A row's target is its labels (L), 1 if they are known (1), the teacher's logits (L) and its state (h).
+    A row's target is its labels (L), 1 if they are known (1), the teacher's logits (L) and its state (h); a window has those
+    of its text.
     """
-    labels = np.zeros((len(predictions.logits), labelled.y.shape[1]), np.float32)
+    encoded = labelled.encoded.followed_by(unlabelled)
+    of_row = encoded.text_of_row()
+    labels = np.zeros((len(of_row), labelled.y.shape[1]), np.float32)
     known = np.zeros((len(labels), 1), np.float32)
     labels[: len(labelled.y)], known[: len(labelled.y)] = labelled.y, 1
-    targets = np.hstack([labels, known, predictions.logits, predictions.states])
-    return TransformerDataset(labelled.encoded.followed_by(unlabelled), targets, labelled.use_token_type_ids)
+    targets = np.hstack([labels, known, predictions.logits[of_row], predictions.states[of_row]])
+    return TransformerDataset(encoded, targets, labelled.use_token_type_ids)
 
 
 def objective(task: str, device: str, labels: int, weights: dict[str, float], temperature: float) -> training.Objective:
@@ -104,8 +108,10 @@ def weights_of(options: DistillOptions) -> dict[str, float]:
     return {part: getattr(options, f"weight_{part}") for part in ("soft", "supervised", "cosine")}
 
 
-def applicable_weights(options: DistillOptions, checkpoint: Checkpoint, predictions: Predictions) -> dict[str, float]:
-    """`weights_of` without the cosine part if the states differ in width, as there is no angle between them.
+def applicable_weights(
+    options: DistillOptions, checkpoint: Checkpoint, predictions: Predictions, teacher_long: str = CUT
+) -> dict[str, float]:
+    """`weights_of` without the cosine part if the states differ in width, as there is no angle between them, or are windows'.
 
     Raises InputError if nothing is left to learn from the teacher.
     """
@@ -115,8 +121,12 @@ def applicable_weights(options: DistillOptions, checkpoint: Checkpoint, predicti
     if weights["cosine"] and own != width:
         say(f"the student's hidden states have {own} units, the teacher's {width}: the cosine loss is left out")
         weights["cosine"] = 0.0
+    if weights["cosine"] and WINDOWS in (options.long, teacher_long):
+        say("a window's hidden state is not its text's: the cosine loss is left out")
+        weights["cosine"] = 0.0
     if not weights["soft"] and not weights["cosine"]:
         raise InputError(
-            "--weight-soft 0: leaves nothing to learn from the teacher, as hidden states of different widths cannot be compared"
+            "--weight-soft 0: leaves nothing to learn from the teacher, as hidden states of different widths, or of windows, "
+            "cannot be compared"
         )
     return weights

@@ -16,6 +16,7 @@ from halfbert.data import equality
 from halfbert.models import batching, checkpoints, distilbert_form
 from halfbert.models import weights as encoder
 from halfbert.models.layers import evenly_spread
+from halfbert.models.long_texts import Pooling
 from halfbert.options import DistillOptions
 from halfbert.predictor import classifier, engines, manifest
 from halfbert.predictor.manifest import Predictor
@@ -67,7 +68,7 @@ def read(folder: Path) -> Teacher:
 
 @dataclass(frozen=True)
 class Predictions:
-    """(texts, labels) float32 logits and (texts, hidden) float32 first-token states."""
+    """(texts, labels) float32 logits and (texts, hidden) float32 first-token states, of texts in windows their mean."""
 
     logits: np.ndarray
     states: np.ndarray
@@ -85,7 +86,7 @@ def predict(predictor: Predictor, texts: Sequence[str], engine: str, device: str
     """
     folder = checkpoints.cache_folder() / "teacher-answers"
     folder.mkdir(exist_ok=True)
-    identity = [*predictor.manifest.files.items(), predictor.manifest.maxlen, engine, engines.find(engine).recipe()]
+    identity = [*predictor.manifest.files.items(), *predictor.manifest.lengths, engine, engines.find(engine).recipe()]
     distinct = list(dict.fromkeys(texts))
     parts, model = [], None
     for start in range(0, len(distinct), TEXTS_AT_A_TIME):
@@ -118,13 +119,16 @@ def _model(predictor: Predictor, engine: str, device: str) -> Callable[[list[str
     assert load_states is not None, f"{engine} has no states to give"
     loaded = load_states(predictor, "gpu" if device == "gpu" else "cpu", None)
     weights, tokenizer = encoder.read(predictor.folder), classifier.read_tokenizer(predictor)
-    units = weights.weights["words"].shape[1]
+    units, known = weights.weights["words"].shape[1], predictor.manifest
 
     def predictions(texts: list[str]) -> dict[str, np.ndarray]:
         assert loaded.forward is not None
-        encoded, _ = batching.encode(tokenizer, texts, predictor.manifest.maxlen)
-        states = batching.predict([encoded], len(texts), units, loaded.forward, loaded.tokens_per_batch, LABEL)
-        return {"logits": _head(weights, states), "states": states.astype(np.float16)}
+        encoded, _ = batching.encode(tokenizer, texts, known.maxlen, known.long)
+        rows = len(encoded.lengths)
+        states = batching.predict([encoded], rows, units, loaded.forward, loaded.tokens_per_batch, LABEL)
+        logits = encoded.pooled(_head(weights, states), known.pooling, known.task == "multilabel")
+        of_texts = encoded.pooled(states, Pooling("mean"), multilabel=False)
+        return {"logits": logits, "states": of_texts.astype(np.float16)}
 
     return predictions
 

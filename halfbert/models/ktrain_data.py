@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from halfbert.models import batching
+from halfbert.models.long_texts import CUT
 from halfbert.system.tensorflow_setup import import_ktrain
 
 ktrain: Any = import_ktrain()
@@ -29,9 +30,10 @@ _Transformer: Any = text.Transformer
 
 
 class TransformerDataset(_Dataset):
-    """Encoded texts and their labels, as ktrain's learner and predictor take them.
+    """Encoded texts or their windows, each with its labels, as ktrain's learner and predictor take them.
 
-    It keeps the name of ktrain's class, because ktrain chooses the learner by that name.
+    To train, a window weighs so much less that every text counts alike: 1 / the number of its text's windows, times what makes
+    the mean weight 1. It keeps the name of ktrain's class, because ktrain chooses the learner by that name.
     """
 
     def __init__(self, encoded: batching.EncodedTexts, y: np.ndarray, use_token_type_ids: bool):
@@ -59,10 +61,10 @@ class TransformerDataset(_Dataset):
     def to_tfdataset(self, train: bool = True) -> tf.data.Dataset:
         """Batches as ktrain's learner takes them: endless, shuffled and of like length to train; once, in order, else.
 
-        Elements: ({input_ids, attention_mask[, token_type_ids]}: (rows, tokens) int32, labels (rows, classes) float32).
-        With `full_batches` or a `fixed_length` every batch has as many rows, and a third part, (rows,) float32, weighs those
-        that only fill it with 0 and the others so that their weighted sum / rows is their mean. Pure tf.data over arrays, so
-        that it also runs on a TPU.
+        Elements: ({input_ids, attention_mask[, token_type_ids]}: (rows, tokens) int32, labels (rows, classes) float32), and of
+        windows their weights, (rows,) float32. With `full_batches` or a `fixed_length` every batch has as many rows, and the
+        weights are there, too: 0 of those that only fill it, and of the others so that their weighted sum / rows is their mean.
+        Pure tf.data over arrays, so that it also runs on a TPU.
         """
         batches = tf.data.Dataset.from_tensor_slices(self.layout(train))
         full = self.full_batches or self.fixed_length is not None
@@ -74,7 +76,8 @@ class TransformerDataset(_Dataset):
 
     def _batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         rows = tf.boolean_mask(rows, rows >= 0)
-        return self._features(rows, self._longest(rows)), tf.gather(self._labels, rows)
+        batch = self._features(rows, self._longest(rows)), tf.gather(self._labels, rows)
+        return batch if self.encoded.windows is None else (*batch, tf.gather(self._weights, rows))
 
     def _full_batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         there = tf.maximum(rows, 0)
@@ -84,7 +87,8 @@ class TransformerDataset(_Dataset):
         features = self._features(there, tokens)
         features = {name: tf.ensure_shape(values, [self.batch_size, fixed]) for name, values in features.items()}
         labels = tf.ensure_shape(tf.gather(self._labels, there), [self.batch_size, self.y.shape[1]])
-        return features, labels, weights * (self.batch_size / tf.reduce_sum(weights))
+        scaled = weights * (self.batch_size / tf.reduce_sum(weights))
+        return features, labels, scaled if self.encoded.windows is None else scaled * tf.gather(self._weights, there)
 
     def _longest(self, rows: tf.Tensor) -> tf.Tensor:
         longest, multiple = tf.reduce_max(tf.gather(self.encoded.lengths, rows)), self.pad_to_multiple_of
@@ -104,6 +108,13 @@ class TransformerDataset(_Dataset):
     def _labels(self) -> np.ndarray:
         return self.y.astype(np.float32)
 
+    @property
+    def _weights(self) -> np.ndarray:
+        """(rows,) float32, of windows."""
+        counts = np.bincount(self.encoded.text_of_row())
+        weights = np.repeat(1 / counts, counts)
+        return (weights / weights.mean()).astype(np.float32)
+
     def layout(self, train: bool) -> np.ndarray:
         """(steps, batch_size) int32: the rows of each batch, of `epochs` epochs where it is for training; -1 is no row."""
         if train:
@@ -118,14 +129,16 @@ class TransformerDataset(_Dataset):
 class Transformer(_Transformer):
     """ktrain's `text.Transformer` for a checkpoint folder of BERT or DistilBERT architecture.
 
-    `model_name` is a folder with config.json, weights and tokenizer. A text is truncated at `maxlen` tokens; None takes the
-    99th percentile of the training texts, at most 512. The labels are in the order of their numbers.
+    `model_name` is a folder with config.json, weights and tokenizer. What becomes of texts of more than `maxlen` tokens (None:
+    as `batching.encode` decides from the training texts) is one of `long_texts.WAYS`. The labels are in the order of their
+    numbers.
     """
 
-    def __init__(self, model_name: str, maxlen: int | None, class_names: list[str], multilabel: bool = False):
+    def __init__(self, model_name: str, maxlen: int | None, class_names: list[str], multilabel: bool = False, way: str = CUT):
         # ktrain's own __init__ would load the full weights to learn whether the model takes token types.
         text.preprocessor.TextPreprocessor.__init__(self, maxlen, class_names, lang="en", multilabel=multilabel)
         self.maxlen: int | None
+        self.way = way
         self.model_name = str(model_name)
         self.config = text.preprocessor.AutoConfig.from_pretrained(model_name)
         self.name = self.config.model_type
@@ -147,9 +160,11 @@ class Transformer(_Transformer):
         return y_data if self.multilabel else super()._transform_y(y_data, train, verbose)
 
     def hf_convert_examples(self, texts: Sequence[str], y: Any = None, tokenizer: Any = None, **_: Any) -> TransformerDataset:
-        """ktrain's seam between texts and data set: here, one tokenising call and no padding."""
-        encoded, self.maxlen = batching.encode(tokenizer, list(texts), self.maxlen)
-        return TransformerDataset(encoded, np.asarray(y), self.use_token_type_ids)
+        """ktrain's seam between texts and data set: here, one tokenising call, no padding; windows have their text's labels."""
+        encoded, self.maxlen = batching.encode(tokenizer, list(texts), self.maxlen, self.way)
+        y = np.asarray(y)
+        of_rows = y if encoded.windows is None else y[encoded.text_of_row()]
+        return TransformerDataset(encoded, of_rows, self.use_token_type_ids)
 
     def get_classifier(self, *arguments: Any, **options: Any) -> Any:
         """ktrain's, with an optimizer of its own: the one that models share can be wrapped for mixed_float16 only once."""
@@ -163,6 +178,7 @@ class Transformer(_Transformer):
         """The same preprocessing as an object of ktrain's own class, to be pickled into a predictor folder."""
         plain = copy.copy(self)
         plain.__class__ = text.Transformer
+        del plain.way  # ktrain truncates
         plain.tok = self.get_tokenizer()  # to be saved beside it; the pickle leaves it out
         # A name without a path: the folder that the predictor is loaded from takes its place.
         plain.model_name = f"{self.name}-{Path(self.model_name).name}"

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from halfbert.data import messages
+from halfbert.models.long_texts import WAYS
 from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.declaring import changed, option, table_name
@@ -25,7 +26,7 @@ OBJECTIVES = ("task", "mlm", "embedding")
 # Options that an objective does not read.
 OF_TASK = (
     *("unlabelled", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_columns", "label_separator", "true_values"),
-    *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results", "xla"),
+    *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results", "xla", "long"),
 )
 OF_ANSWERS = ("weight_soft", "weight_supervised", "weight_cosine", "temperature")
 OF_EMBEDDING = (
@@ -121,6 +122,7 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         values.names,
     )
     maxlen: int | None = in_training(None, "tokens after which a text is truncated (default: the teacher's)", values.maxlen)
+    long: str | None = in_training(None, "what becomes of longer texts (default: as with the teacher)", choices=WAYS)
     split_seed: int | None = in_machine(None, "seed of held-out and sampled rows (default: the teacher's)", values.seed)
     output: Path = in_output(None, "folder of the student (default: predictors/student-TABLE)", values.path)
     threshold: str | None = None  # no option: the teacher's rule
@@ -151,7 +153,7 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
             self.lr = self.lr or SENTENCE_RATE
 
     def complete_with_teacher(
-        self, task: str, labels: Sequence[str], maxlen: int, split_seed: int, threshold_rule: str | None
+        self, task: str, labels: Sequence[str], maxlen: int, long: str, split_seed: int, threshold_rule: str | None
     ) -> None:
         """Fill in the defaults that depend on the teacher. Raises InputError where options do not fit it."""
         self.output = self.output or Path("predictors") / f"student-{table_name(self.train or messages.TRAIN)}"
@@ -164,5 +166,5 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         if task == "multilabel" and self.train and not self.label_columns and not self.label_column:
             self.label_columns = list(labels)
         self.complete_training(task)
-        self.maxlen = self.maxlen or maxlen
+        self.maxlen, self.long = self.maxlen or maxlen, self.long or long
         self.threshold = threshold_rule or THRESHOLD_RULE

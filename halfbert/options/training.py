@@ -9,6 +9,7 @@ from halfbert.data import messages
 from halfbert.data.multilabel import ALL
 from halfbert.data.text_folders import folder_with, has_parts
 from halfbert.models.checkpoints import HUB_NAMES
+from halfbert.models.long_texts import CUT, WAYS
 from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.crossvalidation import CrossValidationOptions
@@ -66,8 +67,15 @@ class LearningOptions(Options):
 
     maxlen: int | None = in_training(
         None,
-        "tokens after which a text is truncated (default: auto, the 99th percentile of the training texts, at most 512)",
+        "tokens after which a text is truncated (default: auto, the 99th percentile of the training texts, at most 512, with "
+        "--long windows 256)",
         values.maxlen,
+    )
+    long: str | None = in_training(
+        CUT,
+        "longer texts: cut their end, keep head and tail (a quarter and three quarters of maxlen), or read all in windows of "
+        "maxlen tokens, a quarter of them shared, whose answers are pooled",
+        choices=WAYS,
     )
     epochs: int | None = in_training(
         None,

@@ -8,6 +8,7 @@ from pathlib import Path
 from halfbert.data.phrases import HUB_PREFIX
 from halfbert.data.texts import SEPARATOR, joined
 from halfbert.models import mini
+from halfbert.models.long_texts import HEAD_TAIL, SPECIAL_TOKENS, head_tokens
 from halfbert.output.record import Record
 from halfbert.output.sheets import markdown_table
 from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, certainty, distillation_lines, example, tfidf_lines
@@ -27,7 +28,7 @@ CARD = """
 A ktrain predictor that gives a text {answers} of {number} labels. {model}, fine-tuned from {checkpoint}.
 {note}
 - Labels{thresholds}: {labels}
-- Texts are truncated to {maxlen} tokens.{columns}
+- {lengths}{columns}
 - Data: {files}; {train:,} rows for training, {val:,} for validation (epoch {best_epoch} of {epochs} was kept), {test:,} for the
   test; split seed {seed}.
 
@@ -79,7 +80,7 @@ def model_card(manifest: Manifest, record: Record, name: str) -> str:
         note=f"\nNote: {one_line(used.note)}.\n" if used.note else "",
         thresholds=", each predicted from the probability beside it" if manifest.thresholds is not None else "",
         labels=", ".join(labels),
-        maxlen=manifest.maxlen,
+        lengths=_lengths(manifest),
         columns=_columns(manifest),
         example=json.dumps(_example_text(manifest.text_columns), ensure_ascii=False),
         files=", ".join(f"{_code(f.name)} ({f.rows:,} rows, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
@@ -120,6 +121,19 @@ def _calibration(record: Record) -> str:
         f"`confidence` of\n`halfbert.load` gives calibrated ones (expected calibration error on the test {after:.3f}, the "
         f"network's {before:.3f}), and `review` says\nwhich answers a person should see."
     )
+
+
+def _lengths(manifest: Manifest) -> str:
+    """What becomes of long texts, and where plain ktrain does otherwise."""
+    maxlen = manifest.maxlen
+    if manifest.long == HEAD_TAIL:
+        room, head = maxlen - SPECIAL_TOKENS, head_tokens(maxlen)
+        read = f"Of texts of more than {maxlen} tokens the first {head} and the last {room - head} are read"
+        return f"{read}.\n  The scores are of that; plain ktrain reads the first {room}."
+    if manifest.pooling is not None:
+        read = f"Texts are read in overlapping windows of {maxlen} tokens, whose answers are pooled ({manifest.pooling.name})"
+        return f"{read}.\n  The scores are of that; plain ktrain answers with the first window."
+    return f"Texts are truncated to {maxlen} tokens."
 
 
 def _scores(manifest: Manifest, record: Record) -> str:

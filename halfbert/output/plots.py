@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from halfbert.models.long_texts import CUT, HEAD_TAIL, WINDOWS
 from halfbert.output import drawing
 from halfbert.output.drawing import BLUE, DASHED, GREEN, GREY, INK, PURPLE, SKY, VERMILLION, picture, tick_whole_numbers, title
 from halfbert.output.words import counted, percent, readable, shortened
@@ -93,11 +94,17 @@ def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
         title(figure, f"Confusion matrix: {right:,} of {rows:,} predictions right ({percent(right / rows)})", numbered)
 
 
-def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path) -> None:
-    """Draw a histogram of text lengths, those that are truncated in another colour.
+def text_lengths(lengths: np.ndarray, maxlen: int, longer: float, path: Path, way: str = CUT) -> None:
+    """Draw a histogram of text lengths, those above `maxlen` in another colour.
 
-    `lengths` are tokens before truncation, shape (texts,); `cut_share` of them, from 0 to 1, are above `maxlen`.
+    `lengths` are tokens of whole texts, shape (texts,); a share `longer` of them, from 0 to 1, is above `maxlen`, and what
+    becomes of these is `way`, one of `long_texts.WAYS`.
     """
+    labels, verb = {
+        CUT: (("not truncated", f"truncated to {maxlen:,} tokens"), "truncates"),
+        HEAD_TAIL: (("whole", f"head and tail, {maxlen:,} tokens"), "leaves head and tail of"),
+        WINDOWS: (("one window", f"several windows of {maxlen:,} tokens"), "divides"),
+    }[way]
     if not len(lengths):
         raise ValueError("no texts to draw")
     longest = int(np.max(lengths))
@@ -109,7 +116,7 @@ def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path)
     with picture(path, 7.6, 4.2) as figure:
         axes = figure.subplots()
         cut = edges[:-1] > maxlen
-        for shown, colour, label in [(~cut, BLUE, "not truncated"), (cut, VERMILLION, f"truncated to {maxlen:,} tokens")]:
+        for shown, colour, label in zip((~cut, cut), (BLUE, VERMILLION), labels, strict=True):
             if counts[shown].any():
                 bars = axes.bar(edges[:-1][shown], counts[shown], np.diff(edges)[shown], align="edge", label=label)
                 for bar in bars:
@@ -124,7 +131,7 @@ def text_lengths(lengths: np.ndarray, maxlen: int, cut_share: float, path: Path)
         tail = f"; the last bar holds all above {math.floor(edges[-2]):,}" if has_tail else ""
         title(
             figure,
-            f"Text lengths: maxlen {maxlen:,} truncates {percent(cut_share)} of {counted(len(lengths), 'text')}",
+            f"Text lengths: maxlen {maxlen:,} {verb} {percent(longer)} of {counted(len(lengths), 'text')}",
             f"median {np.median(lengths):,.0f} tokens, longest {longest:,}{tail}",
         )
 

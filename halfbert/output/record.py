@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from halfbert.data.tables import Data
+from halfbert.models.long_texts import Pooling
 from halfbert.output.folds import CrossValidation, RowCounts
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference, Interval
@@ -164,6 +165,16 @@ class CalibrationReport:
     promises: list[Guarantee]  # the key that published records have
 
 
+@dataclass(frozen=True)
+class WindowsReport:
+    """Training texts in windows: how many texts and windows, the `pooling` that was chosen, the validation scores of each."""
+
+    texts: int
+    windows: int
+    pooling: Pooling
+    validation: dict[str, Numbers]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One run: record.json of its results folder.
@@ -195,6 +206,7 @@ class Record:
     validation: list[Numbers] | None = None
     calibration: CalibrationReport | None = None
     cross_validation: CrossValidation | None = None
+    windows: WindowsReport | None = None
 
 
 def read(folder: Path) -> Record:

@@ -114,7 +114,7 @@ class Scorer:
         return {
             **predictor.made_from(engine.recipe()),
             "tokenizer": predictor.manifest.files[manifest.TOKENIZER],
-            "answers": [self.manifest.labels, self.manifest.thresholds, self.manifest.maxlen],
+            "answers": [self.manifest.labels, self.manifest.thresholds, *self.manifest.lengths],
             "decided by": [repr(self.decider), repr(self.kind)],
             "engine": [self.classifier.engine, self.classifier.device, self.threads or available_cpus()],
             "versions": {package: version_of(package) for package in ("halfbert", "numpy", *engine.packages)},

@@ -37,5 +37,5 @@ def read(predictor: Predictor, texts: Sequence[str]) -> np.ndarray | None:
 
 
 def _of(predictor: Predictor, texts: Sequence[str]) -> str:
-    identity = [predictor.made_from("keras"), predictor.manifest.maxlen, list(texts)]
+    identity = [predictor.made_from("keras"), *predictor.manifest.lengths, list(texts)]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

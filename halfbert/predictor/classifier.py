@@ -24,7 +24,9 @@ from halfbert.scoring.probabilities import probabilities_of
 from halfbert.scoring.review import ReviewRule, answered_labels
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
-TEXTS_AT_A_TIME = 4096  # tokenised and sorted together: memory does not grow with the number of texts
+# Tokenised and sorted together: at most so many texts, and no more once they have so many characters, so that memory grows
+# neither with the number of texts nor, beyond the longest of them, with their length.
+TEXTS_AT_A_TIME, CHARACTERS_AT_A_TIME = 4096, 2**23
 TEXTS_WITHOUT_PROGRESS = 64  # answered before a bar could show anything
 DEVICES = ("auto", "cpu", "gpu")
 Texts = str | Iterable[Any]
@@ -140,7 +142,7 @@ class Classifier:
     engine, device and threads, and is loaded from the folder when it first answers; so it is in a forked process.
 
     Attributes: `predictor`, what the folder states about itself; `engine` and `device` in use; `loaded`, the engine's
-    functions; `texts_cut`, how many texts of the latest call were longer than maxlen (None with ktrain, which hides it).
+    functions; `texts_cut`, how many texts of the latest call were truncated (None with ktrain, which hides it).
     """
 
     def __init__(self, source: _Source, in_memory: _InMemory | None = None):
@@ -239,8 +241,9 @@ class Classifier:
         return rows.read_rows(texts, columns) if len(columns) > 1 else read_texts(texts)
 
     def encode(self, texts: list[str]) -> EncodedTexts:
-        """Token ids of texts, truncated as they were for training."""
-        return batching.encode(self._here.tokenizer, texts, self._source.maxlen or self.predictor.manifest.maxlen)[0]
+        """Token ids of texts, truncated or in windows as they were for training."""
+        stated = self.predictor.manifest
+        return batching.encode(self._here.tokenizer, texts, self._source.maxlen or stated.maxlen, stated.long)[0]
 
     def probabilities(
         self, texts: list[str], label: str | None = None, advance: Callable[[int], object] | None = None
@@ -249,21 +252,41 @@ class Classifier:
 
         `label` names the progress bar, None shows none; `advance` is called with the number of texts of each answered batch.
         """
-        loaded, labels = self.loaded, len(self.predictor.manifest.labels)
+        loaded, stated = self.loaded, self.predictor.manifest
+        labels, multilabel = len(stated.labels), stated.task == "multilabel"
         if loaded.forward is None:
             assert loaded.probabilities is not None
             return loaded.probabilities(texts) if texts else np.empty((0, labels), np.float32)
         self.texts_cut = 0
         encoded = self._encoded(texts)
-        logits = batching.predict(encoded, len(texts), labels, loaded.forward, loaded.tokens_per_batch, label, advance)
-        return probabilities_of(logits, self.predictor.manifest.task).astype(np.float32)
+
+        def pool(part: EncodedTexts, of_rows: np.ndarray) -> np.ndarray:
+            return part.pooled(of_rows, stated.pooling, multilabel)
+
+        tokens = loaded.tokens_per_batch
+        logits = batching.predict(encoded, len(texts), labels, loaded.forward, tokens, label, advance, pool)
+        return probabilities_of(logits, stated.task).astype(np.float32)
 
     def _encoded(self, texts: list[str]) -> Iterator[EncodedTexts]:
         assert self.texts_cut is not None
-        for start in range(0, len(texts), TEXTS_AT_A_TIME):
-            encoded = self.encode(texts[start : start + TEXTS_AT_A_TIME])
-            self.texts_cut += int(np.sum(encoded.full_lengths > encoded.lengths))
+        for some in _portions(texts):
+            encoded = self.encode(some)
+            self.texts_cut += int(encoded.truncated.sum())
             yield encoded
+
+
+def _portions(texts: list[str]) -> Iterator[list[str]]:
+    """The texts in their order, as many at a time as are encoded together."""
+    some: list[str] = []
+    characters = 0
+    for text in texts:
+        some.append(text)
+        characters += len(text)
+        if len(some) == TEXTS_AT_A_TIME or characters >= CHARACTERS_AT_A_TIME:
+            yield some
+            some, characters = [], 0
+    if some:
+        yield some
 
 
 def read_tokenizer(predictor: manifest.Predictor) -> Any:

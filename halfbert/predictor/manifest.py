@@ -6,11 +6,12 @@ Nothing here unpickles, and nothing imports TensorFlow.
 import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from halfbert.models import weights
+from halfbert.models.long_texts import CUT, WINDOWS, Pooling
 from halfbert.scoring.calibration import Calibration
 from halfbert.scoring.review import RISKS, Reviewer, ReviewRule, reviewer
 from halfbert.system import storage
@@ -99,10 +100,10 @@ class Manifest:
     """What a predictor folder states about itself.
 
     `labels` are in the order of the classifier's columns; `text_columns` are those of the training table, joined where there
-    are several (`data.texts`); `thresholds`, (labels,), only of multi-label predictors; `maxlen` in
-    tokens; `files` maps each file to its SHA-256; `agreement` is by engine; `speeds` are by
-    processor (`machine.processor`) and engine, those of one processor timed in turn. What follows `maxlen` may be missing in a
-    file.
+    are several (`data.texts`); `thresholds`, (labels,), only of multi-label predictors; `maxlen` in tokens; `long` says what
+    becomes of longer texts, with `pooling` where they are windows; `files` maps each file to its SHA-256; `agreement` is by
+    engine; `speeds` are by processor (`machine.processor`) and engine, those of one processor timed in turn. What follows
+    `maxlen` may be missing in a file.
     """
 
     task: str
@@ -123,6 +124,14 @@ class Manifest:
     speeds: dict[str, dict[str, EngineSpeed]] = field(default_factory=dict)
     calibration: Calibration | None = None
     text_columns: list[str] = field(default_factory=list)
+    long: Literal["cut", "head-tail", "windows"] = "cut"
+    pooling: Pooling | None = None
+
+    @property
+    def lengths(self) -> list[Any]:
+        """What decides how much of a text is read, for digests of what answers depend on."""
+        pooling = asdict(self.pooling) if self.pooling else None
+        return [self.maxlen, *([self.long, pooling] if self.long != CUT else [])]  # of "cut" as before there were others
 
     def reviewer(self, rule: ReviewRule | None = None) -> Reviewer:
         """A rule made ready for this predictor's rows (none: every row is answered).
@@ -147,7 +156,7 @@ def read(folder: Path) -> Manifest:
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
-    for optional in ("teacher", "agreement", "speeds", "calibration", "text_columns"):
+    for optional in ("teacher", "agreement", "speeds", "calibration", "text_columns", "pooling"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}
@@ -242,6 +251,8 @@ def check(folder: Path) -> Predictor:
         raise ArtefactError(
             f"{file}: maxlen is {manifest.maxlen}; expected a whole number from 3 to the model's {positions} tokens"
         )
+    if manifest.long == WINDOWS and not (manifest.pooling and manifest.pooling.is_complete):
+        raise ArtefactError(f"{file}: expected how windows are pooled, for attention with a sharpness from 0")
     return Predictor(folder, manifest, config)
 
 

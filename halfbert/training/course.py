@@ -17,7 +17,7 @@ from halfbert.predictor.manifest import Numbers
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
-from halfbert.training import calibrating, crossvalidation, saving, steps, tasks
+from halfbert.training import calibrating, crossvalidation, saving, steps, tasks, windows
 from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
 
 
@@ -100,7 +100,8 @@ def fit(
     task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
     started, discardable = time.perf_counter(), fold or control_of is not None
     tf.keras.utils.set_random_seed(options.seed)
-    transformer = Transformer(str(prepared.checkpoint.folder), options.maxlen, data.labels, multilabel=task == "multilabel")
+    multilabel = task == "multilabel"
+    transformer = Transformer(str(prepared.checkpoint.folder), options.maxlen, data.labels, multilabel, str(options.long))
     labelled, train, val = _encode(prepared, transformer, lesson)
     preprocess_seconds = time.perf_counter() - started
 
@@ -110,7 +111,7 @@ def fit(
         finder = _find_rate(prepared, learner) if options.find_lr and not control_of else None
     rate = control_of.rate if control_of else (finder and finder.suggestion) or prepared.rate
     keep = _keeper(model, transformer, keep_in) if options.keep_epochs and keep_in else None
-    score = tasks.scorer(task, truth["val"])
+    score = windows.scorer(task, truth["val"], val.encoded)
     best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep, watch)
     weights = tasks.class_weights(task, options, truth["train"])
     if not discardable:
@@ -125,9 +126,12 @@ def fit(
     failure = _failure(prepared, best.best_epoch, broken, discardable)
     model.set_weights(best.best_weights)
     seconds = preprocess_seconds, time.perf_counter() - started
-    of_best = task, truth["val"], best.best_logits, getattr(options, "threshold", "")
+    of_windows = best.best_logits, val.encoded, train.encoded
+    in_windows = windows.choose(task, truth["val"], *of_windows, quiet=discardable)
+    logits = val.encoded.pooled(best.best_logits, in_windows and in_windows.pooling, multilabel)
+    of_best = task, truth["val"], logits, getattr(options, "threshold", "")
     chosen = tasks.thresholds(*of_best), calibrating.fit(*of_best)
-    return Fitted(model, transformer, train, best.history, best.best_logits, *chosen, rate, finder, *seconds, failure)
+    return Fitted(model, transformer, train, best.history, logits, *chosen, rate, finder, *seconds, failure, in_windows)
 
 
 def _encode(prepared: Prepared, transformer: Any, lesson: Lesson | None) -> tuple[Any, Any, Any]:
@@ -177,10 +181,11 @@ def _keeper(model: Any, transformer: Any, folder: Path) -> Callable[[int], None]
 
 def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate: float) -> None:
     options = prepared.options
-    say(f"texts are truncated at {maxlen} tokens: {train.encoded.truncated_share:.1%} of the training texts are longer")
+    windows.announce(train.encoded, maxlen, str(options.long))
+    rows = "rows" if train.encoded.windows is None else "windows"
     say(
         f"training {options.model} ({parameters / 1e6:.1f} M parameters) from {prepared.checkpoint.name} on the "
-        f"{prepared.devices}: {train.nsamples():,} rows, {prepared.epochs} epochs, batches of {options.batch_size}, "
+        f"{prepared.devices}: {train.nsamples():,} {rows}, {prepared.epochs} epochs, batches of {options.batch_size}, "
         f"{prepared.head} head, one-cycle to {rate:.2g}"
     )
 

@@ -172,7 +172,10 @@ def _scratch() -> Iterator[None]:
 
 
 def predict_logits(model: Any, data: TransformerDataset, label: str) -> np.ndarray:
-    """(rows, labels) float32 answers in the order of `data`: batches by length, a progress bar where it takes long."""
+    """(rows, labels) float32 answers in the order of `data`, those of windows not pooled.
+
+    They come in batches by length, with a progress bar where it takes long.
+    """
     if data.fixed_length is not None:
         return model.predict(data.to_tfdataset(train=False), verbose=0).logits[: data.nsamples()].astype(np.float32)
     step = _predict_step(model)
@@ -241,7 +244,8 @@ class BestEpoch(tf.keras.callbacks.Callback):
     Parameters
     ----------
     validation: encoded validation texts.
-    score: from their (rows, labels) logits to a dict with "val_loss" and the scores to be recorded.
+    score: from the (rows, labels) logits of these texts, or of their windows, to a dict with "val_loss" and the scores to be
+        recorded.
     chosen_by: key of the score that decides which epoch is best; the larger is better. Epochs at most a standard error below
         the highest score are as good on so many rows: of those the last is kept, whose rate had fallen furthest (a
         one-standard-error rule, as Breiman et al. 1984 have for trees). With None, and where the score is None since it cannot
@@ -342,7 +346,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if any(score is None for score in scores):
             return (row["val_loss"] or 0.0) < (self.rows[self.best_epoch - 1]["val_loss"] or 0.0)
         highest = max(score or 0.0 for score in scores)
-        return (scores[-1] or 0.0) >= highest - standard_error(highest, self.validation.nsamples())
+        return (scores[-1] or 0.0) >= highest - standard_error(highest, len(self.validation.encoded.full_lengths))
 
     def _rank(self, row: Numbers) -> tuple[float, float]:
         """By the score alone, and by the loss where that is equal or not measured."""

@@ -40,6 +40,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         size=Size(fitted.model.count_params(), 0),
         environment=machine.describe(prepared.devices, options.threads, options.precision, options.seed),
         distillation=taught.distillation if taught else None,
+        windows=fitted.windows,
     )
 
 
@@ -57,14 +58,15 @@ def _timing(prepared: Prepared, fitted: Fitted, tested: Tested, teacher_seconds:
     steps = sum(len(ends) - 1 for ends in parts if ends)
     rate = _rate(steps * prepared.options.batch_size, sum(ends[-1] - ends[0] for ends in parts if ends))
     encoded = fitted.train.encoded
+    texts = len(encoded.full_lengths)  # rows of the table, whatever their windows
     return Timing(
         setup_seconds=prepared.setup_seconds,
         preprocess_seconds=fitted.preprocess_seconds,
         fit_seconds=fitted.fit_seconds,
         evaluate_seconds=tested.seconds,
         teacher_seconds=teacher_seconds,
-        fit_rows_per_second=_rate(len(encoded.lengths) * len(fitted.history.epochs), fitted.fit_seconds),
-        steady_rows_per_second=rate,
+        fit_rows_per_second=_rate(texts * len(fitted.history.epochs), fitted.fit_seconds),
+        steady_rows_per_second=rate and rate * texts / len(encoded.lengths),
         # Of the texts' own tokens, padding not counted: by it tables of short and of long texts compare.
         steady_tokens_per_second=rate and rate * float(encoded.lengths.mean()),
     )
@@ -97,6 +99,8 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
         stopped=record.stopped,
         teacher=record.distillation.teacher if record.distillation else None,
         calibration=fitted.calibration,
+        long=fitted.transformer.way,
+        pooling=fitted.pooling,
     )
 
 
@@ -115,7 +119,9 @@ def draw(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> No
     history, encoded, finder = fitted.history, fitted.train.encoded, fitted.finder
     plots.learning_curves(history.epochs, history.best_epoch, folder / "learning_curves.png")
     plots.learning_rate(history.learning_rates, history.momenta, folder / "learning_rate.png")
-    plots.text_lengths(encoded.full_lengths, fitted.transformer.maxlen, encoded.truncated_share, folder / "text_lengths.png")
+    maxlen, way = fitted.transformer.maxlen, fitted.transformer.way
+    longer = float(np.mean(encoded.full_lengths > maxlen))
+    plots.text_lengths(encoded.full_lengths, maxlen, longer, folder / "text_lengths.png", way)
     if finder is not None and any(loss is not None for loss in finder.losses):
         plots.learning_rate_finder(finder.rates, finder.losses, finder.suggestion, folder / "learning_rate_finder.png")
     (_draw_multilabel if prepared.task == "multilabel" else _draw_multiclass)(prepared, fitted, tested, folder)

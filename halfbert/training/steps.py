@@ -160,7 +160,8 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
     rows = fitted.transformer.preprocess_test(data.test.texts, prepared.truth["test"], verbose=0)
     prepared.lay_out(rows, fitted.transformer.maxlen)
     started = time.perf_counter()
-    logits = fit.predict_logits(fitted.model, rows, "testing")
+    of_rows = fit.predict_logits(fitted.model, rows, "testing")
+    logits = rows.encoded.pooled(of_rows, fitted.pooling, task == "multilabel")
     seconds = time.perf_counter() - started
     unknown = int((~np.isfinite(logits)).any(axis=1).sum())
     if unknown:

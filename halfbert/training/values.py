@@ -11,8 +11,9 @@ import numpy as np
 
 from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
+from halfbert.models.long_texts import Pooling
 from halfbert.options import TrainOptions
-from halfbert.output.record import Baseline, CalibrationReport, Distillation, RateFinder
+from halfbert.output.record import Baseline, CalibrationReport, Distillation, RateFinder, WindowsReport
 from halfbert.predictor.manifest import Numbers
 from halfbert.scoring.calibration import Calibration
 from halfbert.scoring.intervals import Interval
@@ -80,7 +81,8 @@ class Fitted:
     """A model with the weights of its best epoch; `failure` is what ended the fit before its last one.
 
     `model`, `transformer` and `train` are a transformers model, a Transformer and the TransformerDataset it was fitted on.
-    `val_logits`: (validation rows, labels) of the best epoch, by which `thresholds` and `calibration` were chosen.
+    `val_logits`: (validation texts, labels) of the best epoch, by which `thresholds` and `calibration` were chosen; `windows`
+    how those of windows were pooled.
     """
 
     model: Any
@@ -95,6 +97,12 @@ class Fitted:
     preprocess_seconds: float
     fit_seconds: float
     failure: Failure | None
+    windows: WindowsReport | None = None
+
+    @property
+    def pooling(self) -> Pooling | None:
+        """How the logits of a text's windows become those of the text; None where rows are texts."""
+        return self.windows.pooling if self.windows else None
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def read(options: TuneOptions) -> Tuning:
             say(note)
         if options.keep:  # made here, once; refused where there are fewer layers
             checkpoints.with_layers(models[name], options.keep)
-    usual = options.maxlen or space.usual_maxlen(models[options.checkpoints[0]], data.train.texts)
+    usual = options.maxlen or space.usual_maxlen(models[options.checkpoints[0]], data.train.texts, str(options.long))
     laid_out = space.build(options, models, len(data.train), usual)
     if not laid_out.dimensions:
         raise InputError("nothing to search over: every setting is given")

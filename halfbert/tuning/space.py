@@ -116,12 +116,12 @@ def _shares(fewest_layers: int) -> tuple[str, ...]:
     return tuple(kept.values())
 
 
-def usual_maxlen(checkpoint: Checkpoint, texts: list[str]) -> int:
+def usual_maxlen(checkpoint: Checkpoint, texts: list[str], way: str) -> int:
     """About what training would choose for maxlen, from a sample of the training texts."""
     import transformers
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint.folder, local_files_only=True)
-    return batching.encode(tokenizer, texts[:: max(1, len(texts) // SAMPLE)], None)[1]
+    return batching.encode(tokenizer, texts[:: max(1, len(texts) // SAMPLE)], None, way)[1]
 
 
 def described(setting: Setting) -> str:

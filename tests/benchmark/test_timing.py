@@ -154,7 +154,7 @@ class Pretender:
 
     def ask(self, command):
         if command["do"] == "texts":
-            return {kind: [len(text.split()) for text in command[kind]] for kind in ("natural", "fixed")}
+            return {kind: [[len(text.split())] for text in command[kind]] for kind in ("natural", "fixed")}
         answers = ["x", "y", "x"] if self.engine == "keras" else ["x", "y", "y"]
         replies = {
             "answers": {"answers": answers, "probabilities": [[0.9, 0.1] if each == "x" else [0.4, 0.6] for each in answers]},

@@ -18,6 +18,7 @@ from support import (
     write_csv,
 )
 
+import halfbert
 from halfbert.data.equality import count_shared
 from halfbert.models import distilbert_form
 from halfbert.models import weights as encoder
@@ -162,6 +163,34 @@ def test_no_control_and_a_student_of_ones_own(trained_teacher, distil, tiny_dist
     assert found["layers"] is None and found["temperature"] == 1.0 and "train_cosine" not in record["epochs"][0]
     assert record["checkpoint"]["name"] == tiny_distilbert.name and record["model"] == "distilbert"
     assert "the student keeps" in said and weights_of(student)
+
+
+def test_windows_learn_the_pooled_answer_to_their_text(random_teacher, distil, here, tiny_distilbert):
+    """A teacher and a student in windows, each of its own length; --long is the teacher's unless it is given."""
+    folder = random_teacher()
+    tiny_predictors.change_manifest(folder, maxlen=12, long="windows", pooling={"name": "max"})
+    table = write_csv(
+        here / "long.csv", [(f"{text} " * (1 + n % 4), label) for n, (text, label) in enumerate(example_rows(60))]
+    )
+    more = write_csv(here / "more.csv", [("the old cat " * 9,), ("bread",)], ("text",))
+    how = (
+        "--train",
+        table,
+        "--unlabelled",
+        more,
+        "--checkpoint",
+        tiny_distilbert,
+        "--epochs",
+        "1",
+        "--no-control",
+        "--no-tfidf",
+    )
+    record, student, said = distil(folder, *how, "--maxlen", "8")
+    assert record["options"]["long"] == "windows" and record["windows"]["texts"] == record["data"]["rows"]["train"] + 2
+    assert "cosine loss is left out" in said and "train_cosine" not in record["epochs"][0]
+    assert len(halfbert.load(student, "onnx", "cpu").encode(["the old cat " * 9]).windows) == 2
+    record, student, _ = distil(folder, *how, "--long", "cut", "--overwrite")
+    assert (record["options"]["long"], record["options"]["maxlen"], record["windows"]) == ("cut", 12, None)
 
 
 def test_a_signal_in_the_control_costs_the_control_alone(trained_teacher, distil, here, monkeypatch):

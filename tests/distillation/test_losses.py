@@ -8,7 +8,7 @@ import tiny_predictors
 from support import LABELS, write_checkpoint
 
 from halfbert.distillation import teacher
-from halfbert.models import checkpoints
+from halfbert.models import batching, checkpoints
 from halfbert.options import DistillOptions
 from halfbert.predictor import manifest
 from halfbert.scoring.probabilities import probabilities_of
@@ -60,7 +60,6 @@ def test_the_losses_by_hand(losses, name, student, target, more, expected):
 def test_the_objective_is_the_weighted_sum_over_all_rows(losses, tmp_path, model, device):
     import tensorflow as tf
 
-    from halfbert.models import batching
     from halfbert.models.ktrain_data import Transformer
 
     # Four rows, two of them labelled, a tiny model without dropout, the teacher's made-up answers.
@@ -112,6 +111,25 @@ def test_states_of_another_width_leave_the_cosine_out_and_say_so(losses, tmp_pat
     options.weight_soft = 0.0
     with pytest.raises(InputError, match="nothing to learn"):
         losses.applicable_weights(options, checkpoint, wide)
+
+
+def test_windows_leave_the_cosine_out_and_have_the_targets_of_their_text(losses, tmp_path, tiny_distilbert, tensorflow_ready):
+    from halfbert.models.ktrain_data import Transformer
+
+    options = DistillOptions(teacher="bert", long="windows")
+    checkpoint = checkpoints.Checkpoint("student", tiny_distilbert, "distilbert", "0")
+    predictions = teacher.Predictions(np.arange(12.0).reshape(3, 4)[:, :3], np.zeros((3, 32)))
+    assert losses.applicable_weights(options, checkpoint, predictions)["cosine"] == 0.0
+    options.long = "cut"
+    assert losses.applicable_weights(options, checkpoint, predictions, "windows")["cosine"] == 0.0
+    assert losses.applicable_weights(options, checkpoint, predictions, "head-tail")["cosine"] == 1.0
+    transformer = Transformer(tiny_distilbert, 6, list(LABELS), way="windows")
+    labelled = transformer.preprocess_train(["the cat is here and there", "a saw"], np.eye(3)[[0, 2]], verbose=0)
+    more, _ = batching.encode(transformer.get_tokenizer(), ["bread and old soup and my cake"], 6, "windows")
+    data = losses.training_set(labelled, more, predictions)
+    assert data.encoded.windows.tolist() == [0, 2, 3, 5] and data.nsamples() == len(data.y) == 5
+    assert data.y[:, :4].tolist() == [[1, 0, 0, 1], [1, 0, 0, 1], [0, 0, 1, 1], [0, 0, 0, 0], [0, 0, 0, 0]]
+    assert data.y[:, 4:7].tolist() == predictions.logits[[0, 0, 1, 2, 2]].tolist()
 
 
 def test_layers_are_kept_as_published():

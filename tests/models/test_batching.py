@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from halfbert.models import batching
+from halfbert.models.long_texts import HEAD_TAIL, WINDOWS, Pooling
 
 EMOJI = "😀"
 UNUSUAL_TEXTS = [
@@ -162,3 +163,67 @@ def test_predictions_come_in_the_order_of_the_texts_whatever_the_parts(tokenizer
     for label in (None, "counting"):
         assert batching.predict(iter(parts), len(texts), 2, forward, 10, label).tolist() == expected
     assert shown == [(6, "counting")]
+
+
+def test_windows_are_rows_of_their_texts(tokenizer):
+    encoded, used = batching.encode(tokenizer, ["a b c d e f g h i", "", "d", "e f g h i j"], 6, WINDOWS)  # 4 tokens a window
+    assert used == 6 and encoded.windows.tolist() == [0, 3, 4, 5, 7] and encoded.windows.dtype == np.int64
+    words = ["a b c d", "c d e f", "f g h i", "", "d", "e f g h", "g h i j"]
+    assert rows_of(encoded) == [tokenizer(row)["input_ids"] for row in words]
+    assert encoded.full_lengths.tolist() == [11, 2, 3, 8] and encoded.text_of_row().tolist() == [0, 0, 0, 1, 2, 3, 3]
+    assert encoded.truncated_share == 0 and encoded.lengths_by_text() == [[6, 6, 6], [2], [3], [6, 6]]
+    both = encoded.followed_by(encoded)
+    assert both.windows.tolist() == [0, 3, 4, 5, 7, 10, 11, 12, 14] and rows_of(both) == rows_of(encoded) * 2
+    taken = encoded.take(np.array([6, 0]))
+    assert (
+        taken.windows is None
+        and taken.full_lengths.tolist() == [6, 6]
+        and rows_of(taken) == [rows_of(encoded)[6], rows_of(encoded)[0]]
+    )
+
+
+def test_head_and_tail_are_kept_and_the_text_counts_as_truncated(tokenizer):
+    encoded, _ = batching.encode(tokenizer, ["a b c d e f g h i", "d"], 6, HEAD_TAIL)
+    assert rows_of(encoded) == [tokenizer(row)["input_ids"] for row in ("a g h i", "d")]
+    assert encoded.windows is None and encoded.truncated.tolist() == [True, False]
+
+
+def test_automatic_windows_have_at_most_256_tokens(tokenizer):
+    for words, maxlen in ((10, 12), (1000, 256)):
+        assert batching.encode(tokenizer, ["a " * words], None, WINDOWS)[1] == maxlen
+    assert batching.encode(tokenizer, ["a " * 1000], None, HEAD_TAIL)[1] == 512
+
+
+def test_a_very_long_text_is_tokenised_in_pieces_as_it_is_whole(tokenizer, monkeypatch):
+    texts = [
+        "a b",
+        " ".join(f"{chr(97 + number % 26)}, \u0301e  [SEP] \n zz" for number in range(300)),
+        "x" * 1000 + " y",
+        "y" * 900,
+    ]
+    whole, _ = batching.encode(tokenizer, texts, 9, WINDOWS)
+    monkeypatch.setattr(batching, "LONG_TEXT", 80)
+    pieces: list[int] = []
+    ids = batching._ids
+    monkeypatch.setattr(batching, "_ids", lambda rust, some: pieces.append(len(some)) or ids(rust, some))
+    assert rows_of(batching.encode(tokenizer, texts, 9, WINDOWS)[0]) == rows_of(whole)
+    assert len(pieces) > 4 and max(pieces) == batching.PIECES_AT_A_TIME
+
+
+def test_answers_of_windows_are_pooled_part_by_part_and_texts_counted_once(tokenizer):
+    """What stands in place of a network answers the first letter of a window."""
+    texts = ["a b c d e f g h i", "", "d", "e f g h i j"]
+    parts = [batching.encode(tokenizer, some, 6, WINDOWS)[0] for some in (texts[:1], texts[1:])]
+    advanced: list[int] = []
+
+    def forward(ids, mask):
+        assert ids.size <= 12
+        return ids[:, 1:2] - tokenizer.convert_tokens_to_ids("a")
+
+    def pool(part, answers):
+        return part.pooled(answers, Pooling("max"), multilabel=True)
+
+    letters = batching.predict(iter(parts), 4, 1, forward, 12, None, advanced.append, pool)
+    nothing = tokenizer.sep_token_id - tokenizer.convert_tokens_to_ids("a")
+    assert letters.tolist() == [[5.0], [nothing], [3.0], [6.0]]
+    assert sum(advanced) == 4 and len(advanced) > 2

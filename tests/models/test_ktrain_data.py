@@ -206,3 +206,30 @@ def test_the_pickle_for_a_predictor_names_neither_this_project_nor_a_path(prepro
     assert (loaded.get_classes(), loaded.maxlen, loaded.multilabel) == (list(LABELS), 12, False)
     # Making the object changes nothing.
     assert type(transformer) is preprocessing.Transformer and transformer.model_name == str(tiny_checkpoint)
+
+
+@pytest.mark.parametrize("fixed", [None, 6])
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_windows_have_the_labels_of_their_text_and_all_texts_weigh_alike(preprocessing, tiny_checkpoint, multilabel, fixed):
+    transformer = preprocessing.Transformer(tiny_checkpoint, 6, list(LABELS), multilabel, way="windows")
+    texts = ["the old cat is here and there was", "a dog", "my new big saw is old and very small"]
+    y = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1]]) if multilabel else np.array([2, 0, 1])
+    data = transformer.preprocess_train(texts, y, verbose=0)
+    counts = np.diff(data.encoded.windows)
+    assert counts.tolist() == [3, 1, 3] and data.nsamples() == 7
+    of_texts = y if multilabel else np.eye(3)[y]
+    assert np.array_equal(data.y, np.repeat(of_texts, counts, axis=0))
+    data.batch_size, data.fixed_length = 5, fixed
+    batches = list(itertools.islice(data.to_tfdataset(train=True).as_numpy_iterator(), len(data)))
+    totals = {length: 0.0 for length in range(3)}
+    for features, labels, weights in batches:
+        scale = 5 / np.count_nonzero(weights) if fixed else 1.0
+        for ids, label, weight in zip(features["input_ids"], labels, weights / scale, strict=True):
+            if weight:
+                row = next(
+                    r for r in range(7) if (data.encoded.padded(np.array([r]))[0][0] == ids[: data.encoded.lengths[r]]).all()
+                )
+                assert np.array_equal(label, data.y[row])
+                totals[int(data.encoded.text_of_row()[row])] += float(weight)
+    np.testing.assert_allclose(list(totals.values()), 7 / 3, rtol=1e-5)
+    assert not hasattr(transformer.for_predictor(), "way"), "what plain ktrain unpickles has nothing of the project"

@@ -39,7 +39,7 @@ def test_a_training_run_is_followed_by_the_comparison_on_its_table(options, expe
 
 def test_a_distillation_is_followed_by_a_timing_of_student_and_teacher():
     options = DistillOptions(teacher="predictors/bert-a", train="a.csv", test="b.csv", text_column="Review")
-    options.complete_with_teacher("multiclass", ["x"], 10, 0, None)
+    options.complete_with_teacher("multiclass", ["x"], 10, "cut", 0, None)
     verb, arguments = following(options)
     folders = ["predictors/bert-a", "predictors/student-a"]
     assert (verb, arguments) == ("benchmark", [*folders, "--texts=b.csv", "--text-column=Review", "--quick"])

@@ -24,8 +24,8 @@ def figures(monkeypatch):
 def drawn(tmp_path, figures):
     """Draws a picture from the given numbers into picture.png and returns its figure."""
 
-    def draw(picture, *numbers):
-        picture(*numbers, tmp_path / "picture.png")
+    def draw(picture, *numbers, **more):
+        picture(*numbers, tmp_path / "picture.png", **more)
         return figures[-1]
 
     return draw

@@ -136,6 +136,19 @@ def test_text_lengths_count_every_text_on_its_side_of_the_cut(lengths, maxlen, e
     assert shown in figure.get_suptitle()
 
 
+@pytest.mark.parametrize(
+    ("way", "verb", "label"),
+    [
+        ("head-tail", "leaves head and tail of", "head and tail, 8 tokens"),
+        ("windows", "divides", "several windows of 8 tokens"),
+    ],
+)
+def test_text_lengths_say_what_becomes_of_long_texts(way, verb, label, drawn):
+    figure = drawn(plots.text_lengths, LENGTHS, 8, 2 / 7, way=way)
+    assert f"maxlen 8 {verb} 28.6% of 7 texts" in figure.get_suptitle()
+    assert label in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
 def test_learning_rate_finder_marks_the_suggestion_and_no_explosion_flattens_the_rest(drawn):
     losses = np.array([*LOSSES[:47], 900.0, np.inf, np.nan])
     figure = drawn(plots.learning_rate_finder, RATES, losses, 3e-5)

@@ -93,6 +93,12 @@ def test_a_manifest_or_a_tokenizer_that_is_none(folder):
         refused(folder, manifest.MANIFEST)
 
 
+INCOMPLETE_POOLINGS = (
+    *(None, {"name": "attention"}),
+    *({"name": "attention", "sharpness": sharpness} for sharpness in (-1.0, float("nan"), float("inf"))),
+)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -109,6 +115,9 @@ def test_a_manifest_or_a_tokenizer_that_is_none(folder):
         ({"maxlen": 2}, "maxlen is 2"),
         ({"maxlen": 513}, "maxlen is 513"),
         *(({"maxlen": value}, "$.maxlen") for value in (True, None)),
+        ({"long": "window"}, "$.long"),
+        ({"long": "windows", "pooling": {"name": "sum"}}, "$.pooling.name"),
+        *(({"long": "windows", "pooling": found}, "expected how windows are pooled") for found in INCOMPLETE_POOLINGS),
         ({"data": {"files": 3}}, "$.data.files"),
         ({"agreement": {"onnx": {"rows": 100, "equal_decisions": "1.0"}}}, "$.agreement"),
         *(({"thresholds": value}, "from 0 to 1 for each of the 3 labels") for value in (None, [], [0.5])),
