@@ -14,7 +14,7 @@ from halfbert.predictor import engines
 from halfbert.scoring.probabilities import probabilities_of
 
 MAXLEN = 10
-HOW = ("--maxlen", str(MAXLEN), "--lr", "0.003", "--threads", "1", "--no-tfidf")
+HOW = ("--maxlen", str(MAXLEN), "--lr", "0.003", "--no-tfidf")
 TASKS = pytest.mark.parametrize("task", ["multiclass", "multilabel"])
 FLOAT32 = ("keras", "onnx", "torch")
 
@@ -111,7 +111,7 @@ def test_a_run_that_cuts_many_texts_says_what_the_others_would_do(quick, long_ta
 
 def test_one_text_of_200_000_words_in_bounded_memory(quick, long_tables, monkeypatch):
     run = quick(*HOW, "--maxlen", "64", "--long", "windows", train=long_tables["multiclass"])
-    loaded = halfbert.load(run.folder, "onnx", "cpu", threads=1, allow_disagreement=True)
+    loaded = halfbert.load(run.folder, "onnx", "cpu", allow_disagreement=True)
     sizes, forward = [], loaded.loaded.forward
 
     def watched(ids, mask):
