@@ -15,7 +15,7 @@ import psutil
 from halfbert.benchmark import base, plots, report, statistics, timing, trial
 from halfbert.benchmark import record as records
 from halfbert.benchmark.figures import figures
-from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, describe, read_texts
+from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, check_columns, describe, read_texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Environment, Pair, Protocol, Record, Tokens
 from halfbert.options import BenchmarkOptions
@@ -48,6 +48,7 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
             stack.enter_context(storage.output_lock(output))
         texts = read_texts(options)
         subjects = [describe(folder, max(options.threads)) for folder in options.predictors]
+        check_columns(subjects, texts)
         if options.prepare:
             for subject in subjects:
                 trial.prove(subject, texts, engines.provable(options.engines), max(options.threads))

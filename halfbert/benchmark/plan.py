@@ -11,8 +11,9 @@ import numpy as np
 
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import multiclass
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import listed_names, plural
 from halfbert.data.tables import Layout
+from halfbert.data.texts import SEPARATOR
 from halfbert.models import weights
 from halfbert.options import BenchmarkOptions
 from halfbert.output.words import printable
@@ -112,8 +113,21 @@ def _joined(texts: Sequence[str], wanted: int) -> list[str]:
         words: list[str] = []
         while len(words) < FIXED_TOKENS:
             words += next(endless).split() or ["."]
-        joined.append(" ".join(words))
+        # What is cut to length keeps the separators of text columns, without which it is no row of them.
+        joined.append(" ".join(sorted(words, key=lambda word: word != SEPARATOR)))
     return joined
+
+
+def check_columns(subjects: Sequence[Subject], texts: Texts) -> None:
+    """Raise InputError if a predictor of several text columns is to answer texts that are not made of as many."""
+    for subject in subjects:
+        columns = manifest.read(subject.folder).text_columns
+        if len(columns) > 1 and any(text.count(SEPARATOR) < len(columns) - 1 for text in texts.by_lengths["natural"]):
+            named = listed_names(columns)
+            raise InputError(
+                f"{subject.folder}: answers rows of {len(columns)} columns, {named}; give a table with them as --texts, and "
+                "name them with --text-column"
+            )
 
 
 def describe(folder: Path, threads: int | None = None, random_weights: bool = False) -> Subject:

@@ -7,7 +7,7 @@ from typing import Any
 
 from halfbert.data.cells import NUMBERED, cell_text, difference, label_key, name_text, quoted, written_label
 from halfbert.data.equality import normalise
-from halfbert.data.phrases import listed, place, plural, row_word
+from halfbert.data.phrases import listed, listed_names, place, plural, row_word
 from halfbert.data.tables import Findings, Rows, Table
 from halfbert.data.texts import texts_of
 from halfbert.system.errors import InputError
@@ -84,7 +84,7 @@ def _without_missing(
         if missing and not drop_missing:
             formulas = set().union(*(table.formulas.get(column, set()) for column in names)).intersection(missing)
             hint = " (formulas without a stored value: open and save it in a spreadsheet program)" if formulas else ""
-            quoted_names = listed(list(map(repr, names)))
+            quoted_names = listed_names(names)
             what = f"column {quoted_names} is" if len(names) == 1 else f"columns {quoted_names} are all"
             raise InputError(
                 f"{table.file}: {what} empty or blank in {plural(len(missing), row_word(table.file))}: {table.rows(missing)}"

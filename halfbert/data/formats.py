@@ -29,7 +29,7 @@ FOLDER = "folder"
 
 LONGEST_CELL = 2**31 - 1  # characters: as much as the csv module accepts on every platform
 DELIMITERS = ",;\t|"
-SEARCHED_FOR_HEADER = 20  # rows below the header, for the one that the user may have meant
+SEARCHED_FOR_HEADER, SEARCHED_CHARACTERS = 20, 2**16  # below the header, for the row that the user may have meant
 
 
 def format_of(path: Path) -> str:
@@ -204,7 +204,9 @@ def _read_delimited(path: Path, text: str, suffix: str, wanted: Sequence[str], l
             continue
         if not header:
             header = cells
-            hint = header_hint(next_records(path, below, delimiter, len(above)), wanted, layout.header_row)
+            hint = header_hint(
+                next_records(path, below[:SEARCHED_CHARACTERS], delimiter, len(above)), wanted, layout.header_row
+            )
             positions = locate(str(path), header, wanted, hint)
             continue
         check_cells(path, line, cells, header)

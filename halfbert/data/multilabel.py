@@ -12,7 +12,7 @@ from halfbert.data.checks import Parts
 from halfbert.data.equality import normalise
 from halfbert.data.iterative import iterative_sample
 from halfbert.data.lists import check_no_list, read_names
-from halfbert.data.phrases import listed, place, plural
+from halfbert.data.phrases import listed, listed_names, place, plural
 from halfbert.data.sources import describe_files, read_tables
 from halfbert.data.splits import divide
 from halfbert.data.tables import EVERY_OTHER, Data, Findings, Piece, Reading, Table
@@ -59,7 +59,7 @@ def read_multilabel(
     of_text = located(text, tables["train"].columns)
     labels = [name for name in tables["train"].columns if name not in (*of_text, *group_column)]
     if not labels:
-        raise InputError(f"{tables['train'].file}: has no column beside {listed(list(map(repr, of_text)))} to take for a label")
+        raise InputError(f"{tables['train'].file}: has no column beside {listed_names(of_text)} to take for a label")
     for table in tables.values():
         _check_formulas(table, labels)
     read_labels: Any

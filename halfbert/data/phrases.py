@@ -12,6 +12,11 @@ def listed(items: Sequence[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
+def listed_names(names: Sequence[str]) -> str:
+    """The first few names of columns, each in quotes, in one line."""
+    return listed([repr(name) for name in names])
+
+
 def truncated(text: str) -> str:
     """A label or name for a message, its end replaced by three dots where it is as long as a text."""
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from halfbert.data.cells import cell_text, name_text
+from halfbert.data.phrases import listed_names, plural
 from halfbert.data.tables import Table, TextPiece, locate, put_together
 from halfbert.system.errors import InputError
 
@@ -59,6 +60,16 @@ def named(columns: Sequence[str]) -> str:
 def text_cell(cells: Sequence[Any], positions: Sequence[int]) -> Any:
     """The cell of a row's text column, or the `Parts` of several."""
     return cells[positions[0]] if len(positions) == 1 else Parts(cells[position] for position in positions)
+
+
+def check_as_trained(file: str, columns: Sequence[str], stated: Sequence[str], whose: str) -> None:
+    """Raise InputError if a table has another number of text columns than a predictor states, which learnt from so many."""
+    trained_on = stated or [DEFAULT]
+    if len(columns) != len(trained_on):
+        raise InputError(
+            f"{file}: {plural(len(columns), 'text column')}, and the {whose} was trained on {len(trained_on)}, "
+            f"{listed_names(trained_on)}; name as many with --text-column"
+        )
 
 
 def texts_of(table: Table, columns: Sequence[str]) -> list[str | None]:

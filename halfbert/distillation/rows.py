@@ -5,6 +5,7 @@ from halfbert.data.cells import quoted
 from halfbert.data.equality import count_shared, normalise, shared
 from halfbert.data.phrases import listed, plural, row_word
 from halfbert.data.tables import Data, Layout
+from halfbert.data.texts import check_as_trained
 from halfbert.distillation.teacher import Teacher
 from halfbert.options import DistillOptions
 from halfbert.output.record import Unlabelled
@@ -19,6 +20,8 @@ def check(teacher: Teacher, data: Data, options: DistillOptions) -> None:
 
     Raises InputError if the labels are not the teacher's, or a row to test on has trained the teacher or chosen its epoch.
     """
+    stated = teacher.predictor.manifest.text_columns
+    check_as_trained(data.train.file, data.text_columns, stated, f"teacher {teacher.name}")
     known = teacher.predictor.manifest.labels
     differing = {"lacks": set(known) - set(data.labels), "also has": set(data.labels) - set(known)}
     if any(differing.values()):

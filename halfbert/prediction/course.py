@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data import texts
-from halfbert.data.phrases import listed, plural
+from halfbert.data.phrases import plural
 from halfbert.options.prediction import PredictOptions
 from halfbert.prediction import cluster, journal, outputs
 from halfbert.prediction.answering import Answering, answer_rows
@@ -23,7 +23,6 @@ from halfbert.prediction.summary import Progress, Summary
 from halfbert.predictor import manifest
 from halfbert.system import console, storage
 from halfbert.system.console import StopRequest
-from halfbert.system.errors import InputError
 
 
 def predict(options: PredictOptions, _stop: StopRequest) -> Any:
@@ -43,7 +42,8 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
         if options.output is not None:
             outputs.check(options.output, options.overwrite)
         sources = open_all(options)
-        _check_columns(sources, trained_on or [texts.DEFAULT])
+        for source in sources:
+            texts.check_as_trained(source.name, source.text_columns, trained_on, "predictor")
         if options.output is not None:
             outputs.check_fits(options.output, sources)
             files = [Path(source.name) for source in sources if Path(source.name).is_file()]
@@ -69,16 +69,6 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
     for line in summary.lines():
         say(line)
     return result
-
-
-def _check_columns(sources: Sequence[Source], trained_on: Sequence[str]) -> None:
-    """Raise InputError if a source has another number of text columns than the predictor was trained on."""
-    for source in sources:
-        if len(source.text_columns) != len(trained_on):
-            raise InputError(
-                f"{source.name}: {plural(len(source.text_columns), 'text column')}, and the predictor was trained on "
-                f"{len(trained_on)}, {listed(list(map(repr, trained_on)))}; name as many with --text-column"
-            )
 
 
 def scorer_of(options: PredictOptions) -> Scorer:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from halfbert.data import lines, packed
-from halfbert.data.phrases import listed
+from halfbert.data.phrases import listed_names
 from halfbert.data.texts import text_columns
 from halfbert.prediction.blocks import CHARACTERS, ROWS, Block, Source
 from halfbert.system.errors import InputError
@@ -22,7 +22,7 @@ class Lines(Source):
         self.text_columns = self.columns = [str(column) for column in text_columns(text_column)]
         self.kinds = ["text"]
         if len(self.columns) > 1:
-            wanted = listed(list(map(repr, self.columns)))
+            wanted = listed_names(self.columns)
             raise InputError(
                 f"{name}: each line is one text, and {len(self.columns)} are needed, {wanted}; give a table with them"
             )

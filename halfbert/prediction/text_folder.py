@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data.decoding import decoded
-from halfbert.data.phrases import listed
+from halfbert.data.phrases import listed_names
 from halfbert.data.text_folders import PLAIN
 from halfbert.data.texts import text_columns
 from halfbert.prediction.blocks import CHARACTERS, ROWS, Block, Source
@@ -21,7 +21,7 @@ class TextFolder(Source):
         self.name, self._folder, self._requested = str(folder), folder, encoding
         self.text_columns = [str(column) for column in text_columns(text_column)]
         if len(self.text_columns) > 1:
-            wanted = listed(list(map(repr, self.text_columns)))
+            wanted = listed_names(self.text_columns)
             raise InputError(f"{folder}: each file is one text, and {len(self.text_columns)} are needed, {wanted}")
         self.columns, self.kinds = [FILE, *self.text_columns], ["text", "text"]
         self._files = sorted(folder.rglob(f"*{PLAIN}"))

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halfbert.data.cells import cell_text
-from halfbert.data.phrases import listed
+from halfbert.data.phrases import listed_names
 from halfbert.data.sources import is_frame
 from halfbert.data.tables import locate
 from halfbert.data.texts import SEPARATOR, Parts, joined
@@ -19,7 +19,7 @@ def read_rows(rows: Any, columns: Sequence[str]) -> tuple[list[str], bool]:
     other iterable of rows, or a DataFrame with these columns. A text that holds the separators is taken as joined.
     """
     expected = (
-        f"expected rows of {len(columns)} texts, {listed(list(map(repr, columns)))}, as tuples, lists or dicts, or a DataFrame "
+        f"expected rows of {len(columns)} texts, {listed_names(columns)}, as tuples, lists or dicts, or a DataFrame "
         "with these columns"
     )
     rows = rows.to_pandas() if hasattr(rows, "to_pandas") else rows
@@ -42,7 +42,7 @@ def as_parts(row: Any, columns: Sequence[str]) -> Parts:
     row = row.tolist() if hasattr(row, "tolist") else row
     if not isinstance(row, list | tuple) or len(row) != len(columns):
         shown = reprlib.repr(row)
-        raise InputError(f"{shown}: expected a tuple, list or dict of {len(columns)} cells, {listed(list(map(repr, columns)))}")
+        raise InputError(f"{shown}: expected a tuple, list or dict of {len(columns)} cells, {listed_names(columns)}")
     return Parts(row)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import tiny_predictors
 from support import end_here, example_rows, write_csv
 
 import halfbert
@@ -13,6 +14,7 @@ from halfbert.benchmark import base as benchmark_base
 from halfbert.benchmark import plan as benchmark_plan
 from halfbert.benchmark import process as benchmark_process
 from halfbert.benchmark import record as benchmark_records
+from halfbert.options import BenchmarkOptions
 from halfbert.system.errors import ResourceError
 
 end = partial(end_here, script="benchmark")
@@ -159,6 +161,20 @@ def test_failures(arguments, code, reason, tiny, tmp_path, monkeypatch, capfd):
     error = capfd.readouterr().err
     assert reason in error and error.count("\n") == 1 and error.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_predictor_of_several_columns_is_given_rows_of_them(small, tmp_path, capfd):
+    tiny_predictors.change_manifest(small / "tiny-bert", text_columns=["title", "body"])
+    quick = ("--quick", "--rows", "8", "--threads", "1", "--output", tmp_path / "x")
+    assert end(small / "tiny-bert", *quick) == 2
+    said = "tiny-bert: answers rows of 2 columns, 'title', 'body'; give a table with them as --texts, and name them with"
+    assert said in capfd.readouterr().err
+    long = [("word " * 200, f"body {number}", "x") for number in range(8)]
+    rows = write_csv(tmp_path / "rows.csv", long, ("title", "body", "label"))
+    options = BenchmarkOptions(predictors=[small / "tiny-bert"], quick=True, texts=rows, text_column="title,body")
+    texts = benchmark_plan.read_texts(options)
+    benchmark_plan.check_columns([benchmark_plan.describe(small / "tiny-bert")], texts)
+    assert all(text.startswith("[SEP] word") for text in texts.by_lengths["fixed"])  # however short they are cut
 
 
 def test_an_altered_predictor(small, tmp_path, capfd):

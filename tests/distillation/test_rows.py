@@ -112,6 +112,18 @@ def test_other_labels_are_named_and_the_order_is_the_teachers(tmp_path):
         check(teacher, data, train=table)
 
 
+def test_texts_are_made_of_as_many_columns_as_the_teachers(tmp_path):
+    table = write_csv(
+        tmp_path / "t.csv", [(text, text, label) for text, label in example_rows(120)], ("title", "text", "label")
+    )
+    alone, both = read(train=table), read_multiclass(Reading(text_column="title,text", train=table), "label")
+    teacher = teacher_of(tmp_path, alone)
+    says = "t.csv: 2 text columns, and the teacher bert was trained on 1, 'text'; name as many with --text-column"
+    with pytest.raises(InputError, match=says):
+        check(teacher, both, train=table)
+    check(teacher, alone, train=table)
+
+
 def test_one_long_text_among_many_takes_no_memory_for_the_others(tmp_path):
     texts = [(f"text {number}",) for number in range(2000)]
     table = write_csv(tmp_path / "texts.csv", [*texts, ("long " * 20_000,)], ("text",))
