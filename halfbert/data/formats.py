@@ -204,9 +204,7 @@ def _read_delimited(path: Path, text: str, suffix: str, wanted: Sequence[str], l
             continue
         if not header:
             header = cells
-            hint = header_hint(
-                next_records(path, below[:SEARCHED_CHARACTERS], delimiter, len(above)), wanted, layout.header_row
-            )
+            hint = delimited_hint(path, below[:SEARCHED_CHARACTERS], len(above), wanted, layout)
             positions = locate(str(path), header, wanted, hint)
             continue
         check_cells(path, line, cells, header)
@@ -226,7 +224,14 @@ def check_header_line(path: Path, cells: Sequence[str], header: Sequence[str], h
         raise InputError(f"--header-row {header_row}: is empty in {path}; name the line of the columns")
 
 
-def next_records(path: Path, text: str, delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
+def delimited_hint(path: Path, text: str, above: int, wanted: Sequence[str], layout: Layout) -> str:
+    """`header_hint` of a csv file, whose titles may have hidden what separates its cells; `text` begins with the header."""
+    signs = layout.delimiter or DELIMITERS
+    hints = (header_hint(_next_records(path, text, sign, above), wanted, layout.header_row) for sign in signs)
+    return next(filter(None, hints), "")
+
+
+def _next_records(path: Path, text: str, delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
     """The records below the header with their lines, for a hint: what is broken is not reported here."""
     try:
         for line, _, cells in itertools.islice(records_of(path, io.StringIO(text, newline=""), delimiter, above), 1, None):

@@ -145,7 +145,7 @@ def describe_files(tables: dict[str, Table]) -> list[dict[str, Any]]:
     return [
         {
             "role": role,
-            "name": table.file if table.file.startswith(HUB_PREFIX) else Path(table.file).name,
+            "name": table.name or (table.file if table.file.startswith(HUB_PREFIX) else Path(table.file).name),
             "sha256": table.sha256,
             "rows": len(table.numbers),
         }

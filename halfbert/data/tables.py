@@ -76,7 +76,8 @@ class Table:
     parquet files, hub data sets and DataFrames have no such thing, and their rows are counted from 1. `formulas` names for
     each column the indices of rows whose text was read back from a formula, `merged` the rows, by index, over which a cell of
     it extends. `export` names the labelling tool that wrote the file, whose labels are lists; `row_names` are the files of a
-    folder. `sha256` is the fingerprint for a hub data set.
+    folder, and `name` is what records call it, where that is not the last part of `file`. `sha256` is the fingerprint for a
+    hub data set.
     """
 
     file: str
@@ -89,6 +90,7 @@ class Table:
     merged: dict[str, list[range]] = field(default_factory=dict)
     export: str = ""
     row_names: list[str] = field(default_factory=list)
+    name: str = ""
 
     def cells(self, column: str) -> Iterator[tuple[Any, str]]:
         """(value, its place for a message) of each cell of a column."""

@@ -68,7 +68,8 @@ def read(folder: Path, wanted: Sequence[str], role: str, encoding: str | None) -
     columns = {name: cells[position] for name, position in positions.items()}
     note = f"{part}: {plural(len(texts), 'file')}, in {plural(len(labels), 'folder')} whose names are the labels"
     numbers = list(range(1, len(texts) + 1))
-    return Table(str(part), columns, numbers, digest.hexdigest(), notes=[note], row_names=names)
+    own_name = str(part.relative_to(folder.parent))
+    return Table(str(part), columns, numbers, digest.hexdigest(), notes=[note], row_names=names, name=own_name)
 
 
 def _visible(folder: Path, *, folders: bool) -> Iterator[Path]:

@@ -55,7 +55,7 @@ class Delimited(TextSource):
             self.head = "".join(above) + self.head
         self.columns = column_names(self.header, self.name)
         self.kinds = ["text"] * len(self.columns)
-        hint = formats.header_hint(formats.next_records(path, begin, delimiter, self._above), wanted, layout.header_row)
+        hint = formats.delimited_hint(path, begin, self._above, wanted, layout)
         self._positions = positions_of(self.name, self.columns, text_column, hint)
         self.text_columns = [self.columns[position] for position in self._positions]
         self.rows = sum(1 for _ in self.rows_of_text())

@@ -30,6 +30,9 @@ def test_a_header_below_titles(tmp_path, suffix):
 def test_a_header_that_was_not_found_is_pointed_at(tmp_path, suffix):
     path = above(tmp_path / f"t{suffix}", [["Report"], ["of", "shops"]], numbered(30))
     refused(path, "has no column 'text'; its columns are 'Report'", "row 3 names them", "(--header-row 3)?")
+    bars = tmp_path / "bars.csv"
+    bars.write_text("Report, of all\nshops\ntext|label\n" + "".join(f"{text}|{label}\n" for text, label in numbered(30)))
+    refused(bars, "its columns are 'Report', 'of all'", "row 3 names them", "(--header-row 3)?")
     assert "--header-row" not in refused(path, "has no column 'Text'", text_column="Text", label_column="L")
     empty = above(tmp_path / f"e{suffix}", [["Report"], []], numbered(30))
     refused(empty, "--header-row 2: is empty in", header_row=2)

@@ -33,7 +33,7 @@ def test_parts_are_taken_by_role(tmp_path):
     folder(tmp_path / "t" / "test", numbered(10, word="other"))
     data = read(tmp_path / "t", test=tmp_path / "t")
     assert len(data.test) == 10 and len(data.train) + len(data.val) == 30
-    assert [file["name"] for file in data.files] == ["train", "test"]
+    assert [file["name"] for file in data.files] == ["t/train", "t/test"]
     refused(tmp_path / "t", "has no folder validation/ beside its train/", val=tmp_path / "t")
     options = MulticlassOptions(train=tmp_path / "t", model="bert")
     assert (options.test, options.val) == (str(tmp_path / "t"), None)
