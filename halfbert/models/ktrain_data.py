@@ -61,13 +61,14 @@ class TransformerDataset(_Dataset):
     def to_tfdataset(self, train: bool = True) -> tf.data.Dataset:
         """Batches as ktrain's learner takes them: endless, shuffled and of like length to train; once, in order, else.
 
-        Elements: ({input_ids, attention_mask[, token_type_ids]}: (rows, tokens) int32, labels (rows, classes) float32), and of
-        windows their weights, (rows,) float32. With `full_batches` or a `fixed_length` every batch has as many rows, and the
-        weights are there, too: 0 of those that only fill it, and of the others so that their weighted sum / rows is their mean.
-        Pure tf.data over arrays, so that it also runs on a TPU.
+        Elements: ({input_ids, attention_mask[, token_type_ids]}: (rows, tokens) int32, labels (rows, classes) float32).
+        With `full_batches`, a `fixed_length` or windows every batch has as many rows, and a third part, (rows,) float32,
+        weighs those that only fill it with 0 and the others so that their weighted sum / rows is their (weighted) mean. Pure
+        tf.data over arrays, so that it also runs on a TPU.
         """
         batches = tf.data.Dataset.from_tensor_slices(self.layout(train))
-        full = self.full_batches or self.fixed_length is not None
+        # Weights of windows have a shape that is known beforehand, as Keras' class_weight requires.
+        full = self.full_batches or self.fixed_length is not None or self.encoded.windows is not None
         batches = batches.map(self._full_batch if full else self._batch, num_parallel_calls=1)
         options = tf.data.Options()
         # Nothing here is tuned, yet its thread would be waited for, asleep, at the end of a fit: for seconds, up to a minute.
@@ -76,8 +77,7 @@ class TransformerDataset(_Dataset):
 
     def _batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         rows = tf.boolean_mask(rows, rows >= 0)
-        batch = self._features(rows, self._longest(rows)), tf.gather(self._labels, rows)
-        return batch if self.encoded.windows is None else (*batch, tf.gather(self._weights, rows))
+        return self._features(rows, self._longest(rows)), tf.gather(self._labels, rows)
 
     def _full_batch(self, rows: tf.Tensor) -> tuple[Any, ...]:
         there = tf.maximum(rows, 0)

@@ -220,10 +220,11 @@ def test_windows_have_the_labels_of_their_text_and_all_texts_weigh_alike(preproc
     of_texts = y if multilabel else np.eye(3)[y]
     assert np.array_equal(data.y, np.repeat(of_texts, counts, axis=0))
     data.batch_size, data.fixed_length = 5, fixed
+    assert data.to_tfdataset(train=True).element_spec[2].shape == (5,), "known beforehand, as class_weight requires"
     batches = list(itertools.islice(data.to_tfdataset(train=True).as_numpy_iterator(), len(data)))
     totals = {length: 0.0 for length in range(3)}
     for features, labels, weights in batches:
-        scale = 5 / np.count_nonzero(weights) if fixed else 1.0
+        scale = 5 / np.count_nonzero(weights)
         for ids, label, weight in zip(features["input_ids"], labels, weights / scale, strict=True):
             if weight:
                 row = next(

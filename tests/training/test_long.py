@@ -32,7 +32,8 @@ def long_tables(tmp_path):
 
 @TASKS
 def test_windows_from_the_fit_to_every_engine(quick, long_tables, task):
-    run = quick(*HOW, "--long", "windows", task=task, train=long_tables[task])
+    weights = ("--class-weights", "balanced") if task == "multiclass" else ("--balance",)
+    run = quick(*HOW, "--long", "windows", *weights, task=task, train=long_tables[task])
     train, texts = run.prepared.data.train.texts, run.prepared.data.test.texts
     multilabel = task == "multilabel"
 
