@@ -39,10 +39,10 @@ def trials(record: Record, path: Path) -> None:
             axes.axhline(default, **DASHED)
             if record.lead is not None and record.lead.models > 1:
                 axes.axhspan(default, default + record.lead.luck, color=GREY, alpha=0.15, linewidth=0)
-        axes.set(xlabel="trial", ylabel=f"{readable(record.score.removeprefix('val_'))} on validation rows")
+        axes.set(xlabel="trial", ylabel=readable(record.score.removeprefix("val_")))
         tick_whole_numbers(axes.xaxis)
         axes.legend()
-        title(figure, "What the search found", "dashed: the default settings; grey: what luck alone can add")
+        title(figure, "What the search found on validation rows", "dashed: the default settings; grey: what luck alone can add")
 
 
 def importance(shares: dict[str, float], path: Path) -> None:

@@ -92,7 +92,8 @@ def _trials(record: Record, score: str) -> list[str]:
     default = None if record.default is None else record.trial(record.default.trial).score
     rows = [["trial", score, "less default", "s", "settings"]]
     for trial in best:
-        less = "" if default is None or trial.score is None else signed(trial.score - default, 4)
+        is_compared = default is not None and not (record.default and trial.number == record.default.trial)
+        less = signed((trial.score or 0.0) - (default or 0.0), 4) if is_compared else ""
         rows.append([str(trial.number), f"{trial.score:.4f}", less, f"{trial.seconds:.0f}", described(trial.setting)])
     return ["the best trials, on validation rows:", *_table(rows)]
 

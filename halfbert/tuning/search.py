@@ -103,7 +103,7 @@ class Search:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
                 for one in list(self.running):
                     self._look_at(one)
-        trials = self.study.ended
+        trials = sorted(self.study.ended, key=lambda trial: trial["number"])
         if not any(trial["outcome"] == "finished" for trial in trials):
             reasons = [trial["reason"] for trial in trials if trial.get("reason")]
             raise ResourceError(f"no trial finished{': ' if reasons else ''}{''.join(reasons[-1:])}")
