@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data import messages
+from halfbert.models.long_texts import WAYS
 from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.comparison import ONLY_FOR
@@ -27,7 +28,7 @@ from halfbert.options.training import (
 from halfbert.system.errors import InputError
 
 # What can be searched over, by the names of the options that fix it.
-SEARCHED = ("checkpoint", "lr", "epochs", "batch_size", "maxlen", "keep", "head")
+SEARCHED = ("checkpoint", "lr", "epochs", "batch_size", "maxlen", "long", "keep", "head")
 
 in_search = partial(option, "search")
 
@@ -78,6 +79,7 @@ class TuneOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, Mach
     )
     class_weights: str | None = in_training(None, "multiclass: as train_multiclass.py has it", choices=CLASS_WEIGHTS)
     maxlen: int | None = in_training(None, "tokens after which a text is truncated (default: searched)", values.maxlen)
+    long: str | None = in_training(None, "what becomes of longer texts (default: searched)", choices=WAYS)
     epochs: int | None = in_training(None, "passes over the training rows (default: searched)", values.count)
     batch_size: int = in_training(None, "texts per training step (default: searched)", values.count)
     lr: float | None = in_training(None, "highest learning rate (default: searched)", values.positive, metavar="RATE")

@@ -11,6 +11,7 @@ from typing import Any
 
 from halfbert.models import batching, layers
 from halfbert.models.checkpoints import Checkpoint
+from halfbert.models.long_texts import CUT, WAYS
 from halfbert.options import TuneOptions
 from halfbert.options.training import HEADS
 from halfbert.output.words import counted
@@ -98,6 +99,7 @@ def build(options: TuneOptions, checkpoints: Mapping[str, Checkpoint], rows: int
         "epochs": Dimension(epochs[0], low=math.ceil(min(epochs) / EPOCHS), high=max(epochs) * EPOCHS),
         "batch_size": Dimension(16, BATCH_SIZES),
         "maxlen": Dimension(AUTO, (AUTO, *shorter)),
+        "long": Dimension(CUT, WAYS if shorter or options.maxlen or usual_maxlen == batching.LONGEST else (CUT,)),
         "keep": Dimension("all", _shares(min(layers.number_of(checkpoints[name].config) for name in names))),
         "head": Dimension(recipes[0]["head"], HEADS),
     }
@@ -126,9 +128,9 @@ def usual_maxlen(checkpoint: Checkpoint, texts: list[str], way: str) -> int:
 
 def described(setting: Setting) -> str:
     """A setting in words."""
-    maxlen, keep = setting["maxlen"] or AUTO, setting["keep"]
+    maxlen, layers_kept = setting["maxlen"] or AUTO, counted(setting["keep"], "layer") if setting["keep"] else "all layers"
     return (
         f"{setting['checkpoint']}, rate {setting['lr']:g}, {counted(setting['epochs'], 'epoch')}, batches of "
-        f"{setting['batch_size']}, maxlen {maxlen}, {'all layers' if keep is None else counted(keep, 'layer')}, "
+        f"{setting['batch_size']}, maxlen {maxlen} ({setting['long']}), {layers_kept}, "
         f"{setting['head']} head"
     )

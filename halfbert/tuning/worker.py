@@ -79,9 +79,9 @@ def main(_arguments: list[str], stop: console.StopRequest) -> None:
     if fitted.failure is not None:
         raise fitted.failure
     probabilities = probabilities_of(fitted.val_logits, job.task).astype(np.float32)
-    best = fitted.history.best_epoch
     answers = base64.b64encode(probabilities.tobytes()).decode()
-    tell(score=fitted.history.epochs[best - 1][score], best_epoch=best, answers=answers)
+    scores = tasks.validation(job.task, prepared.truth["val"], probabilities)
+    tell(score=scores[score], best_epoch=fitted.history.best_epoch, answers=answers)
 
 
 if __name__ == "__main__":

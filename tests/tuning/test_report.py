@@ -20,6 +20,7 @@ SETTING = {
     "epochs": 5,
     "batch_size": 16,
     "maxlen": None,
+    "long": "cut",
     "keep": None,
     "head": "probed",
 }
@@ -59,7 +60,7 @@ def made_up(lead, winner=1):
 def test_a_winner_stands_beside_the_default():
     said = report.text(made_up(WINS))
     assert "4 trials in 6.7 minutes (2 finished, 1 pruned, 1 failed)" in said
-    assert "chosen: distilbert=mini, rate 0.0004, 1 epoch, batches of 16, maxlen 50, 1 layer, probed head" in said
+    assert "chosen: distilbert=mini, rate 0.0004, 1 epoch, batches of 16, maxlen 50 (cut), 1 layer, probed head" in said
     assert "This is beyond luck: the best of 2 trials leads the default by 0.0400 in macro F1 on 900 validation rows" in said
     assert "200 test rows  winner" in said and "0.8100 (0.750 to 0.860)" in said
     assert "winner less default on the test rows: accuracy +0.020, 95 % interval −0.010 to +0.050" in said

@@ -40,12 +40,12 @@ def drawn(laid_out, seed=0):
 def test_the_default_is_what_training_does(checkpoints):
     setting = build(checkpoints).setting(build(checkpoints).default)
     recipe = {"lr": SMALL_RECIPE["learning_rate"], "epochs": SMALL_RECIPE["epochs"], "head": SMALL_RECIPE["head"]}
-    assert setting == {"checkpoint": "distilbert", "batch_size": 16, "maxlen": None, "keep": None, **recipe}
+    assert setting == {"checkpoint": "distilbert", "batch_size": 16, "maxlen": None, "long": "cut", "keep": None, **recipe}
 
 
 def test_what_is_given_is_not_searched(checkpoints):
     laid_out = build(checkpoints, lr=1e-3, epochs=7, keep=2, maxlen=50)
-    assert set(laid_out.dimensions) == {"batch_size", "head"}
+    assert set(laid_out.dimensions) == {"batch_size", "long", "head"}
     setting = drawn(laid_out)
     assert (setting["lr"], setting["epochs"], setting["keep"], setting["maxlen"]) == (1e-3, 7, 2, 50)
     only = build(checkpoints, search=["lr"])
@@ -60,9 +60,11 @@ def test_points_become_options_of_training(checkpoints):
         *(("bert=six", keep) for keep in (None, 4, 2)),
     }
     assert {one["maxlen"] for one in settings} == {None, 50, 25}
+    assert {one["long"] for one in settings} == {"cut", "head-tail", "windows"}
     assert all(4e-5 <= one["lr"] <= 1e-3 and float(f"{one['lr']:.3g}") == one["lr"] for one in settings)
     assert all(3 <= one["epochs"] <= 10 for one in settings)
-    assert {one["maxlen"] for one in (drawn(build(checkpoints, usual=20), seed) for seed in range(20))} == {None}
+    short = [drawn(build(checkpoints, usual=20), seed) for seed in range(20)]
+    assert {(one["maxlen"], one["long"]) for one in short} == {(None, "cut")}  # no text would be longer
 
 
 def test_layers_cost(checkpoints):
