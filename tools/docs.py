@@ -74,6 +74,7 @@ MAKERS = {
     "benchmark": tables.benchmark_table,
     "verdict": tables.verdict,
     "compare": tables.compare_table,
+    "tune": tables.tune_table,
     "distill": tables.distill_table,
     "streaming": tables.streaming,
     "guarantees": tables.guarantees_table,

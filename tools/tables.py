@@ -17,6 +17,8 @@ from halfbert.data.phrases import plural
 from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
+from halfbert.tuning import record as tuning_record
+from halfbert.tuning.space import described
 
 GUARANTEES = "guarantees.json"
 PUBLISHED = PROJECT / "results" / "published"
@@ -215,6 +217,34 @@ def compare_table() -> str:
     for data, source, small, large, score, faster in PUBLISHED_PAIRS:
         cells = [f"{data} ({source})", "DistilBERT, full size", "–", f"{small} of {large} ({score})", f"{small / large:.1%}"]
         lines.append([*cells, "–", "–", or_dash(faster, "{:.2f}".format), "–", "–", "–", "–"])
+    return _with_hardware(columns, lines, [vars(record.environment) for record in records.values()])
+
+
+def tune_table() -> str:
+    """The published searches: the lead of the best trial on validation rows, what luck explains, and scores on test rows."""
+    records = {name: tuning_record.read(folder) for name in NAMES if (folder := PUBLISHED / "tune" / name).is_dir()}
+    if not records:
+        return "Not measured yet."
+    columns = ["table", "validation rows", "trials (finished)", "minutes", "lead of the best", "explained by luck", "p", "kept"]
+    columns += ["default, macro F1 on test rows", "winner", "difference (95 % interval)"]
+    lines = []
+    for name, record in records.items():
+        lead, default = known(record.lead), known(record.default)
+        scores = [fit.test["macro_f1"] for fit in (default, record.winner)]
+        lines.append(
+            [
+                f"[{NAMES[name]}](results/published/tune/{name}/report.txt)",
+                f"{lead.rows:,}",
+                f"{len(record.trials)} ({lead.models})",
+                f"{record.seconds / 60:.0f}",
+                f"{lead.lead:.4f}",
+                f"{lead.luck:.4f}",
+                f"{lead.p_value:.2g}",
+                "the default" if record.default_is_kept else described(record.winner.setting),
+                *(f"{score.score:.4f} ({score.low:.3f}–{score.high:.3f})" for score in scores),
+                or_dash(record.differences, lambda differences: span(differences["macro_f1"])),
+            ]
+        )
     return _with_hardware(columns, lines, [vars(record.environment) for record in records.values()])
 
 
