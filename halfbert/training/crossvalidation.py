@@ -160,6 +160,7 @@ def _answer(prepared: Prepared, plan: Plan, number: int, data: Data, fit: Callab
     of_fold = replace(prepared, data=data, truth=truth)
     try:
         fitted = fit(of_fold, fold=True)
+        model = fitted.model
         tested = steps.score_test(of_fold, fitted)
         rows = RowCounts(len(data.train), len(data.val), len(data.test))
         known, seconds = text.card_scores(tested.scores or {}), fitted.fit_seconds + (tested.seconds or 0.0)
@@ -169,11 +170,26 @@ def _answer(prepared: Prepared, plan: Plan, number: int, data: Data, fit: Callab
         found.probabilities[held_out] = tested.probabilities
         found.answers[held_out] = tasks.answers(prepared.task, tested.probabilities, fitted.thresholds)
         found.folds.append(fold)
+        release(model)
         return fold
     finally:
-        fitted = tested = None  # type: ignore[assignment]
+        fitted = tested = model = None  # type: ignore[assignment]
         tf.keras.backend.clear_session()
         gc.collect()  # Keras has its models in cycles
+
+
+def release(model: Any) -> None:
+    """Let go of the variables of a model that is of no more use, those of its optimizer included.
+
+    TensorFlow 2.21 does not free the graphs of traced functions, and these hold the variables that they captured.
+    """
+    from tensorflow.python.framework.func_graph import FuncGraph, dismantle_func_graph
+
+    handles = {id(variable.handle) for variable in (*model.variables, *model.optimizer.variables())}
+    for graph in [each for each in gc.get_objects() if isinstance(each, FuncGraph)]:
+        if any(id(captured) in handles for captured in graph.external_captures):
+            dismantle_func_graph(graph)
+            graph._function_captures = type(graph._function_captures)()  # it keeps a copy of them beside
 
 
 def _spreads(prepared: Prepared, plan: Plan, folds: list[Fold]) -> dict[str, Spread]:
