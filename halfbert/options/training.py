@@ -14,6 +14,7 @@ from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.crossvalidation import CrossValidationOptions
 from halfbert.options.declaring import Options, option, table_name
+from halfbert.options.sharing import SharingOptions
 from halfbert.scoring import THRESHOLD_RULES
 from halfbert.system.errors import InputError
 from halfbert.system.tensorflow_setup import DEVICES, PRECISIONS
@@ -157,7 +158,7 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions):
 
 
 @dataclass(kw_only=True)
-class ModelOptions(CrossValidationOptions, TrainOptions):
+class ModelOptions(CrossValidationOptions, SharingOptions, TrainOptions):
     """Which architecture to train, starting from which weights."""
 
     model: str = in_model("distilbert", "architecture to fine-tune", choices=MODELS, required=True)

@@ -17,6 +17,10 @@ from halfbert.data.texts import named
 from halfbert.system.machine import available_cpus
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,18}")  # ASCII digits alone: int() also takes 1_000, blanks and digits of other scripts
+# What the hub takes for a repository: letters, digits, - _ and . in the name, at most 96, and one owner at most before it.
+HUB_NAME = re.compile(
+    r"(?:[A-Za-z0-9][\w.-]*/)?(?=.{1,96}$)(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?", re.ASCII
+)
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST_INTEGER = 2**31 - 1  # libraries count in 32 bits
 LARGEST_MAXLEN = 512
@@ -63,6 +67,13 @@ def delimiter(value: Any) -> str:
 def source(value: Any) -> str:
     """A file, a folder or a name on the hub, as text."""
     return text(os.fspath(value) if isinstance(value, os.PathLike) else value)
+
+
+def hub_name(value: Any) -> str:
+    """The name of a repository on the hub."""
+    if not isinstance(value, str) or not HUB_NAME.fullmatch(value) or value.endswith(".git"):
+        raise ValueError(f"{value!r} is not the name of a repository such as user/name (letters, digits, single - _ and .)")
+    return value
 
 
 def path(value: Any) -> Path:

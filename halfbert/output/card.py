@@ -11,7 +11,16 @@ from halfbert.models import mini
 from halfbert.models.long_texts import HEAD_TAIL, SPECIAL_TOKENS, head_tokens
 from halfbert.output.record import Record
 from halfbert.output.sheets import markdown_table
-from halfbert.output.text import ANSWER_NAMES, RANKING_NAMES, SCORE_NAMES, certainty, distillation_lines, example, tfidf_lines
+from halfbert.output.text import (
+    ANSWER_NAMES,
+    RANKING_NAMES,
+    SCORE_NAMES,
+    certainty,
+    cross_validation_line,
+    distillation_lines,
+    example,
+    tfidf_lines,
+)
 from halfbert.output.words import one_line
 from halfbert.predictor.manifest import Manifest
 
@@ -57,11 +66,23 @@ reads no pickle.
 The scores hold for texts like those of the test. `predict_proba` gives the network's own probabilities; {calibration}
 """
 
+FROM_HUB = """## How to load it
 
-def model_card(manifest: Manifest, record: Record, name: str) -> str:
+```python
+from transformers import pipeline  # PyTorch: reads model.safetensors and no pickle
+
+pipeline("text-classification", "{hub}")("a text"{all})
+```
+
+The other ways need a copy of the repository, `huggingface_hub.snapshot_download("{hub}")`, in the place of the name below.
+"""
+
+
+def model_card(manifest: Manifest, record: Record, name: str, hub_name: str | None = None) -> str:
     """The model card: metadata, what the predictor is, its training data, its scores, how to load it, its limits.
 
-    Of the hub's metadata only what is known is stated: no language, no license, a base model if it came from the hub.
+    On the hub, as the repository `hub_name`, it says how to load it from there. Of the hub's metadata only what is known is
+    stated: no language, no license, a base model if it came from the hub.
     """
     from huggingface_hub import ModelCard
 
@@ -93,6 +114,10 @@ def model_card(manifest: Manifest, record: Record, name: str) -> str:
         scores=_scores(manifest, record),
         calibration=_calibration(record),
     )
+    if hub_name:
+        text = text.replace(
+            "## How to load it\n", FROM_HUB.format(hub=hub_name, all="" if manifest.thresholds is None else ", top_k=None")
+        )
     return str(ModelCard(f"---\n{_metadata(manifest, record, name)}\n---\n{text}"))
 
 
@@ -145,6 +170,7 @@ def _scores(manifest: Manifest, record: Record) -> str:
     columns = {"": [f"{test[key]:.4f}" for key in names], **certainty(record, names)}
     rows = [list(row) for row in zip(names.values(), *columns.values(), strict=True)]
     lines = [*tfidf_lines(record), *distillation_lines(record.task, record.test or {}, record.distillation)]
+    lines.append(cross_validation_line(record.cross_validation))
     table = markdown_table(["score of the test", *columns], rows)
     return "\n".join([table, "", *(f"- {line}" for line in lines if line)]).rstrip()
 

@@ -175,6 +175,15 @@ class WindowsReport:
     validation: dict[str, Numbers]
 
 
+@dataclass(frozen=True)
+class Published:
+    """The repository of the hub and the commit that a predictor was uploaded as."""
+
+    repository: str
+    commit: str
+    private: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One run: record.json of its results folder.
@@ -207,6 +216,7 @@ class Record:
     calibration: CalibrationReport | None = None
     cross_validation: CrossValidation | None = None
     windows: WindowsReport | None = None
+    published: Published | None = None
 
 
 def read(folder: Path) -> Record:

@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.options import MulticlassOptions, MultilabelOptions
+from halfbert.output import hub
+from halfbert.output import record as records
 from halfbert.output.card import model_card
 from halfbert.output.record import RateFinder, Record, Size
 from halfbert.predictor.manifest import Numbers
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
-from halfbert.training import calibrating, crossvalidation, saving, steps, tasks, windows
+from halfbert.training import calibrating, crossvalidation, saving, steps, tasks, tracking, windows
+from halfbert.training.tracking import Trackers
 from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
 
 
@@ -54,6 +57,9 @@ def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> 
     """
     started = time.perf_counter()
     crossvalidation.check_machine(options)
+    tracking.check(options.track)
+    if options.push_to_hub:
+        hub.check(options.push_to_hub)
     if not cluster.here().is_chief:
         data = steps.read(options.task, options)
         steps.leave_to_chief(fit(steps.prepare(options.task, options, data, stop, started)))
@@ -62,13 +68,17 @@ def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> 
         data = steps.read(options.task, options)
         folds = crossvalidation.plan(options, data)
         prepared = steps.prepare(options.task, options, data, stop, started)
-        with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
-            fitted = fit(prepared, keep_in=folder)
-            tested = steps.test(prepared, fitted)
-            record = save(prepared, fitted, tested, folder, results_folder)
-        if folds is not None and tested.failure is None:
-            record = crossvalidation.beside(prepared, folds, fitted, fit, record, results)
+        with tracking.trackers(prepared) as trackers:
+            with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
+                fitted = fit(prepared, keep_in=folder, trackers=trackers)
+                tested = steps.test(prepared, fitted)
+                record = save(prepared, fitted, tested, folder, results_folder)
+            if folds is not None and tested.failure is None:
+                record = crossvalidation.beside(prepared, folds, fitted, fit, record, results)
+            trackers.log(record)
         steps.finish(prepared, fitted, tested, record)
+        if options.push_to_hub:
+            record = publish(options, record, results)
     return Trained(options.output, options.results, record)
 
 
@@ -79,6 +89,7 @@ def fit(
     control_of: Fitted | None = None,
     fold: bool = False,
     watch: Callable[[Numbers], object] | None = None,
+    trackers: Trackers | None = None,
 ) -> Fitted:
     """Fine-tune, and return the best epoch. Raises what ended the fit before an epoch was complete.
 
@@ -90,12 +101,13 @@ def fit(
     fold: one of cross-validation's. It and a control are of no use if they end early, so what ends them is raised, and a
         signal ends them at once.
     watch: called with the scores of each epoch.
+    trackers: experiment trackers that follow it.
     """
     import tensorflow as tf
 
     from halfbert.models.ktrain_data import Transformer
-    from halfbert.training.fit import BestEpoch, Diverged, get_learner
-    from halfbert.training.workers import WorkerLost, losing_no_worker
+    from halfbert.training.fit import BestEpoch, get_learner
+    from halfbert.training.workers import losing_no_worker
 
     task, options, data, truth = prepared.task, prepared.options, prepared.data, prepared.truth
     started, discardable = time.perf_counter(), fold or control_of is not None
@@ -113,16 +125,12 @@ def fit(
     keep = _keeper(model, transformer, keep_in) if options.keep_epochs and keep_in else None
     score = windows.scorer(task, truth["val"], val.encoded)
     best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep, watch)
+    callbacks = [best, *(trackers.callbacks(best) if trackers else [])]
     weights = tasks.class_weights(task, options, truth["train"])
     if not discardable:
         _announce(prepared, train, transformer.maxlen or 0, model.count_params(), rate)
         prepared.stop.gently = True  # a signal waits for the end of a batch
-    broken: Exception | None = None
-    try:
-        with losing_no_worker():
-            learner.fit_onecycle(rate, prepared.epochs, class_weight=weights, callbacks=[best], verbose=0)
-    except (Diverged, WorkerLost) as error:
-        broken = error
+    broken = _run(learner, rate, prepared.epochs, class_weight=weights, callbacks=callbacks, verbose=0)
     failure = _failure(prepared, best.best_epoch, broken, discardable)
     model.set_weights(best.best_weights)
     seconds = preprocess_seconds, time.perf_counter() - started
@@ -132,6 +140,19 @@ def fit(
     of_best = task, truth["val"], logits, getattr(options, "threshold", "")
     chosen = tasks.thresholds(*of_best), calibrating.fit(*of_best)
     return Fitted(model, transformer, train, best.history, logits, *chosen, rate, finder, *seconds, failure, in_windows)
+
+
+def _run(learner: Any, *given: Any, **named: Any) -> Exception | None:
+    """ktrain's one-cycle policy; returns what of a diverging loss or a lost worker ended it."""
+    from halfbert.training.fit import Diverged
+    from halfbert.training.workers import WorkerLost, losing_no_worker
+
+    try:
+        with losing_no_worker():
+            learner.fit_onecycle(*given, **named)
+    except (Diverged, WorkerLost) as error:
+        return error
+    return None
 
 
 def _encode(prepared: Prepared, transformer: Any, lesson: Lesson | None) -> tuple[Any, Any, Any]:
@@ -230,4 +251,15 @@ def save(
     record = replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
     saving.write(record, prepared, tested, results)
     saving.draw(prepared, fitted, tested, results)
+    return record
+
+
+def publish(options: MulticlassOptions | MultilabelOptions, record: Record, results: Path) -> Record:
+    """Upload the saved predictor to the hub, and return the record, which then says where it is."""
+    assert options.push_to_hub is not None
+    say(f"uploading to the hub as {options.push_to_hub}")
+    published = hub.push(options.output, record, options.push_to_hub, options.overwrite)
+    record = replace(record, published=published)
+    records.write(record, results)
+    say(f"uploaded: {hub.address(published)}")
     return record

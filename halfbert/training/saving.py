@@ -25,7 +25,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         task=prepared.task,
         model=checkpoint.model,
         checkpoint=CheckpointUsed(machine.shareable(checkpoint.name), checkpoint.weights_sha256, checkpoint.note),
-        options=_options(prepared, fitted),
+        options={**options_of(prepared), "maxlen": fitted.transformer.maxlen, "lr": fitted.rate},
         data=records.describe_data(prepared.data),
         split=Split(options.split_seed or 0, *("file" if file else drawn for file in (options.val, options.test))),
         epochs=fitted.history.epochs,
@@ -44,12 +44,11 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
     )
 
 
-def _options(prepared: Prepared, fitted: Fitted) -> dict[str, Any]:
-    """Every option as it was in force, chosen defaults filled in."""
+def options_of(prepared: Prepared) -> dict[str, Any]:
+    """Every option as it is in force, chosen defaults filled in, but for what a fit chooses."""
     chosen = {name: str(value) if isinstance(value, Path) else value for name, value in vars(prepared.options).items()}
     chosen = {name: machine.shareable(value) if isinstance(value, str) else value for name, value in chosen.items()}
-    in_force = {"maxlen": fitted.transformer.maxlen, "epochs": prepared.epochs, "lr": fitted.rate, "head": prepared.head}
-    return {**chosen, **in_force}
+    return {**chosen, "epochs": prepared.epochs, "lr": prepared.rate, "head": prepared.head}
 
 
 def _timing(prepared: Prepared, fitted: Fitted, tested: Tested, teacher_seconds: float | None) -> Timing:

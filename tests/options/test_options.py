@@ -49,6 +49,8 @@ SHARED = {
     "no_tfidf": (False, [], True),
     "cv": (None, ["5"], 5),
     "group_column": (None, ["customer"], "customer"),
+    "track": (None, ["mlflow,wandb"], ["mlflow", "wandb"]),
+    "push_to_hub": (None, ["somebody/queues"], "somebody/queues"),
     "device": ("auto", ["cpu"], "cpu"),
     "precision": ("float32", ["mixed_bfloat16"], "mixed_bfloat16"),
     "threads": (None, ["2"], 2),
