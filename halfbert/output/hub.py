@@ -35,7 +35,7 @@ def push(folder: Path, record: Record, name: str, update: bool) -> Published:
     repository had besides is removed. Raises ResourceError where that fails; the folder is only read.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
         disable_progress_bars()
