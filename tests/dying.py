@@ -1,4 +1,4 @@
-"""A scorer that kills the process it is used in, for tests of workers that die."""
+"""What dies in tests: a scorer that kills the process it is used in, and fits that end after a step."""
 
 import os
 import signal
@@ -31,3 +31,23 @@ class DyingScorer(Scorer):
         """Have the processes of these calls, counted from 1, killed."""
         Path(self.log).unlink(missing_ok=True)
         Path(f"{self.log}.deaths").write_text(f"{first} {last}")
+
+
+class Killed(BaseException):
+    """In place of a kill: nothing catches it."""
+
+
+def kill_after(monkeypatch, steps: int, only=lambda best: True) -> None:
+    """Have this process's fits (`only` those whose BestEpoch it likes) killed once, after so many steps in all."""
+    from halfbert.training.fit import BestEpoch
+
+    end, ended = BestEpoch.on_train_batch_end, []
+
+    def dying(self, *batch):
+        end(self, *batch)
+        ended.extend([batch] if only(self) else [])
+        if len(ended) == steps:
+            monkeypatch.setattr(BestEpoch, "on_train_batch_end", end)
+            raise Killed
+
+    monkeypatch.setattr(BestEpoch, "on_train_batch_end", dying)

@@ -76,7 +76,7 @@ def test_signature_and_documentation_are_those_of_the_options(name):
     ("name", "position", "keywords", "says"),
     [
         ("train_multiclass", [], {"epoch": 3}, "train_multiclass: has no option 'epoch'; did you mean 'epochs'?"),
-        ("train_multiclass", [], {"xyz": 3}, "train_multiclass: has no option 'xyz'; there are model, checkpoint, keep,"),
+        ("train_multiclass", [], {"xyz": 3}, "train_multiclass: has no option 'xyz'; there are from_, model, checkpoint,"),
         ("train_multiclass", ["a.csv", "b.csv"], {}, "train_multiclass: too many positional arguments"),
         ("train_multiclass", ["a.csv"], {"train": "b.csv"}, "train_multiclass: multiple values for argument 'train'"),
         ("train_multiclass", [], {"epochs": 0}, "epochs: 0 is not an integer of at least 1"),

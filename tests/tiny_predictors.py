@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from support import LABELS, write_checkpoint
+from support import LABELS, VOCABULARY, WIDTH, write_checkpoint
 
 import halfbert
 from halfbert.system.storage import sha256
@@ -111,3 +111,28 @@ def figures(folder: Path, engine: str, **changes) -> Any:
     others = json.loads((folder / manifest.MANIFEST).read_text()).get("agreement", {})
     change_manifest(folder, agreement={**others, engine: figures})
     return manifest.check(folder)
+
+
+def hand_made_bert(folder):
+    """A BERT that says of a hidden word what the others of its text say most: its last layer is their mean.
+
+    The first layer does nothing, so a student of that layer alone has everything to learn.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    write_checkpoint(folder, "bert")
+    weights = {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
+    for name, value in weights.items():
+        if "LayerNorm.weight" not in name and "word_embeddings" not in name:
+            value *= 0
+    for part in ("self.value", "output.dense"):
+        weights[f"bert.encoder.layer.1.attention.{part}.weight"] += 1.5 * np.eye(WIDTH, dtype="f")
+    words = np.random.default_rng(1).normal(0, 1, (len(VOCABULARY), WIDTH)).astype("f")
+    words -= words.mean(axis=1, keepdims=True)
+    weights["bert.embeddings.word_embeddings.weight"] = words
+    bias = np.where(np.arange(len(VOCABULARY)) < 5, -30, 0).astype("f")  # never [CLS], [SEP], [MASK]
+    head = {"transform.dense.weight": np.eye(WIDTH), "transform.dense.bias": np.zeros(WIDTH), "bias": bias}
+    head |= {"transform.LayerNorm.weight": np.ones(WIDTH), "transform.LayerNorm.bias": np.zeros(WIDTH)}
+    weights |= {f"cls.predictions.{name}": np.asarray(value, "f") for name, value in head.items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder

@@ -54,11 +54,12 @@ class Verb:
         for title, options in itertools.groupby(declared(self.options), lambda option: option.group):
             group = parser.add_argument_group(title, GROUPS[title])
             for option in options:
-                kind: dict[str, Any] = {"metavar": option.value_name, "required": option.required}
+                required = option.required and not option.unless
+                kind: dict[str, Any] = {"metavar": option.value_name, "required": required, "dest": option.name}
                 if option.positional:
                     kind = {"metavar": option.metavar, "nargs": ("+" if option.required else "*") if option.many else None}
                 elif option.is_switch:
-                    kind = {"action": "store_true", "default": argparse.SUPPRESS}
+                    kind = {"action": "store_true", "default": argparse.SUPPRESS, "dest": option.name}
                 name = option.name if option.positional else option.flag
                 group.add_argument(name, help=option.help_text.replace("%", "%%"), **kind)
         return parser
@@ -67,6 +68,9 @@ class Verb:
         """The options that the words of a command line give. Raises InputError, in one line, for a mistake."""
         parser = self.parser(prog)
         given = vars(parser.parse_args(argv))
+        for option in declared(self.options):
+            if option.unless and option.name not in given and option.unless not in given:
+                parser.error(f"the following arguments are required: {option.flag}")
         try:
             return self.options(**given)
         except InputError as error:

@@ -30,19 +30,18 @@ from halfbert.predictor.manifest import MANIFEST
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError
-from halfbert.training import steps, tasks, tfidf
+from halfbert.training import resuming, steps, tasks, tfidf
+from halfbert.training.identity import PACKAGES
 
 STUDENT, CONTROL = "student", "distilbert"
 SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
-PLACES = ("output", "results", "overwrite", "debug", "keep_epochs")
+PLACES = ("output", "results", "overwrite", "debug", "keep_epochs", "resume", "save_every")
 # Of no consequence for a result, or hashed by their content.
 NOT_IN_IDENTITY = (
     *PLACES,
     *("train", "val", "test", "checkpoint", "teacher", "no_tfidf"),
     *("header_row", "delimiter", "true_values"),  # seen in the rows
 )
-TRAINING_PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "tokenizers", "numpy")
-
 T = TypeVar("T")
 
 
@@ -101,6 +100,7 @@ class Work:
         started = time.perf_counter()
         if part.job is None:
             places = ["--output", str(predictor), "--results", str(results), "--overwrite"]
+            places += ["--resume"] if resuming.has_state(predictor) else []
             processes.run([*part.command, *places], part.name, debug=self.debug)
         else:
             processes.run(part.command, part.name, {**part.job, "results": str(results)}, self.debug)
@@ -199,7 +199,7 @@ class Experiment:
         if contestant == STUDENT:
             return self._student(name, seed, sizes, self.finish("bert", seed, rows, test_rows))
         requested = training_options(self.options, contestant, seed=seed, **sizes)
-        depends_on = self.depends_on({"training": training.RECIPE_VERSION}, requested, TRAINING_PACKAGES)
+        depends_on = self.depends_on({"training": training.RECIPE_VERSION}, requested, PACKAGES)
         depends_on["checkpoint"] = identity(self.checkpoints[contestant])
         return Part(
             name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(requested, leave_out=PLACES)], depends_on
@@ -211,7 +211,7 @@ class Experiment:
         given |= {"teacher": str(taught_by.predictor), "model": CONTROL, "checkpoint": weights(self.options, CONTROL)}
         requested = DistillOptions(**given)
         recipe = {"training": training.RECIPE_VERSION, "distillation": distillation.RECIPE_VERSION}
-        depends_on = self.depends_on(recipe, requested, TRAINING_PACKAGES)
+        depends_on = self.depends_on(recipe, requested, PACKAGES)
         depends_on |= {"checkpoint": identity(self.checkpoints[CONTROL]), "teacher": taught_by.part.identity}
         return Part(name, ["-m", "halfbert", "distill", *as_arguments(requested, leave_out=PLACES)], depends_on)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from halfbert import distillation
 from halfbert.data.equality import digests, merged
 from halfbert.distillation import pretraining, rows, sentences, teacher
 from halfbert.distillation.teacher import Predictions
@@ -25,7 +26,8 @@ from halfbert.scoring.intervals import Difference
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import cluster, storage
 from halfbert.system.console import StopRequest, say
-from halfbert.training import course, steps, tasks
+from halfbert.training import course, identity, resuming, steps, tasks
+from halfbert.training.resuming import States
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
 
@@ -41,6 +43,7 @@ class _Ready:
     of_test: Predictions
     engine: str
     teacher_seconds: float
+    states: States | None  # of the chief
 
 
 def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pretraining.Pretrained | None:
@@ -63,24 +66,38 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
             _help(options, _ready(taught_by, options, stop, started, Path(scratch)))
             return None
         with steps.locked_outputs(options) as (output, results):
-            ready = _ready(taught_by, options, stop, started, Path(scratch))
+            ready = _ready(taught_by, options, stop, started, Path(scratch), output)
+            assert ready.states is not None
             with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
-                fitted = course.fit(ready.prepared, keep_in=folder, lesson=ready.lesson)
+                fitted = course.fit(ready.prepared, ready.states.fit("fit"), ready.lesson)
                 tested = steps.test(ready.prepared, fitted)
                 taught = _taught(taught_by, ready, fitted, tested)
-                record = course.save(ready.prepared, fitted, tested, folder, results_folder, taught)
-            steps.finish(ready.prepared, fitted, tested, record)
+                record = course.save(ready.prepared, fitted, tested, folder, results_folder, ready.states, taught)
+            steps.finish(ready.prepared, fitted, tested, record, ready.states)
     return course.Trained(options.output, options.results, record)
 
 
-def _ready(taught_by: teacher.Teacher, options: DistillOptions, stop: StopRequest, started: float, scratch: Path) -> _Ready:
-    """Read the rows, prepare the student, which is made in the folder `scratch`, and have the teacher predict."""
+def _ready(
+    taught_by: teacher.Teacher,
+    options: DistillOptions,
+    stop: StopRequest,
+    started: float,
+    scratch: Path,
+    output: Path | None = None,
+) -> _Ready:
+    """Read the rows, prepare the student, which is made in the folder `scratch`, and have the teacher predict.
+
+    The fits are saved beside `output`.
+    """
     predictor, known = taught_by.predictor, taught_by.predictor.manifest
     data = steps.read(known.task, options)
     rows.check(taught_by, data, options)
     more_texts, unlabelled = rows.read_unlabelled(options, data)
     prepared = steps.prepare(known.task, options, data, stop, started, partial(teacher.student, taught_by, options, scratch))
     teacher.check_tokenizers(prepared.checkpoint, predictor.folder, taught_by.name)
+    depends_on = {"recipe of distillation": distillation.RECIPE_VERSION, "unlabelled rows": identity.hashed(more_texts)}
+    depends_on["teacher"] = resuming.HASH + predictor.weights_sha256
+    states = steps.states(prepared, output, depends_on) if output else None
     begun = time.perf_counter()
     automatic = gate.automatic(predictor, prepared.device, options.threads)
     engine = next(name for name in automatic if engines.find(name).load_states)
@@ -88,7 +105,7 @@ def _ready(taught_by: teacher.Teacher, options: DistillOptions, stop: StopReques
     seconds = time.perf_counter() - begun
     to_learn, of_test = predicted.split(len(data.train) + len(more_texts))
     lesson, weights = _lesson(options, prepared, more_texts, to_learn, known.long)
-    return _Ready(prepared, lesson, weights, more_texts, unlabelled, of_test, engine, seconds)
+    return _Ready(prepared, lesson, weights, more_texts, unlabelled, of_test, engine, seconds, states)
 
 
 def _help(options: DistillOptions, ready: _Ready) -> None:
@@ -113,11 +130,11 @@ def _taught(taught_by: teacher.Teacher, ready: _Ready, fitted: Fitted, tested: T
         tested_teacher = replace(tested_teacher, test={**card_scores(scores)})
         if not options.no_control:
             with steps.aside(prepared, "the control"):
-                control, worth = _control(prepared, fitted, tested)
+                control, worth = _control(ready, fitted, tested)
     made_of = options.temperature, ready.unlabelled, options.layers
-    distillation = Distillation(tested_teacher, ready.weights, *made_of, control, worth)
+    of_record = Distillation(tested_teacher, ready.weights, *made_of, control, worth)
     train_texts = merged(digests(ready.more_texts), taught_by.train_texts or "")
-    return Taught(distillation, ready.teacher_seconds, train_texts, taught_by.val_texts)
+    return Taught(of_record, ready.teacher_seconds, train_texts, taught_by.val_texts)
 
 
 def _lesson(
@@ -137,10 +154,11 @@ def _lesson(
     return course.Lesson(training_set, objective), weights
 
 
-def _control(prepared: Prepared, fitted: Fitted, tested: Tested) -> tuple[Control, dict[str, Difference]]:
+def _control(ready: _Ready, fitted: Fitted, tested: Tested) -> tuple[Control, dict[str, Difference]]:
     """The same student fitted without the teacher, and by how much the student's scores exceed that one's, if measurable."""
     say("fitting the control: the same student, without the teacher")
-    control = course.fit(prepared, control_of=fitted)
+    prepared = ready.prepared
+    control = course.fit(prepared, ready.states.fit("control") if ready.states else None, control_of=fitted)
     tested_control = steps.score_test(prepared, control)
     student, baseline = _answers(prepared.task, fitted, tested), _answers(prepared.task, control, tested_control)
     worth = intervals.paired_bootstraps(prepared.task, prepared.truth["test"] > 0, student, baseline)

@@ -24,12 +24,14 @@ from halfbert.distillation import losses
 from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.ktrain_data import TransformerDataset
+from halfbert.models.randomness import next_seed
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import Numbers
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.training import fit as training
 from halfbert.training.optimizer import Adam
+from halfbert.training.resuming import SavedFit
 
 CHOSEN, MASKED, OTHER_WORD = 0.15, 0.8, 0.1  # share of the tokens, and shares of those
 VALIDATED_TOKENS = 1024  # per batch: each has a prediction of V numbers
@@ -52,11 +54,18 @@ class Fit:
 
 
 def fit(
-    options: DistillOptions, stop: StopRequest, device: str, teacher: Checkpoint, start: Path, texts: list[str], val: list[str]
+    options: DistillOptions,
+    stop: StopRequest,
+    device: str,
+    teacher: Checkpoint,
+    start: Path,
+    texts: list[str],
+    val: list[str],
+    saved: SavedFit,
 ) -> Fit:
     """Fit the student in the checkpoint folder `start` on `texts`; the epoch of the lowest perplexity of `val` is kept.
 
-    Raises what ended it early if no epoch was complete.
+    The fit goes on from the state that is `saved`. Raises what ended it early if no epoch was complete.
     """
     tokenizer = transformers.AutoTokenizer.from_pretrained(teacher.folder, local_files_only=True)
     encoded, maxlen = batching.encode(tokenizer, texts, options.maxlen)
@@ -77,9 +86,10 @@ def fit(
     )
     weights = losses.weights_of(options)
     optimizer = Adam(weight_decay=options.weight_decay, few_words=False)
-    training.compile_model(student, device, objective=objective(bert, hide, weights, options.temperature), optimizer=optimizer)
+    taught = objective(bert, hide, weights, options.temperature)
+    training.compile_model(student, device, objective=taught, optimizer=optimizer, seed=options.seed)
     learner = training.get_learner(student, train_data=train, batch_size=options.batch_size)
-    best = _BestPerplexity(held_out, hide, epochs, stop)
+    best = _BestPerplexity(held_out, hide, epochs, stop, saved)
     failure = training.fit_best(learner, rate, epochs, best)
     history = best.history
     after = {**before, "student": history.epochs[history.best_epoch - 1]["val_perplexity"]}
@@ -89,8 +99,11 @@ def fit(
 class _BestPerplexity(training.BestEpoch):
     """Keeps the epoch of the lowest perplexity of held-out texts."""
 
-    def __init__(self, held_out: TransformerDataset, hide: Hide, epochs: int, stop: StopRequest):
-        super().__init__(held_out, lambda found: {"val_loss": math.log(found), "val_perplexity": found}, None, epochs, stop)
+    def __init__(self, held_out: TransformerDataset, hide: Hide, epochs: int, stop: StopRequest, saved: SavedFit):
+        def score(found: float) -> Numbers:
+            return {"val_loss": math.log(found), "val_perplexity": found}
+
+        super().__init__(held_out, score, None, epochs, stop, saved=saved)
         self.hide = hide
 
     def validate(self) -> Any:
@@ -125,8 +138,7 @@ def objective(bert: Any, hide: Hide, weights: dict[str, float], temperature: flo
 
     def parts(model: Any, features: dict, targets: tf.Tensor, row_weights: tf.Tensor | None) -> dict[str, tf.Tensor]:
         ids, mask = features["input_ids"], features["attention_mask"]
-        seed = tf.random.uniform([2], maxval=2**31 - 3, dtype=tf.int32)
-        hidden, chosen = hide(ids, seed)
+        hidden, chosen = hide(ids, next_seed())
         of_teacher = bert(hidden, attention_mask=mask, training=False, output_hidden_states=True)
         teacher_logits, teacher_states = map(tf.stop_gradient, _of_tokens(of_teacher, mask))
         logits, states = _of_tokens(model(hidden, attention_mask=mask, training=True, output_hidden_states=True), mask)

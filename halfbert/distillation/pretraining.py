@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from halfbert import distillation
 from halfbert.data.equality import normalise
 from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
@@ -21,6 +22,7 @@ from halfbert.predictor.manifest import DataFile
 from halfbert.system import cluster, machine, storage, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
+from halfbert.training import identity, resuming
 
 RECORD = "distillation.json"
 # DistilBERT's masked-language head, and the names of its parts in a BERT.
@@ -46,7 +48,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
 
     Raises InputError if the texts cannot be read or the teacher has no masked-language head.
     """
-    storage.check_output(options.output, "--output", options.overwrite, marker=RECORD)
+    storage.check_output(options.output, "--output", resuming.may_overwrite(options), marker=RECORD)
     target = options.output.resolve()
     with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         storage.remove_leftovers(target)
@@ -59,7 +61,12 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
 
         from halfbert.distillation import losses, masked_language
 
-        fitted = masked_language.fit(options, stop, device, bert, start, train, val)
+        depends_on = {"recipe of distillation": distillation.RECIPE_VERSION}
+        texts = {"train": train, "val": val}
+        depends_on = identity.of_run(options, texts, bert, {"layers": options.layers}, depends_on)
+        states = resuming.States(resuming.folder_of(target), depends_on, options.save_every, bert.bytes, options.resume)
+        states.begin()
+        fitted = masked_language.fit(options, stop, device, bert, start, train, val, states.fit("fit"))
         record = {
             "teacher": {"name": machine.shareable(bert.name), "weights_sha256": bert.weights_sha256},
             "layers": options.layers,
@@ -74,6 +81,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
         say(f"checkpoint: {options.output}   use it with --model distilbert --checkpoint {options.output}")
         if fitted.failure:
             raise fitted.failure
+        states.remove()
         return Pretrained(options.output, record)
 
 

@@ -15,11 +15,7 @@ is saved: a killed run resumes after the last one.
 Shapes: B texts, L tokens of the longest of them, h hidden units. Import after `tensorflow_setup.prepare`.
 """
 
-import contextlib
-import importlib
-import json
 import math
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -37,12 +33,12 @@ from halfbert.models import batching
 from halfbert.models.ktrain_data import TransformerDataset
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import storage
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
 from halfbert.training import fit as training
 from halfbert.training import head
 from halfbert.training.optimizer import Adam
+from halfbert.training.resuming import SavedFit
 
 ROUND_TOKENS = 1_000_000  # between two looks at the held-out texts
 BATCHES_SORTED_TOGETHER = 50
@@ -86,11 +82,12 @@ class Probe:
         return float(right.mean())
 
 
-def fit(options: DistillOptions, stop: StopRequest, device: str, start: Path, corpus: Corpus, probe: Probe, state: Path) -> Fit:
+def fit(
+    options: DistillOptions, stop: StopRequest, device: str, start: Path, corpus: Corpus, probe: Probe, saved: SavedFit
+) -> Fit:
     """Fit the student in the checkpoint folder `start`; the round of the lowest loss on held-out texts is kept.
 
-    `state` is the file in which the fit is saved after every round; a fit that is there is resumed. Raises what ended it early
-    if no round was complete.
+    The fit goes on from the state that is `saved`. Raises what ended it early if no round was complete.
     """
     student = _load(options, start)
     data = Batches(
@@ -98,27 +95,20 @@ def fit(options: DistillOptions, stop: StopRequest, device: str, start: Path, co
     )
     objective, optimizer = _objective(device, weights_of(options)), Adam(weight_decay=options.weight_decay)
     training.compile_model(student, device, objective=objective, optimizer=optimizer)
-    rounds = _Rounds(options, stop, device, corpus, probe, data, state)
-    rounds.set_model(student)
-    done = rounds.restore()
-    if not done:
+    rounds = _Rounds(options, stop, device, corpus, probe, data, saved)
+    if saved.progress is None:
+        rounds.set_model(student)
         rounds.start = rounds.validate()
         say(f"before the first step, {describe(rounds.start)}")
     total, rate = data.rounds * data.steps, options.lr
     assert rate is not None  # DistillOptions has filled it in
     say(
-        f"{f'resuming after {done * data.steps:,} of' if done else 'training,'} {total:,} steps: "
+        f"training, {total:,} steps: "
         f"{sum(math.prod(each.shape) for each in student.trainable_variables) / 1e6:.1f} M parameters on the {device}, "
         f"batches of {options.batch_tokens:,} tokens, one-cycle to {rate:.2g}"
     )
-    data.first_batch = done * data.steps
-    failure: ResourceError | Stopped | None = None
-    if done < data.rounds:
-        learner = training.get_learner(student, train_data=data, batch_size=1)
-        with _one_cycle(done * data.steps, total):
-            failure = training.fit_best(learner, rate, data.rounds - done, rounds)
-    else:
-        student.set_weights(rounds.best_weights)
+    learner = training.get_learner(student, train_data=data, batch_size=1)
+    failure = training.fit_best(learner, rate, data.rounds, rounds)
     best = rounds.best_epoch or 0
     return Fit(student, rounds.rows, best, rounds.start, best * data.round_tokens, best * data.steps, failure)
 
@@ -151,7 +141,7 @@ class Batches(TransformerDataset):
 
     def __init__(self, corpus: Corpus, batch_tokens: int, tokens: int, seed: int, pad_to: int):
         super().__init__(corpus.encoded, np.empty((0, 1)), use_token_type_ids=False)
-        self.corpus, self.pad_to, self.first_batch = corpus, pad_to, 0
+        self.corpus, self.pad_to = corpus, pad_to
         rng = np.random.default_rng(seed)
         passes = tokens / corpus.tokens
         batches = [rows for _ in range(math.ceil(passes)) for rows in self._pass(batch_tokens, rng)]
@@ -181,7 +171,7 @@ class Batches(TransformerDataset):
         return self.steps
 
     def to_tfdataset(self, train: bool = True) -> tf.data.Dataset:
-        """({input_ids, attention_mask}: (B, L) int32, embeddings (B, h) float32), from `first_batch` on."""
+        """({input_ids, attention_mask}: (B, L) int32, embeddings (B, h) float32), from `first_step` on."""
         ids = tf.TensorSpec([None, None], tf.int32)
         embeddings = tf.TensorSpec([None, self.corpus.embeddings.shape[1]], tf.float32)
         signature = ({"input_ids": ids, "attention_mask": ids}, embeddings)
@@ -190,7 +180,7 @@ class Batches(TransformerDataset):
         return tf.data.Dataset.from_generator(self._read, output_signature=signature).prefetch(4).with_options(options)
 
     def _read(self) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        for rows in self.batches[self.first_batch :]:
+        for rows in self.batches[self.first_step :]:
             ids, mask = self.encoded.padded(rows)
             more = -ids.shape[1] % self.pad_to
             features = {"input_ids": np.pad(ids, ((0, 0), (0, more))), "attention_mask": np.pad(mask, ((0, 0), (0, more)))}
@@ -218,28 +208,27 @@ def _objective(device: str, weights: dict[str, float]) -> training.Objective:
 
 
 class _Rounds(training.BestEpoch):
-    """After each round: the loss on held-out texts, the probe, the best weights kept, and the fit saved."""
+    """After each round: the loss on held-out texts and the probe."""
 
     unit = "round"
 
     def __init__(
-        self, options: DistillOptions, stop: StopRequest, device: str, corpus: Corpus, probe: Probe, data: Batches, state: Path
+        self,
+        options: DistillOptions,
+        stop: StopRequest,
+        device: str,
+        corpus: Corpus,
+        probe: Probe,
+        data: Batches,
+        saved: SavedFit,
     ):
         rows = np.flatnonzero(corpus.held_out)[:MOST_HELD_OUT]
         self.held_out, self.embeddings = corpus.encoded.take(rows), corpus.embeddings[rows].astype(np.float32)
         validation = TransformerDataset(self.held_out, self.embeddings, use_token_type_ids=False)
-        super().__init__(validation, lambda found: found, None, data.rounds, stop)
+        super().__init__(validation, lambda found: found, None, data.rounds, stop, saved=saved)
         self.weights = weights_of(options)
-        self.device, self.probe, self.data, self.state, self.done = device, probe, data, state, 0
+        self.device, self.probe, self.data = device, probe, data
         self.start: Numbers = {}
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        super().on_epoch_begin(epoch + self.done, logs)
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        super().on_epoch_end(epoch + self.done, logs)
-        if self.rows and self.rows[-1]["epoch"] == epoch + self.done + 1:
-            self._save(int(epoch + self.done + 1))
 
     def validate(self) -> Numbers:
         """The parts of the loss on the held-out texts, their weighted sum and the probe's accuracy."""
@@ -264,39 +253,12 @@ class _Rounds(training.BestEpoch):
         row["tokens"] = tokens
         say(f"{tokens / 1e6:.1f} M tokens, train loss {row['train_loss']:.4f}; {describe(row)}; {row['seconds']:.0f} s")
 
-    def _save(self, number: int) -> None:
-        """Save what the next process needs to continue after this round."""
-        model = self.model
-        arrays: dict[str, np.ndarray] = {}
-        arrays |= {f"weight {n}": each.numpy() for n, each in enumerate(model.trainable_variables)}
-        arrays |= {f"optimizer {n}": value for n, value in enumerate(_optimizer(model).get_weights())}
-        if self.best_epoch != number:
-            arrays |= {f"best {n}": value for n, value in enumerate(self.best_weights or [])}
-        momentum = float(model.optimizer.beta_1.numpy())
-        progress = {"start": self.start, "rows": self.rows, "best_epoch": self.best_epoch, "momentum": momentum}
-        with storage.atomic_file(self.state) as stream:
-            np.savez(stream, **arrays, progress=np.frombuffer(json.dumps(progress).encode(), np.uint8))  # type: ignore[arg-type]
+    def progress(self) -> dict[str, Any]:
+        return {**super().progress(), "start": self.start}
 
-    def restore(self) -> int:
-        """Take over the fit that an earlier process saved; returns the rounds that are done, 0 if there is none."""
-        try:
-            with np.load(self.state, allow_pickle=False) as stored:
-                arrays = dict(stored)
-            progress = json.loads(arrays.pop("progress").tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return 0
-
-        def named(kind: str) -> list[np.ndarray]:
-            return [arrays[name] for name in arrays if name.startswith(kind)]
-
-        for variable, value in zip(self.model.trainable_variables, named("weight "), strict=True):
-            variable.assign(value)
-        _optimizer(self.model).set_weights(named("optimizer "))
-        self.model.optimizer.beta_1.assign(progress["momentum"])
-        self.start, self.rows, self.best_epoch = progress["start"], progress["rows"], progress["best_epoch"]
-        self.best_weights = named("best ") or self.model.get_weights()
-        self.done = len(self.rows)
-        return self.done
+    def restore(self, progress: dict[str, Any]) -> None:
+        super().restore(progress)
+        self.start = progress["start"]
 
 
 def describe(row: Numbers) -> str:
@@ -305,10 +267,6 @@ def describe(row: Numbers) -> str:
         f"held-out texts: loss {row['val_loss']:.4f}, distance of the first token {row['val_first']:.4f}, of the mean "
         f"{row['val_mean']:.4f}, similarity {row['val_similarity']:.5f}; probe accuracy {row['val_probe_accuracy']:.3f}"
     )
-
-
-def _optimizer(model: Any) -> Any:
-    return getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed_float16 wraps it
 
 
 def _vectors(model: Any, device: str) -> batching.Forward:
@@ -321,23 +279,3 @@ def _vectors(model: Any, device: str) -> batching.Forward:
         return tf.concat([tf.math.l2_normalize(states[:, 0], -1), mean_embedding(states, mask)], axis=1)
 
     return lambda ids, mask: vectors(tf.constant(ids), tf.constant(mask)).numpy()
-
-
-@contextlib.contextmanager
-def _one_cycle(done: int, total: int) -> Iterator[None]:
-    """Have ktrain's one-cycle policy, which it makes for the steps to come, be that of `total` steps of which some are done."""
-    module: Any = importlib.import_module("ktrain.lroptimize.triangular")
-    plain = module.CyclicLR
-
-    def continued(**settings: Any) -> Any:
-        policy = plain(**{**settings, "step_size": math.ceil(total / 2)})
-        policy.clr_iterations = float(done)
-        if (done + 1) / policy.step_size > 1:  # past its peak the rate falls to a thousandth of it
-            policy.overhump, policy.base_lr = True, policy.max_lr / 1000
-        return policy
-
-    module.CyclicLR = continued
-    try:
-        yield
-    finally:
-        module.CyclicLR = plain

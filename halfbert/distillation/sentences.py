@@ -22,8 +22,8 @@ from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
+from halfbert.training import resuming
 
-STATE = "fit.npz"
 MAXLEN = 128  # tokens: general texts are short, and long ones cost more than they teach
 BERT_LAYERS = 2  # that --model bert trains: the last ones, which turn what the others say of each token into a first token
 
@@ -56,15 +56,15 @@ def teach(options: DistillOptions, stop: StopRequest) -> pretraining.Pretrained:
             lambda some: sentence_teacher.choose(bert, tokenizer, device, options.threads, some),
         )
         probe = _probe(options, tokenizer)
-        saved = _fit_folder(options, begins, files) / STATE
-        fitted = sentence_fit.fit(options, stop, device, begins.folder, texts, probe, saved)
+        states = _states(options, begins, files)
+        fitted = sentence_fit.fit(options, stop, device, begins.folder, texts, probe, states.fit("fit"))
         record = _record(options, bert, begins, texts, files, fitted, sentence_fit.weights_of(options))
         record["environment"] = asdict(machine.describe(device, options.threads, options.precision, options.seed))
         pretraining.write_trained(fitted.student, begins.folder, target, record)
         say(f"checkpoint: {options.output}   use it with --model {options.model} --checkpoint {options.output}")
         if fitted.failure:
             raise fitted.failure
-        saved.unlink(missing_ok=True)
+        states.remove()
         return pretraining.Pretrained(options.output, record)
 
 
@@ -131,12 +131,11 @@ def _probe(options: DistillOptions, tokenizer: Any) -> Any:
     return Probe(encoded, np.eye(len(names), dtype=np.float32)[numbers])
 
 
-def _fit_folder(options: DistillOptions, begins: checkpoints.Checkpoint, files: list[DataFile]) -> Path:
-    """Where the fit is saved: equal options, texts and weights find each other's."""
+def _states(options: DistillOptions, begins: checkpoints.Checkpoint, files: list[DataFile]) -> resuming.States:
+    """Where the fit is saved: equal options, texts and weights find each other's, with --resume or without."""
     how: list[Any] = [options.weight_first, options.weight_mean, options.weight_similarity, options.weight_decay, options.lr]
     how += [options.tokens, options.batch_tokens, options.maxlen, options.seed, options.precision, options.trained_layers]
     identity = [begins.weights_sha256, [file.sha256 for file in files], options.teacher, how]
     digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
     folder = checkpoints.cache_folder() / "fits" / digest[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return resuming.States(folder, {"fit": resuming.HASH + digest}, options.save_every)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from halfbert.models.randomness import next_seed
 from halfbert.models.weights import DISTILBERT_EPSILON
 
 Pair = tuple[tf.Variable, tf.Variable]  # kernel and bias of a dense layer, gamma and beta of a normalisation
@@ -257,8 +258,7 @@ def _kept(shape: tf.Tensor, rate: float) -> tuple[tf.Tensor, float]:
     """Which elements dropout keeps, and the exact rate: a byte an element, so a rate is a multiple of 1/256."""
     threshold = min(255, max(1, round(rate * 256)))
     size = tf.reduce_prod(shape)
-    seed = tf.random.uniform([2], maxval=2**31 - 1, dtype=tf.int32)
-    words = tf.random.stateless_uniform([(size + 7) // 8], seed, None, None, tf.uint64)
+    words = tf.random.stateless_uniform([(size + 7) // 8], next_seed(), None, None, tf.uint64)
     bytes_ = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
     return tf.reshape(bytes_ >= tf.constant(threshold, tf.uint8), shape), threshold / 256
 

@@ -43,6 +43,7 @@ class TransformerDataset(_Dataset):
         self.batch_size = 1  # set by get_learner
         self.epochs = 1  # how many epochs of batches are laid out before they repeat
         self.seed = 0
+        self.first_step = 0  # of all epochs', from which on the batches are given
         self.pad_to_multiple_of = 1
         self.fixed_length: int | None = None  # tokens of every batch, for devices that compile each shape anew (TPU)
         self.full_batches = False  # every batch has batch_size rows: what several devices can share out evenly
@@ -66,7 +67,7 @@ class TransformerDataset(_Dataset):
         weighs those that only fill it with 0 and the others so that their weighted sum / rows is their (weighted) mean. Pure
         tf.data over arrays, so that it also runs on a TPU.
         """
-        batches = tf.data.Dataset.from_tensor_slices(self.layout(train))
+        batches = tf.data.Dataset.from_tensor_slices(self.layout(train)[self.first_step if train else 0 :])
         # Weights of windows have a shape that is known beforehand, as Keras' class_weight requires.
         full = self.full_batches or self.fixed_length is not None or self.encoded.windows is not None
         batches = batches.map(self._full_batch if full else self._batch, num_parallel_calls=1)

@@ -65,13 +65,14 @@ class Option:
     metavar: str | None = None
     choices: Sequence[str] = ()
     required: bool = False  # on the command line; a Python function may have a default
+    unless: str = ""  # another option, beside which it is not required
     positional: bool = False
     many: bool = False  # of a positional one: whether it takes several words
     name: str = ""
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "--" + self.name.rstrip("_").replace("_", "-")  # Python has reserved some names, such as from
 
     @property
     def is_switch(self) -> bool:

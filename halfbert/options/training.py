@@ -14,6 +14,7 @@ from halfbert.models.weights import MODELS
 from halfbert.options import values
 from halfbert.options.crossvalidation import CrossValidationOptions
 from halfbert.options.declaring import Options, option, table_name
+from halfbert.options.resuming import FromOptions, ResumeOptions
 from halfbert.options.sharing import SharingOptions
 from halfbert.scoring import THRESHOLD_RULES
 from halfbert.system.errors import InputError
@@ -115,7 +116,7 @@ class MachineOptions(Options):
 
 
 @dataclass(kw_only=True)
-class TrainOptions(TableOptions, LearningOptions, MachineOptions):
+class TrainOptions(ResumeOptions, TableOptions, LearningOptions, MachineOptions):
     """What every job that trains a predictor has; multiclass, multilabel and distillation add their own."""
 
     task: ClassVar[str]
@@ -158,14 +159,21 @@ class TrainOptions(TableOptions, LearningOptions, MachineOptions):
 
 
 @dataclass(kw_only=True)
-class ModelOptions(CrossValidationOptions, SharingOptions, TrainOptions):
+class ModelOptions(FromOptions, CrossValidationOptions, SharingOptions, TrainOptions):
     """Which architecture to train, starting from which weights."""
 
-    model: str = in_model("distilbert", "architecture to fine-tune", choices=MODELS, required=True)
+    model: str | None = in_model(
+        None, "architecture to fine-tune (default: that of --from)", choices=MODELS, required=True, unless="from_"
+    )
     checkpoint: str | None = in_model(None, CHECKPOINT, values.source, metavar="NAME")
     keep: int | None = in_model(None, KEEP, values.count)
 
     def complete(self) -> None:
+        if self.from_ is not None:
+            if self.cv is not None:
+                raise InputError("--cv and --from: give one of them; the predictor may have seen the rows of every fold")
+            self.complete_from()
+        self.model = self.model or "distilbert"
         self.complete_training(self.task)
 
 

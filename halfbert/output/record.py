@@ -184,6 +184,17 @@ class Published:
     private: bool
 
 
+@dataclass(frozen=True)
+class Continued:
+    """The predictor that the fit began with (--from), and the labels that its head was kept for, new ones and those gone."""
+
+    predictor: str
+    weights_sha256: str
+    kept: list[str]
+    new: list[str]
+    gone: list[str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """One run: record.json of its results folder.
@@ -191,7 +202,7 @@ class Record:
     `test` holds the scores of the test rows as `scoring.multiclass` or `scoring.multilabel` gives them, None where the run
     ended before its test, and `intervals` those of the scores that models are compared by, with many labels at thresholds;
     `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that of a record which is TF-IDF's
-    own, of each penalty that was tried.
+    own, of each penalty that was tried. `resumed_at`: the steps after which the fit was resumed, having been killed.
     """
 
     schema_version: Literal[1] = 1
@@ -217,6 +228,8 @@ class Record:
     cross_validation: CrossValidation | None = None
     windows: WindowsReport | None = None
     published: Published | None = None
+    resumed_at: list[int] = field(default_factory=list)
+    continued: Continued | None = None
 
 
 def read(folder: Path) -> Record:

@@ -4,6 +4,7 @@ The folder loads with plain `ktrain.load_predictor`: nothing of this project has
 checkpoint it came from may be gone.
 """
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from halfbert.predictor.manifest import MANIFEST, Manifest, write
 from halfbert.system import storage
 
+EPOCHS = "epochs"  # folder of the predictors of --keep-epochs
 BYTES_PER_PARAMETER = 4
 OTHER_BYTES = 4_000_000  # tokenizer, pickle, what HDF5 adds
 
@@ -35,10 +37,11 @@ def finish(folder: Path, manifest: Manifest, card: str) -> None:
 
 
 def keep_epoch(model: Any, transformer: Any, folder: Path, epoch: int) -> None:
-    """Write the predictor of one epoch as `epochs/<number>` of a predictor folder that is being made."""
+    """Write the predictor of one epoch as `epochs/<number>` of a folder; what a killed run left of it is replaced."""
     from halfbert.models.ktrain_data import ktrain
 
-    target = folder / "epochs" / f"{epoch:02d}"
+    target = folder / EPOCHS / f"{epoch:02d}"
+    shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     reserve_space(model, target)
     ktrain.get_predictor(model, transformer.for_predictor()).save(str(target))

@@ -2,4 +2,4 @@
 
 # Raise it when the same rows, options and checkpoint would be fitted or tested otherwise: batches, loss, optimizer, schedule,
 # head, choice of the epoch. compare.py then fits anew what it would have reused.
-RECIPE_VERSION = 3
+RECIPE_VERSION = 4

@@ -4,9 +4,11 @@ It shows ktrain's own lines: `Transformer`, `get_learner` and `fit_onecycle` in 
 What differs between the tasks is in `tasks`. Distillation has a course of its own, made of the same steps.
 """
 
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from halfbert.predictor.manifest import Numbers
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
-from halfbert.training import calibrating, crossvalidation, saving, steps, tasks, tracking, windows
+from halfbert.training import calibrating, crossvalidation, earlier, saving, steps, tasks, tracking, windows
+from halfbert.training.resuming import SavedFit, States
 from halfbert.training.tracking import Trackers
 from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
 
@@ -55,36 +58,52 @@ def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> 
 
     Where a signal or a diverging loss ended the fit early, the best epoch so far is saved, and what ended it is raised.
     """
-    started = time.perf_counter()
     crossvalidation.check_machine(options)
     tracking.check(options.track)
     if options.push_to_hub:
         hub.check(options.push_to_hub)
-    if not cluster.here().is_chief:
-        data = steps.read(options.task, options)
-        steps.leave_to_chief(fit(steps.prepare(options.task, options, data, stop, started)))
-        return None
+    with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+        if not cluster.here().is_chief:
+            steps.leave_to_chief(fit(_prepare(options, stop, Path(scratch))[0]))
+            return None
+        return _train(options, stop, Path(scratch))
+
+
+def _train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest, scratch: Path) -> Trained:
     with steps.locked_outputs(options) as (output, results):
-        data = steps.read(options.task, options)
-        folds = crossvalidation.plan(options, data)
-        prepared = steps.prepare(options.task, options, data, stop, started)
+        prepared, folds = _prepare(options, stop, scratch)
+        states = steps.states(prepared, output)
         with tracking.trackers(prepared) as trackers:
             with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
-                fitted = fit(prepared, keep_in=folder, trackers=trackers)
+                fitted = fit(prepared, states.fit("fit"), trackers=trackers)
                 tested = steps.test(prepared, fitted)
-                record = save(prepared, fitted, tested, folder, results_folder)
+                record = save(prepared, fitted, tested, folder, results_folder, states)
             if folds is not None and tested.failure is None:
                 record = crossvalidation.beside(prepared, folds, fitted, fit, record, results)
             trackers.log(record)
-        steps.finish(prepared, fitted, tested, record)
+        steps.finish(prepared, fitted, tested, record, states)
         if options.push_to_hub:
             record = publish(options, record, results)
     return Trained(options.output, options.results, record)
 
 
+def _prepare(
+    options: MulticlassOptions | MultilabelOptions, stop: StopRequest, scratch: Path
+) -> tuple[Prepared, crossvalidation.Plan | None]:
+    """Read the rows, plan folds, find the weights to begin with; those of a predictor (--from) are written into `scratch`."""
+    started = time.perf_counter()
+    data = steps.read(options.task, options)
+    folds = crossvalidation.plan(options, data)
+    if options.from_ is None:
+        return steps.prepare(options.task, options, data, stop, started), folds
+    before = earlier.read(options.from_, data, options)
+    find = partial(earlier.checkpoint, before, scratch)
+    return steps.prepare(options.task, options, data, stop, started, find, before), folds
+
+
 def fit(
     prepared: Prepared,
-    keep_in: Path | None = None,
+    saved: SavedFit | None = None,
     lesson: Lesson | None = None,
     control_of: Fitted | None = None,
     fold: bool = False,
@@ -95,7 +114,7 @@ def fit(
 
     Parameters
     ----------
-    keep_in: folder of the predictor that is being made, for --keep-epochs.
+    saved: the states of this fit, which is resumed if there are some; only of the chief.
     lesson: what a teacher adds.
     control_of: a taught student, whose rate is taken.
     fold: one of cross-validation's. It and a control are of no use if they end early, so what ends them is raised, and a
@@ -118,22 +137,22 @@ def fit(
     preprocess_seconds = time.perf_counter() - started
 
     with losing_no_worker():
-        model = _new_model(prepared, transformer, labelled, lesson)
+        model = _new_model(prepared, transformer, labelled, lesson, saved)
         learner = get_learner(model, train_data=train, batch_size=options.batch_size)
-        finder = _find_rate(prepared, learner) if options.find_lr and not control_of else None
+        finder = _find_rate(prepared, learner, saved) if options.find_lr and not control_of else None
     rate = control_of.rate if control_of else (finder and finder.suggestion) or prepared.rate
-    keep = _keeper(model, transformer, keep_in) if options.keep_epochs and keep_in else None
+    keep = _keeper(model, transformer, saved.run) if options.keep_epochs and saved and not control_of else None
     score = windows.scorer(task, truth["val"], val.encoded)
-    best = BestEpoch(val, score, tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping, keep, watch)
-    callbacks = [best, *(trackers.callbacks(best) if trackers else [])]
-    weights = tasks.class_weights(task, options, truth["train"])
+    how = tasks.CHOSEN_BY[task], prepared.epochs, prepared.stop, options.early_stopping
+    best = BestEpoch(val, score, *how, keep, watch, saved)
+    callbacks = trackers.callbacks(best) if trackers else []
     if not discardable:
         _announce(prepared, train, transformer.maxlen or 0, model.count_params(), rate)
         prepared.stop.gently = True  # a signal waits for the end of a batch
-    broken = _run(learner, rate, prepared.epochs, class_weight=weights, callbacks=callbacks, verbose=0)
+    broken = _run(learner, rate, prepared.epochs, best, tasks.class_weights(task, options, truth["train"]), callbacks)
     failure = _failure(prepared, best.best_epoch, broken, discardable)
     model.set_weights(best.best_weights)
-    seconds = preprocess_seconds, time.perf_counter() - started
+    seconds = preprocess_seconds, time.perf_counter() - started + (saved.seconds if saved else 0.0)
     of_windows = best.best_logits, val.encoded, train.encoded
     in_windows = windows.choose(task, truth["val"], *of_windows, quiet=discardable)
     logits = val.encoded.pooled(best.best_logits, in_windows and in_windows.pooling, multilabel)
@@ -142,14 +161,14 @@ def fit(
     return Fitted(model, transformer, train, best.history, logits, *chosen, rate, finder, *seconds, failure, in_windows)
 
 
-def _run(learner: Any, *given: Any, **named: Any) -> Exception | None:
-    """ktrain's one-cycle policy; returns what of a diverging loss or a lost worker ended it."""
-    from halfbert.training.fit import Diverged
+def _run(*given: Any) -> Exception | None:
+    """ktrain's one-cycle policy, given as to `fit.one_cycle`; returns what of a diverging loss or a lost worker ended it."""
+    from halfbert.training.fit import Diverged, one_cycle
     from halfbert.training.workers import WorkerLost, losing_no_worker
 
     try:
         with losing_no_worker():
-            learner.fit_onecycle(*given, **named)
+            one_cycle(*given)
     except (Diverged, WorkerLost) as error:
         return error
     return None
@@ -167,8 +186,11 @@ def _encode(prepared: Prepared, transformer: Any, lesson: Lesson | None) -> tupl
     return labelled, train, val
 
 
-def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None) -> Any:
-    """The checkpoint with a head for the labels, compiled; a `probed` head is fitted on the labelled rows."""
+def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Lesson | None, saved: SavedFit | None) -> Any:
+    """The checkpoint with a head for the labels, compiled; a `probed` head is fitted on the labelled rows.
+
+    A fit that was `saved` needs no head, as all weights are about to be replaced.
+    """
     from halfbert.training import fit, head, workers
 
     options, multilabel = prepared.options, prepared.task == "multilabel"
@@ -176,28 +198,38 @@ def _new_model(prepared: Prepared, transformer: Any, labelled: Any, lesson: Less
         model = transformer.get_classifier()
     loss = tasks.loss(prepared.task, options, prepared.truth["train"])
     objective = lesson.objective if lesson else None
-    fit.compile_model(model, prepared.device, options.weight_decay, loss, objective, xla=options.xla)
-    if prepared.head == "probed":
+    fit.compile_model(model, prepared.device, options.weight_decay, loss, objective, xla=options.xla, seed=options.seed)
+    if saved and saved.progress is not None:
+        return model
+    if prepared.earlier:
+        earlier.keep_head(model, prepared.earlier, prepared.data.labels)
+    elif prepared.head == "probed":
         head.fit_head(model, labelled, prepared.device, multilabel, options.seed)
     workers.start_alike(model)
     return model
 
 
-def _find_rate(prepared: Prepared, learner: Any) -> RateFinder:
-    from halfbert.training.fit import find_learning_rate
+def _find_rate(prepared: Prepared, learner: Any, saved: SavedFit | None) -> RateFinder:
+    """What the finder found, now or before the fit was resumed."""
+    if saved and "finder" in saved.notes:
+        return RateFinder(**saved.notes["finder"])
+    from halfbert.training.rate_finder import find_learning_rate
 
-    finder = find_learning_rate(learner, learner.model, prepared.device, prepared.options.weight_decay)
+    options = prepared.options
+    finder = find_learning_rate(learner, learner.model, prepared.device, options.weight_decay, options.seed)
     if finder.suggestion is None:
         say(f"the learning-rate finder saw no falling loss; training with {prepared.rate:g}")
     else:
         say(f"the learning-rate finder suggests {finder.suggestion:.2g}")
+    if saved:
+        saved.notes["finder"] = asdict(finder)
     return finder
 
 
-def _keeper(model: Any, transformer: Any, folder: Path) -> Callable[[int], None]:
+def _keeper(model: Any, transformer: Any, states: States) -> Callable[[int], None]:
     from halfbert.predictor import writing
 
-    return lambda epoch: writing.keep_epoch(model, transformer, folder, epoch)
+    return lambda epoch: writing.keep_epoch(model, transformer, states.own_folder(), epoch)
 
 
 def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate: float) -> None:
@@ -235,15 +267,19 @@ def save(
     tested: Tested,
     folder: Path,
     results: Path,
+    states: States,
     taught: Taught | None = None,
 ) -> Record:
     """Write the predictor with manifest and card into `folder`, and record, tables and pictures into `results`."""
     from halfbert.models.ktrain_data import ktrain
     from halfbert.predictor import writing
+    from halfbert.predictor.writing import EPOCHS
 
     writing.reserve_space(fitted.model, folder)
     predictor = ktrain.get_predictor(fitted.model, fitted.transformer.for_predictor())
     predictor.save(str(folder))
+    if prepared.options.keep_epochs:
+        storage.link_folder(states.folder / EPOCHS, folder / EPOCHS)
 
     record = saving.record(prepared, fitted, tested, taught)
     manifest = saving.manifest(prepared, fitted, record, taught)

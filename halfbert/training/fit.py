@@ -1,4 +1,4 @@
-"""Fine-tuning with ktrain's learner: compile, one-cycle, the best epoch, the guard against NaN, the rate finder.
+"""Fine-tuning with ktrain's learner: compile, one-cycle, the best epoch, the guard against NaN.
 
 Import after `tensorflow_setup.prepare`.
 """
@@ -6,34 +6,32 @@ Import after `tensorflow_setup.prepare`.
 import math
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from halfbert.models import batching, keras_forward
+from halfbert.models import batching, keras_forward, randomness
 from halfbert.models.ktrain_data import TransformerDataset, ktrain
-from halfbert.output.record import RateFinder
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
 from halfbert.scoring.intervals import standard_error
 from halfbert.system import console
 from halfbert.system.errors import ResourceError
-from halfbert.training import workers
+from halfbert.training import resuming, workers
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History
 
 TOKENS_PER_PREDICTED_BATCH = 4096
-FINDER_STEPS = 100
-LEAST_FALL = 0.999  # of the first loss: a curve whose lowest loss lies above it shows no rate to train with
 
 
 class Diverged(Exception):
     """The loss of a batch or of validation was NaN or infinite."""
 
+
+PROGRESS = ("rows", "best_epoch", "losses", "learning_rates", "momenta", "step_ends", "ended")  # of BestEpoch, to be saved
 
 # From a model, features, targets, (rows,) weights of the rows or None to the parts of a batch's loss; "loss" is minimised.
 Objective = Callable[[Any, dict[str, tf.Tensor], tf.Tensor, tf.Tensor | None], dict[str, tf.Tensor]]
@@ -47,23 +45,25 @@ def compile_model(
     objective: Objective | None = None,
     optimizer: Adam | None = None,
     xla: bool = False,
+    seed: int = 0,
 ) -> None:
     """Compile a transformers model for ktrain's learner; `loss` is the softmax cross-entropy unless given.
 
     The optimizer is a fresh one (ktrain's own is shared by all models of a process). A training step is the plain one of
     Keras; on a CPU the forward pass inside it is that of `keras_forward`. What it minimises is `loss`, or the `objective`. With
-    `xla` a step is compiled, once for each shape of a batch.
+    `xla` a step is compiled, once for each shape of a batch. What is dropped out depends on `seed` and the step alone.
     """
     if device == "cpu" and keras_forward.supports(model):
         model.halfbert_forward = keras_forward.forward(model)
     else:
         model.halfbert_forward = lambda features, training: tf.cast(model(features, training=training).logits, tf.float32)
     model.halfbert_objective = objective or _compiled_loss
+    randomness.make_dropout_stateless(model)
 
     @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def train_step(data: Any) -> dict[str, tf.Tensor]:
         features, targets, weights = tf.keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, randomness.of_step(seed, model.optimizer.iterations):
             parts = model.halfbert_objective(model, features, targets, weights)
             loss = parts["loss"]
             scaled = model.optimizer.get_scaled_loss(loss) if hasattr(model.optimizer, "get_scaled_loss") else loss
@@ -116,16 +116,11 @@ class SigmoidCrossentropy(tf.keras.losses.Loss):
         return tf.reduce_mean(losses * (1.0 + (self.positive_weights - 1.0) * truth), axis=-1)
 
 
-def balancing_weights(truth: np.ndarray) -> np.ndarray:
-    """(labels,) weights by which the rows that have a label count as much as those that lack it; truth (rows, labels) 0/1."""
-    having = truth.sum(axis=0)
-    return (len(truth) - having) / having
-
-
 def _create_variables(model: Any) -> None:
     """Create the variables of loss and optimizer now: a step that creates some is traced twice, which takes seconds."""
+    assert model.optimizer.iterations is not None  # created by this look at it; a step on several devices cannot
     if tf.distribute.has_strategy():
-        return  # they cannot be touched outside a step there
+        return  # the others cannot be touched outside a step there
     nothing = tf.zeros([1, model.config.num_labels])
     model.compiled_loss(nothing, nothing)
     model.compiled_loss.reset_state()
@@ -135,8 +130,17 @@ def _create_variables(model: Any) -> None:
 
 def get_learner(model: Any, train_data: TransformerDataset, batch_size: int) -> Any:
     """ktrain's `get_learner`, without the copy of all weights that it leaves in the temporary folder."""
-    with _scratch():
+    with scratch():
         return ktrain.get_learner(model, train_data=train_data, batch_size=batch_size)
+
+
+def one_cycle(learner: Any, rate: float, epochs: int, best: Any, class_weight: Any = None, more: Sequence[Any] = ()) -> None:
+    """Run ktrain's one-cycle policy, from where the BestEpoch `best` was saved, with `more` callbacks."""
+    done = best.saved.restore(learner.model, best) if best.saved else 0
+    if best.ended or done == epochs * len(learner.train_data):
+        return  # killed after the fit
+    with resuming.continuing(learner, best.saved.progress if best.saved else None):
+        learner.fit_onecycle(rate, epochs, class_weight=class_weight, callbacks=[best, *more], verbose=0)
 
 
 def fit_best(learner: Any, rate: float, epochs: int, best: "BestEpoch") -> ResourceError | console.Stopped | None:
@@ -147,7 +151,7 @@ def fit_best(learner: Any, rate: float, epochs: int, best: "BestEpoch") -> Resou
     failure: ResourceError | console.Stopped | None = None
     best.stop.gently = True
     try:
-        learner.fit_onecycle(rate, epochs, callbacks=[best], verbose=0)
+        one_cycle(learner, rate, epochs, best)
     except Diverged as diverged:
         failure = ResourceError(f"{diverged}; try a smaller --lr")
     if best.stop.signal_number is not None:
@@ -159,7 +163,7 @@ def fit_best(learner: Any, rate: float, epochs: int, best: "BestEpoch") -> Resou
 
 
 @contextmanager
-def _scratch() -> Iterator[None]:
+def scratch() -> Iterator[None]:
     """Have temporary files in a folder that is removed afterwards: ktrain never removes its own."""
     before = tempfile.tempdir
     # On Windows ktrain's open handles keep a file or two; they are then left to the system.
@@ -202,7 +206,7 @@ def first_token_states(
     def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return step(tf.constant(ids), tf.constant(mask)).numpy()
 
-    units, tokens = _hidden_size(model.config), TOKENS_PER_PREDICTED_BATCH
+    units, tokens = model.config.hidden_size, TOKENS_PER_PREDICTED_BATCH
     return batching.predict([data.encoded.take(rows)], len(rows), units, forward, tokens, label)
 
 
@@ -218,10 +222,6 @@ def _states_step(model: Any, device: str) -> Callable:
     """`first_states` as one graph for all shapes."""
     shape = tf.TensorSpec([None, None], tf.int32)
     return tf.function(first_states(model, device), input_signature=[shape, shape], autograph=False)
-
-
-def _hidden_size(config: Any) -> int:
-    return config.hidden_size if config.model_type == "bert" else config.dim
 
 
 def _predict_step(model: Any) -> Callable:
@@ -253,6 +253,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
     stop: set by a signal; training then ends at the next batch.
     keep: called with the epoch's number after each epoch, for --keep-epochs.
     watch: called with the scores of each epoch, for who decides meanwhile whether the fit is worth its time.
+    saved: where the fit is saved, after each epoch and at times in between.
     """
 
     unit = "epoch"
@@ -267,10 +268,11 @@ class BestEpoch(tf.keras.callbacks.Callback):
         early_stopping: bool = False,
         keep: Callable[[int], None] | None = None,
         watch: Callable[[Numbers], object] | None = None,
+        saved: resuming.SavedFit | None = None,
     ):
         super().__init__()
         self.validation, self.score, self.chosen_by, self.epochs = validation, score, chosen_by, epochs
-        self.stop, self.early_stopping, self.keep, self.watch = stop, early_stopping, keep, watch
+        self.stop, self.early_stopping, self.keep, self.watch, self.saved = stop, early_stopping, keep, watch, saved
         self.rows: list[Numbers] = []
         self.best_epoch: int | None = None
         self.best_weights: list[np.ndarray] | None = None
@@ -278,15 +280,39 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self.step_ends: list[list[float]] = []  # perf_counter after each batch, by epoch
         self.learning_rates: list[float] = []  # of each step
         self.momenta: list[float] = []
+        self.losses: list[dict[str, float]] = []  # of the steps of this epoch
+        self.seconds = 0.0  # that this epoch took before the fit was resumed
+        self.ended = False  # by early stopping
+
+    def progress(self) -> dict[str, Any]:
+        """What `restore` needs between two steps, as plain JSON."""
+        kept = {name: getattr(self, name) for name in PROGRESS}
+        within = len(self.losses) > 0
+        return {**kept, "seconds": time.perf_counter() - self.started if within else 0.0}
+
+    def restore(self, progress: dict[str, Any]) -> None:
+        """Take over the `progress` and the (validation rows, labels) "best_logits" that were saved."""
+        for name in (*PROGRESS, "seconds", "best_logits"):
+            setattr(self, name, progress[name])
+        if self.losses:
+            del self.step_ends[-1]  # of another process' clock
+
+    @property
+    def is_best_now(self) -> bool:
+        """Whether the model has the best epoch's weights: between that and the next step."""
+        return self.best_epoch == len(self.rows) and not self.losses
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.started = time.perf_counter()
-        self.losses: list[dict[str, float]] = []
+        self.started = time.perf_counter() - self.seconds
         self.step_ends.append([])
         steps = self.params["steps"]
-        self.progress = console.progress(range(steps), steps, f"{self.unit} {epoch + 1}/{self.epochs}")
+        self.bar = console.progress(range(steps), steps, f"{self.unit} {epoch + 1}/{self.epochs}")
+        for _ in self.losses:  # of the steps before the fit was resumed
+            next(self.bar, None)
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.saved and self.losses:
+            self.saved.save_if_due(self.model, self)
         self.learning_rates.append(float(self.model.optimizer.lr.numpy()))
         self.momenta.append(float(self.model.optimizer.beta_1.numpy()))
 
@@ -296,14 +322,18 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise Diverged(f"the training loss became {loss} at batch {batch + 1}")
         self.losses.append({name: float(value) for name, value in logs.items()})
-        next(self.progress, None)
+        next(self.bar, None)
         if self.stop.signal_number is not None:
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        next(self.progress, None)
-        if len(self.losses) < self.params["steps"]:
-            return  # an epoch that was cut short by a signal is none
+        next(self.bar, None)
+        if len(self.losses) < self.params["steps"]:  # an epoch that was cut short by a signal is none
+            if self.saved and self.saved.save(self.model, self):
+                console.say(
+                    f"{self.saved.run.folder}: the state after step {len(self.learning_rates):,}; --resume goes on with it"
+                )
+            return
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             raise Diverged(f"weights became NaN or infinite in epoch {epoch + 1}")  # a loss need not show it
         logits = self.validate()
@@ -326,14 +356,18 @@ class BestEpoch(tf.keras.callbacks.Callback):
         self._report(row)
         if self.watch:
             self.watch(row)
+        self.losses, self.seconds = [], 0.0
         if self.early_stopping and len(self.rows) > 1 and self._rank(row) <= max(map(self._rank, self.rows[:-1])):
-            self.model.stop_training = True
+            self.model.stop_training = self.ended = True
+        if self.saved:
+            self.saved.save(self.model, self)
 
     @property
     def history(self) -> History:
         """What the complete epochs left; there must be one."""
         assert self.best_epoch is not None
-        return History(self.rows, self.best_epoch, self.learning_rates, self.momenta, self.step_ends)
+        resumed_at = self.saved.resumed_at if self.saved else []
+        return History(self.rows, self.best_epoch, self.learning_rates, self.momenta, self.step_ends, resumed_at)
 
     def validate(self) -> Any:
         """The answers to the validation texts, as `score` takes them."""
@@ -364,32 +398,3 @@ class BestEpoch(tf.keras.callbacks.Callback):
 
 def _shown(score: float | None) -> str:
     return "–" if score is None else f"{score:.3f}"
-
-
-def find_learning_rate(learner: Any, model: Any, device: str, weight_decay: float) -> RateFinder:
-    """Run ktrain's learning-rate finder; the model's weights are put back.
-
-    The suggestion is ktrain's, the middle of the longest stretch in which the loss falls; None where it hardly falls at all.
-    """
-    before = model.get_weights()
-    data, batch_size = learner.train_data, learner.batch_size
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    # ktrain takes rows // batch_size steps an epoch.
-    data.batch_size = min(batch_size, max(replicas, data.nsamples() // replicas * replicas))
-    with _scratch(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ktrain's, of a curve too short for another estimate, which nothing here reads
-        learner.lr_find(show_plot=False, restore_weights_only=True, max_epochs=_finder_epochs(data), verbose=0)
-    data.batch_size = batch_size
-    model.set_weights(before)
-    # Compiled anew: the finder's moments would be a false start.
-    compile_model(model, device, weight_decay, model.loss, model.halfbert_objective, xla=bool(model.jit_compile))
-    rates, losses = [float(rate) for rate in learner.lr_finder.lrs], np.array(learner.lr_finder.losses, float)
-    finite = np.isfinite(losses)
-    fell = finite[0] and losses[finite].min() < LEAST_FALL * losses[0]
-    suggestion = float(learner.lr_estimate()[2]) if fell else None
-    return RateFinder(rates, [float(loss) if known else None for loss, known in zip(losses, finite, strict=True)], suggestion)
-
-
-def _finder_epochs(data: TransformerDataset) -> int:
-    """Epochs that give the finder some hundred batches: ktrain's own default runs a small table to a thousand and more."""
-    return math.ceil(FINDER_STEPS / max(1, data.nsamples() // data.batch_size))

@@ -36,6 +36,8 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         intervals=tested.intervals,
         tfidf=tested.tfidf,
         calibration=tested.calibration,
+        resumed_at=fitted.history.resumed_at,
+        continued=prepared.continued,
         timing=_timing(prepared, fitted, tested, taught.seconds if taught else None),
         size=Size(fitted.model.count_params(), 0),
         environment=machine.describe(prepared.devices, options.threads, options.precision, options.seed),
@@ -80,6 +82,8 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
     data = prepared.data
     files = [DataFile(**file) for file in data.files]
     texts = digests(data.train.texts), digests(data.val.texts)
+    if prepared.earlier:
+        texts = merged(texts[0], prepared.earlier.train_texts), merged(texts[1], prepared.earlier.val_texts)
     if taught:
         texts = merged(texts[0], taught.train_texts), merged(texts[1], taught.val_texts)
     return Manifest(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import cluster, machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, InputError, ResourceError
-from halfbert.training import calibrating, tasks
+from halfbert.training import calibrating, earlier, identity, resuming, tasks
+from halfbert.training.earlier import Earlier
 from halfbert.training.values import Fitted, Prepared, Tested
 
 RESULTS_BYTES = 20_000_000  # record, tables and plots, generously
@@ -37,8 +39,9 @@ def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
     Whatever the block changes for the whole process, such as random seeds, is restored afterwards.
     """
     storage.check_disjoint(options.output, options.results)
-    storage.check_output(options.output, "--output", options.overwrite, marker=MANIFEST)
-    storage.check_output(options.results, "--results", options.overwrite, marker=records.RECORD)
+    overwrite = resuming.may_overwrite(options)
+    storage.check_output(options.output, "--output", overwrite, marker=MANIFEST)
+    storage.check_output(options.results, "--results", overwrite, marker=records.RECORD)
     # Resolved: a link stays where it is, and what it leads to is replaced.
     output, results = options.output.resolve(), options.results.resolve()
     with contextlib.ExitStack() as stack:
@@ -70,8 +73,14 @@ def prepare(
     stop: StopRequest,
     started: float,
     find: Callable[[], checkpoints.Checkpoint] | None = None,
+    before: Earlier | None = None,
 ) -> Prepared:
-    """Load TensorFlow with the settings of the run, find the checkpoint (by `find`, or as the options say), check space."""
+    """Load TensorFlow with the settings of the run, find the checkpoint (by `find`, or as the options say), check space.
+
+    `before` is the predictor that the checkpoint was made of, with --from.
+    """
+    if options.resume and cluster.here().count > 1:
+        raise InputError(f"--resume: for a run on one machine; unset {cluster.VARIABLE}, or start from the beginning")
     device = tensorflow_setup.prepare(options.device, options.threads, options.seed, options.deterministic, options.precision)
     replicas = tensorflow_setup.strategy(device).num_replicas_in_sync
     if options.batch_size % replicas:
@@ -99,10 +108,23 @@ def prepare(
         device=device,
         epochs=epochs,
         rate=options.lr or recipe["learning_rate"],
-        head=options.head or recipe["head"],
+        head="kept" if before else options.head or recipe["head"],
+        earlier=before,
+        continued=earlier.compared(before, data.labels) if before else None,
         setup_seconds=time.perf_counter() - started,
         replicas=replicas,
     )
+
+
+def states(prepared: Prepared, output: Path, more: dict[str, Any] | None = None) -> resuming.States:
+    """Where the fits are saved, beside `output`; `more` is what else the run depends on. Says what states are there."""
+    options, in_force = prepared.options, {"epochs": prepared.epochs, "lr": prepared.rate, "head": prepared.head}
+    rows = identity.of_data(prepared.data)
+    depends_on = identity.of_run(options, rows, prepared.checkpoint, in_force, more or {})
+    keep_free = (1 + (prepared.epochs if options.keep_epochs else 0)) * prepared.checkpoint.bytes + RESULTS_BYTES
+    found = resuming.States(resuming.folder_of(output), depends_on, options.save_every, keep_free, options.resume)
+    found.begin()
+    return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------------
@@ -204,9 +226,14 @@ def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:
     prepared.stop.gently = True
 
 
-def finish(prepared: Prepared, fitted: Fitted, tested: Tested, record: Record) -> None:
-    """With predictor and results under their names: compare engines, say where all is, raise what ended the run early."""
+def finish(prepared: Prepared, fitted: Fitted, tested: Tested, record: Record, states: resuming.States) -> None:
+    """With predictor and results under their names: compare engines, say where all is, raise what ended the run early.
+
+    The states go unless a signal ended the run: one that diverged would do so again.
+    """
     options = prepared.options
+    if not isinstance(tested.failure, Stopped):
+        states.remove()
     if tested.failure is None:
         prove_engines(prepared, fitted, tested)
     command = following(options)

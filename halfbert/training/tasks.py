@@ -51,7 +51,13 @@ def loss(task: str, options: Any, truth: np.ndarray) -> Any:
 
     if task == "multiclass":
         return None
-    return fit.SigmoidCrossentropy(fit.balancing_weights(truth) if getattr(options, "balance", False) else None)
+    return fit.SigmoidCrossentropy(balancing_weights(truth) if getattr(options, "balance", False) else None)
+
+
+def balancing_weights(truth: np.ndarray) -> np.ndarray:
+    """(labels,) weights by which the rows that have a label count as much as those that lack it; truth (rows, labels) 0/1."""
+    having = truth.sum(axis=0)
+    return (len(truth) - having) / having
 
 
 def class_weights(task: str, options: Any, truth: np.ndarray) -> dict[int, float] | None:

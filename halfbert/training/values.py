@@ -13,12 +13,13 @@ from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.long_texts import Pooling
 from halfbert.options import TrainOptions
-from halfbert.output.record import Baseline, CalibrationReport, Distillation, RateFinder, WindowsReport
+from halfbert.output.record import Baseline, CalibrationReport, Continued, Distillation, RateFinder, WindowsReport
 from halfbert.predictor.manifest import Numbers
 from halfbert.scoring.calibration import Calibration
 from halfbert.scoring.intervals import Interval
 from halfbert.system.console import Stopped, StopRequest
 from halfbert.system.errors import HalfbertError
+from halfbert.training.earlier import Earlier
 
 Failure = HalfbertError | Stopped
 """What ended a fit or a test early."""
@@ -41,6 +42,8 @@ class Prepared:
     rate: float
     head: str
     setup_seconds: float
+    earlier: Earlier | None = None  # the predictor that --from names
+    continued: Continued | None = None
     replicas: int = 1  # devices that a batch is shared out to, on all machines
 
     @property
@@ -66,7 +69,7 @@ class Prepared:
 class History:
     """What the epochs of a fit left: their scores, and by epoch the time (perf_counter) after each batch.
 
-    `learning_rates` and `momenta` are those of each step.
+    `learning_rates` and `momenta` are those of each step; `resumed_at` the steps after which a killed fit was resumed.
     """
 
     epochs: list[Numbers]
@@ -74,6 +77,7 @@ class History:
     learning_rates: list[float]
     momenta: list[float]
     step_ends: list[list[float]]
+    resumed_at: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from halfbert.system import cluster, machine, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
 from halfbert.training import steps, tasks
+from halfbert.training.identity import PACKAGES
 from halfbert.tuning import record as records
 from halfbert.tuning import report, space, worker
 from halfbert.tuning.record import Fit, Record, TrialRow
@@ -112,7 +113,7 @@ class Tuning:
             "table": jobs.sha256([[part, rows.texts, rows.labels] for part, rows in self.data.parts()]),
             "weights": {name: jobs.identity(found) for name, found in self.space.checkpoints.items()},
             "recipe of training": training.RECIPE_VERSION,
-            "versions": {package: machine.version_of(package) for package in jobs.TRAINING_PACKAGES},
+            "versions": {package: machine.version_of(package) for package in PACKAGES},
         }
 
 

@@ -17,7 +17,7 @@ from halfbert.options import BenchmarkOptions, CompareOptions
 from halfbert.output import record as records
 from halfbert.scoring.intervals import Difference, McNemar
 from halfbert.system import machine
-from halfbert.system.errors import InputError
+from halfbert.system.errors import ArtefactError, InputError
 
 
 def difference(value, low, high, rows=1000, first=0.9):
@@ -219,6 +219,25 @@ def test_a_part_is_run_once_and_again_if_it_is_damaged_or_differs(tmp_path, monk
     (finished.results / "record.json").write_text(json.dumps({**json.loads(published), "stopped": "SIGTERM"}))
     work.finish(part)  # one that was stopped is no result
     assert len(runs) == 4
+
+
+def test_a_part_that_was_killed_goes_on(prepared, monkeypatch):
+    """Its verb is given --resume where its fit left a state, and only there."""
+    given = []
+    monkeypatch.setattr(jobs.processes, "run", lambda command, *_, **__: given.append(command))
+    experiment = prepared()
+    part, work = experiment.part("bert", 0, None), experiment.work
+    work.folder.mkdir()
+    for state in (False, True):
+        if state:
+            folder = work.folder / "predictor" / f".{part.label}.state"
+            folder.mkdir(parents=True)
+            (folder / "fit-000000001.npz").touch()
+        with pytest.raises(ArtefactError):  # nothing was made
+            work.finish(part)
+    assert ["--resume" in words for words in given] == [False, True]
+    options = command.VERBS["train-multiclass"].parse(given[1][3:])
+    assert options.resume and options.overwrite
 
 
 def test_a_failing_measurement_leaves_a_note(prepared, tmp_path):

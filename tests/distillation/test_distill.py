@@ -260,31 +260,6 @@ def test_options_that_contradict_each_other(random_teacher, here, capsys, argume
     assert code == 2 and message in capsys.readouterr().err
 
 
-def hand_made_bert(folder):
-    """A BERT that says of a hidden word what the others of its text say most: its last layer is their mean.
-
-    The first layer does nothing, so a student of that layer alone has everything to learn.
-    """
-    from safetensors.numpy import load_file, save_file
-
-    write_checkpoint(folder, "bert")
-    weights = {f"bert.{name}": value for name, value in load_file(folder / "model.safetensors").items()}
-    for name, value in weights.items():
-        if "LayerNorm.weight" not in name and "word_embeddings" not in name:
-            value *= 0
-    for part in ("self.value", "output.dense"):
-        weights[f"bert.encoder.layer.1.attention.{part}.weight"] += 1.5 * np.eye(WIDTH, dtype="f")
-    words = np.random.default_rng(1).normal(0, 1, (len(VOCABULARY), WIDTH)).astype("f")
-    words -= words.mean(axis=1, keepdims=True)
-    weights["bert.embeddings.word_embeddings.weight"] = words
-    bias = np.where(np.arange(len(VOCABULARY)) < 5, -30, 0).astype("f")  # never [CLS], [SEP], [MASK]
-    head = {"transform.dense.weight": np.eye(WIDTH), "transform.dense.bias": np.zeros(WIDTH), "bias": bias}
-    head |= {"transform.LayerNorm.weight": np.ones(WIDTH), "transform.LayerNorm.bias": np.zeros(WIDTH)}
-    weights |= {f"cls.predictions.{name}": np.asarray(value, "f") for name, value in head.items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
-
-
 def test_the_general_students_perplexity_falls_towards_its_teachers(here, tmp_path, tensorflow_ready):
     """Texts of one word again and again. The checkpoint that is made answers as the student did: kernels stand the right way
     round, and it is one that --checkpoint takes."""
@@ -294,7 +269,7 @@ def test_the_general_students_perplexity_falls_towards_its_teachers(here, tmp_pa
     from halfbert.distillation import masked_language
     from halfbert.models import batching
 
-    bert = hand_made_bert(tmp_path / "bert")
+    bert = tiny_predictors.hand_made_bert(tmp_path / "bert")
     train, held_out = ([(" ".join([word] * times),) for word in VOCABULARY[5:] for times in of] for of in (range(4, 14), (12,)))
     texts, val = write_csv(here / "texts.csv", train, ("text",)), write_csv(here / "val.csv", held_out, ("text",))
     how = (
@@ -351,7 +326,16 @@ def test_an_absent_device_ends_the_general_objective_with_one_line(
 ):
     monkeypatch.delenv("TPU_NAME", raising=False)
     texts = write_csv(here / "texts.csv", [(text,) for text, _ in example_rows(30)], ("text",))
-    how = ("--objective", "mlm", "--train", texts, "--teacher", hand_made_bert(tmp_path / "bert"), "--device", device)
+    how = (
+        "--objective",
+        "mlm",
+        "--train",
+        texts,
+        "--teacher",
+        tiny_predictors.hand_made_bert(tmp_path / "bert"),
+        "--device",
+        device,
+    )
     code, line = refused(capsys, *how)
     assert code == 4 and device.upper() in line and "cpu" in line
     assert not (here / "student").exists()

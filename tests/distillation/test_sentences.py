@@ -84,22 +84,23 @@ def test_a_bert_is_taught_in_its_last_layers(texts, tiny_bert, here, tensorflow_
 
 def test_an_interrupted_fit_is_continued_to_the_same_student(texts, tiny_bert, here, monkeypatch, tensorflow_ready):
     from halfbert.distillation import sentence_fit
+    from halfbert.training.resuming import SavedFit
 
     monkeypatch.setattr(sentence_fit, "ROUND_TOKENS", 6000)
     how = ("--tokens", "24000", "--keep", "1")
     whole, folder, _ = teach(texts, tiny_bert, here, *how, output="whole")
-    expected, save = load_file(folder / "model.safetensors"), sentence_fit._Rounds._save
+    expected, save = load_file(folder / "model.safetensors"), SavedFit.save
 
-    def killed_after_two(self, number):
-        save(self, number)
-        if number == 2:
+    def killed_after_two(self, model, best):
+        save(self, model, best)
+        if len(best.rows) == 2:
             raise KeyboardInterrupt  # nothing after it runs, as after a kill
 
-    monkeypatch.setattr(sentence_fit._Rounds, "_save", killed_after_two)
+    monkeypatch.setattr(SavedFit, "save", killed_after_two)
     with pytest.raises((KeyboardInterrupt, Stopped)):
         teach(texts, tiny_bert, here, *how, output="continued")
     assert not (here / "continued").exists()
-    monkeypatch.setattr(sentence_fit._Rounds, "_save", save)
+    monkeypatch.setattr(SavedFit, "save", save)
     record, folder, said = teach(texts, tiny_bert, here, *how, output="continued")
     assert "resuming after" in said and len(record["rounds"]) == 4 and record["steps"] == whole["steps"]
     assert record["before"] == whole["before"]

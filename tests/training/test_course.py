@@ -169,6 +169,7 @@ def test_a_comparison_of_engines_that_fails_costs_only_itself(quick, monkeypatch
 @TASKS
 def test_every_option_of_the_table_is_passed_on(task, here, monkeypatch):
     given = {"train": "a.csv", "val": "b.csv", "test": "c.csv", "text_column": "t", "sheet": "s", "encoding": "cp1252"}
+    given["group_column"] = "g"
     given |= {"label_column": "l", "rows": 7, "test_rows": 5, "seed": 3, "drop_missing": True, "keep_leaks": True}
     given |= {"header_row": 2, "delimiter": "#"}
     unsaid = {}

@@ -104,9 +104,9 @@ def test_a_finder_whose_loss_becomes_infinite_loses_nothing(quick, monkeypatch, 
     """Above some rate, as an overflow would have it, or from the first step on; the fit itself has finite losses."""
     import tensorflow as tf
 
-    from halfbert.training import fit
+    from halfbert.training import fit, rate_finder
 
-    find, finite = fit.find_learning_rate, fit._compiled_loss
+    find, finite = rate_finder.find_learning_rate, fit._compiled_loss
 
     def infinite(model, *batch):
         return {"loss": tf.where(model.optimizer.lr > highest, np.float32(np.inf), finite(model, *batch)["loss"])}
@@ -117,7 +117,7 @@ def test_a_finder_whose_loss_becomes_infinite_loses_nothing(quick, monkeypatch, 
         model.halfbert_objective = finite
         return finder
 
-    monkeypatch.setattr(fit, "find_learning_rate", watched)
+    monkeypatch.setattr(rate_finder, "find_learning_rate", watched)
     run = quick("--find-lr")
     finder = run.record["learning_rate_finder"]
     assert None in finder["losses"] and (finder["losses"][0] is None) == (highest == 0)

@@ -43,6 +43,11 @@ def contents(folder):
     return {path.relative_to(folder): path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
 
 
+def hidden(folder):
+    """What a run leaves beside its outputs."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob(".*")]
+
+
 def is_whole(predictor):
     """The manifest is there, every file has the hash that it names, and there is no other file but the engines'."""
     files = json.loads((predictor / "halfbert.json").read_text())["files"]
@@ -228,12 +233,12 @@ def signals_at(tensorflow_ready, monkeypatch):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-def test_sigterm_before_an_epoch_is_complete_leaves_nothing(here, whole, capsys, signals_at):
+def test_sigterm_before_an_epoch_is_complete_leaves_the_state_of_the_fit_alone(here, whole, capsys, signals_at):
     signals_at(1, signal.SIGTERM)
     assert end_here(*whole, "--epochs", "3") == 143
     shown = capsys.readouterr()
-    assert shown.err == "stopped by SIGTERM\n" and "epoch 1/" not in shown.out
-    assert not list(here.iterdir())
+    assert shown.err == "stopped by SIGTERM\n" and "epoch 1/" not in shown.out and "--resume goes on" in shown.out
+    assert [path.name for path in here.rglob("*") if path.is_file()] == ["fit-000000003.npz"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
@@ -261,7 +266,7 @@ def test_a_signal_keeps_the_best_epoch_and_its_thresholds(here, tmp_path, tiny_d
     assert shown.err == "stopped by SIGTERM\n" and "epoch 1 is kept as p/tags" in shown.out
     record = json.loads((here / "r/tags/record.json").read_text())
     assert len(record["epochs"]) == 2 and record["best_epoch"] == 1 and record["test"] is None
-    assert record["stopped"] == "SIGTERM" and is_whole(here / "p/tags") and not list(here.rglob(".*"))
+    assert record["stopped"] == "SIGTERM" and is_whole(here / "p/tags") and hidden(here) == ["p/.tags.state"]
     probabilities = ktrain.load_predictor(str(here / "p/tags")).predict_proba([text for text, _ in rows[96:]])
     truth = np.array([[tag in tags for tag in TAGS] for _, tags in rows[96:]], int)
     expected = multilabel_metrics.choose_thresholds(truth, probabilities, record["options"]["threshold"])
@@ -280,7 +285,7 @@ def test_a_second_signal_stops_at_once(here, whole, capsys, signals_at):
     assert end_here(*whole, "--epochs", "9") == 130
     shown = capsys.readouterr()
     assert shown.err == "stopped by SIGINT\n" and "epoch 2/9" in shown.out
-    assert not list(here.iterdir())
+    assert list(here.iterdir()) == [here / "p"] and hidden(here) == ["p/.things.state"]
 
 
 @pytest.mark.parametrize("moment", ["test", "save"])
@@ -303,7 +308,7 @@ def test_a_signal_after_the_fit_loses_nothing(moment, here, whole, capsys, monke
     assert is_whole(here / "p/things") and set(answers(here / "p/things")) <= set(LABELS)
     record = json.loads((here / "r/things/record.json").read_text())
     assert (record["test"] is None) == (moment == "test") and (here / "r/things/learning_curves.png").exists()
-    assert not list(here.rglob(".*"))
+    assert hidden(here) == (["p/.things.state"] if moment == "test" else [])
 
 
 def test_a_loss_that_is_no_number_stops_the_run(here, whole, capsys):

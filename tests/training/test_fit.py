@@ -235,7 +235,7 @@ def test_balancing_weights_make_both_sides_of_a_label_pull_alike(training):
     import tensorflow as tf
 
     truth, _ = random_labels()
-    weights = training.balancing_weights(truth)
+    weights = tasks.balancing_weights(truth)
     np.testing.assert_allclose(weights, [(40 - rows) / rows for rows in truth.sum(axis=0)])
     pulls = {}
     for name, loss in (("plain", training.SigmoidCrossentropy()), ("balanced", training.SigmoidCrossentropy(weights))):
@@ -259,7 +259,7 @@ def test_a_fit_goes_by_the_weighed_loss(training, tiny_distilbert):
         setattr(transformer.config, name, 0.0)
     data = transformer.preprocess_train([text for text, _ in example_rows(48)], truth.astype(int), verbose=0)
     model = transformer.get_classifier()
-    weights = training.balancing_weights(truth)
+    weights = tasks.balancing_weights(truth)
     training.compile_model(model, "cpu", loss=training.SigmoidCrossentropy(weights))
     set_up = SimpleNamespace(model=model, validation=data, learner=training.get_learner(model, data, BATCH_SIZE))
     best = fit(training, set_up, told((0.5, 1.0)), epochs=1, rate=1e-12)
@@ -366,7 +366,9 @@ def test_the_learner_leaves_no_temporary_files(training, tiny, temporary_folder)
 def test_the_rate_finder(training, tiny_distilbert, temporary_folder, capsys):
     set_up = prepare(training, tiny_distilbert, weight_decay=0.1)
     before = set_up.model.get_weights()
-    found = training.find_learning_rate(set_up.learner, set_up.model, "cpu", 0.1)
+    from halfbert.training import rate_finder
+
+    found = rate_finder.find_learning_rate(set_up.learner, set_up.model, "cpu", 0.1)
 
     assert equal(set_up.model.get_weights(), before), "the weights are put back"
     assert list(temporary_folder.iterdir()) == []
@@ -386,5 +388,7 @@ def test_the_rate_finder(training, tiny_distilbert, temporary_folder, capsys):
 def test_the_rate_finder_on_fewer_rows_than_a_batch(training, tiny_distilbert):
     set_up = prepare(training, tiny_distilbert)
     learner = training.get_learner(set_up.model, set_up.validation, batch_size=VALIDATION_ROWS + 1)
-    found = training.find_learning_rate(learner, set_up.model, "cpu", 0.0)
+    from halfbert.training import rate_finder
+
+    found = rate_finder.find_learning_rate(learner, set_up.model, "cpu", 0.0)
     assert len(found.rates) == len(found.losses) > 30
