@@ -68,6 +68,7 @@ MAKERS = {
     "summary": tables.summary_table,
     "quality": tables.quality_table,
     "multilabel": tables.multilabel_table,
+    "long": tables.long_table,
     "speed": tables.speed_table,
     "ceiling": tables.ceiling_table,
     "predicting": tables.predicting_table,

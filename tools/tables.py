@@ -116,6 +116,30 @@ def _spread(scores: list[float]) -> str:
     return mean if len(scores) == 1 else f"{mean} ({min(scores):.3f}–{max(scores):.3f})"
 
 
+def long_table() -> str:
+    """The runs on the same long texts: what is read of them, the score on the test rows, and what it takes."""
+    columns = ["reads", "`--maxlen`", "accuracy (95 % interval)", "fit, minutes", "test texts/s", "pooling"]
+    runs = sorted((record for _, record in published("long")), key=lambda run: (run.options["maxlen"], _way(run)))
+    lines = []
+    for run in runs:
+        interval, rows, seconds = known(run.intervals)["accuracy"], run.data.rows.test, known(run.timing.evaluate_seconds)
+        lines.append(
+            [
+                f"[{_way(run)}](results/published/long/imdb-{_way(run)}-{run.options['maxlen']}/report.txt)",
+                run.options["maxlen"],
+                f"{interval.score:.4f} ({interval.low:.3f}–{interval.high:.3f})",
+                f"{known(run.timing.fit_seconds) / 60:.1f}",
+                f"{rows / seconds:.0f}",
+                or_dash(run.windows, lambda windows: windows.pooling.name),
+            ]
+        )
+    return _with_hardware(columns, lines, [vars(run.environment) for run in runs])
+
+
+def _way(run: training_record.Record) -> str:
+    return str(run.options.get("long", "cut"))
+
+
 def speed_table() -> str:
     """The races: steady rate and job of each contestant, and their ratios to the Hugging Face Trainer in the same run."""
     columns = ["race", "contestant", "steady, rows/s", "× Trainer", "× ktrain", "job", "seconds", "Trainer's / its"]
