@@ -360,7 +360,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if self.early_stopping and len(self.rows) > 1 and self._rank(row) <= max(map(self._rank, self.rows[:-1])):
             self.model.stop_training = self.ended = True
         if self.saved:
-            self.saved.save(self.model, self)
+            self.saved.save_after_epoch(self.model, self)
 
     @property
     def history(self) -> History:

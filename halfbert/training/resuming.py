@@ -27,6 +27,7 @@ from halfbert.system.console import say
 from halfbert.system.errors import HalfbertError, InputError
 
 KEPT = 2  # states of a fit
+LEAST_WORK = 20  # times as long as saving takes: what is worth a state after a short epoch, so that states cost 5 % at most
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what reading a damaged state raises
 HASH = "SHA-256 "  # how a value begins that says nothing to a reader
 
@@ -124,6 +125,7 @@ class SavedFit:
         self.resumed_at: list[int] = []  # the steps
         self.seconds = 0.0  # of the processes before this one
         self.started = self.last = time.perf_counter()
+        self.cost = 0.0  # seconds that saving took
         self._file: Path | None = None
         self._said_why_not = False
 
@@ -172,6 +174,11 @@ class SavedFit:
         if time.perf_counter() - self.last >= 60 * self.run.minutes:
             self.save(model, best)
 
+    def save_after_epoch(self, model: Any, best: Any) -> None:
+        """Save the state, unless the work since the last one is less than LEAST_WORK."""
+        if time.perf_counter() - self.last >= min(60 * self.run.minutes, LEAST_WORK * self.cost):
+            self.save(model, best)
+
     def save(self, model: Any, best: Any) -> bool:
         """Save the state as it is between two steps; returns whether it was. A failure is said, and the fit goes on.
 
@@ -179,6 +186,7 @@ class SavedFit:
         """
         if cluster.here().count > 1:
             return False
+        began = time.perf_counter()
         arrays = {f"{name} {number}": v for name, variables in _variables(model).items() for number, v in enumerate(variables)}
         step = len(best.learning_rates)
         if best.best_weights is not None and not best.is_best_now:
@@ -204,6 +212,7 @@ class SavedFit:
             return False
         finally:
             self.last = time.perf_counter()
+            self.cost = self.last - began
         self._said_why_not = False
         return True
 

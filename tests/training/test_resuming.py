@@ -8,6 +8,7 @@ import errno
 import os
 import random
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from dying import Killed, kill_after
@@ -127,7 +128,7 @@ def test_a_run_killed_in_its_test_repeats_no_step(whole, run, here, monkeypatch)
     whole()
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(steps, "test", lambda *_: (_ for _ in ()).throw(Killed()))
-        run("killed")
+        run("killed", *EVERY_STEP)
     kill_after(monkeypatch, 1)
     run("killed", "--resume")
     assert same(here, "whole", "killed")["resumed_at"] == [36]
@@ -275,8 +276,6 @@ def test_a_fit_that_diverged_leaves_no_state(run, here, monkeypatch):
 
 def test_the_loss_scale_of_mixed_precision_is_kept(tmp_path, tensorflow_ready):
     """Of one variable and of the optimizer as Keras wraps it for mixed_float16, which needs a GPU."""
-    from types import SimpleNamespace
-
     import tensorflow as tf
 
     from halfbert.training import resuming
@@ -303,6 +302,32 @@ def test_the_loss_scale_of_mixed_precision_is_kept(tmp_path, tensorflow_ready):
     assert float(other.optimizer.loss_scale) == 128 and int(other.optimizer.dynamic_counter) == 1
     assert other.trainable_variables[0].numpy() == model.trainable_variables[0].numpy()
     assert int(other.optimizer.iterations) == 4
+
+
+def test_short_epochs_are_not_saved_one_by_one(tmp_path, monkeypatch):
+    """A fit of 2-second epochs whose state takes a second to save."""
+    from halfbert.training import resuming
+
+    now, saved_at = [0.0], []
+    monkeypatch.setattr(resuming.time, "perf_counter", lambda: now[0])
+
+    def write(self, step, arrays):
+        saved_at.append(now[0])
+        now[0] += 1.0
+
+    monkeypatch.setattr(resuming.SavedFit, "_write", write)
+    monkeypatch.setattr(resuming, "_variables", lambda model: {})
+    found = SimpleNamespace(learning_rates=[], best_weights=None, best_logits=None, is_best_now=False, progress=dict)
+    rate = SimpleNamespace(numpy=lambda: 0.1)
+    model = SimpleNamespace(optimizer=SimpleNamespace(lr=rate, beta_1=rate))
+    for minutes, expected in ((10.0, [2.0, 23.0, 44.0]), (1e-9, [2.0, 5.0, 8.0])):
+        now[0] = 0.0
+        saved_at.clear()
+        fit = resuming.States(tmp_path, {}, minutes).fit("fit")
+        while len(saved_at) < 3:
+            now[0] += 2.0
+            fit.save_after_epoch(model, found)
+        assert saved_at == expected
 
 
 KILLER = """
