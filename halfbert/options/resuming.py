@@ -22,7 +22,8 @@ class ResumeOptions(Options):
     )
     save_every: float = in_output(
         10.0,
-        "save the state of the fit so often, and after each epoch; beside the output, until the run succeeds",
+        "save the state of the fit so often, and after each epoch that is not too short for it; beside the output, until the "
+        "run succeeds",
         values.positive,
         metavar="MINUTES",
     )
