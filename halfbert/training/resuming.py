@@ -14,7 +14,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,6 +206,8 @@ class SavedFit:
         try:
             self._write(step, arrays)
         except (OSError, HalfbertError) as error:
+            with suppress(OSError):
+                self.run.folder.rmdir()  # if nothing is in it
             if not self._said_why_not:
                 say(f"the state after step {step:,} cannot be saved, and the fit goes on ({error})")
             self._said_why_not = True

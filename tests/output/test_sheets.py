@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from halfbert.data.sources import read_table
+from halfbert.data.tables import Layout
 from halfbert.output import sheets
 
 PLAIN = ["Größe 日本 – نص 🙂", "two\nlines", "a\ttab", 'say "so", please', " spaced ", "'quoted", "1.10", "00", "#N/A"]
@@ -46,7 +47,7 @@ def test_csv_opens_in_a_spreadsheet_program_and_reads_back_everywhere(tmp_path):
     assert content.startswith("\ufefftext,label\r\n".encode()) and content.endswith(b"\r\n")
     assert [row["text"] for row in csv_rows(path)] == PLAIN
     assert pd.read_csv(path, keep_default_na=False, dtype=str)["text"].tolist() == PLAIN
-    assert list(read_table(path, ("text", "label"), role="train").columns) == ["text", "label"]
+    assert list(read_table(path, ("text", "label"), "train", Layout()).columns) == ["text", "label"]
     assert [file.name for file in tmp_path.iterdir()] == ["t.csv"]
 
 

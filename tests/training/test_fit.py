@@ -364,7 +364,8 @@ def test_the_learner_leaves_no_temporary_files(training, tiny, temporary_folder)
 
 @pytest.mark.slow
 def test_the_rate_finder(training, tiny_distilbert, temporary_folder, capsys):
-    set_up = prepare(training, tiny_distilbert, weight_decay=0.1)
+    # With seed 0 the first batch has so low a loss by chance that no later one falls below it.
+    set_up = prepare(training, tiny_distilbert, weight_decay=0.1, seed=1)
     before = set_up.model.get_weights()
     from halfbert.training import rate_finder
 
