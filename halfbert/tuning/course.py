@@ -195,7 +195,6 @@ def _report(tuning: Tuning, study: Study, budget: Budget, trials: list[Ended], o
         differences=differences,
         importance=study.importance(),
         environment=machine.describe(options.device, options.threads, options.precision, options.seed),
-        notes=tuning.data.notes,
     )
     report.write(record, results)
     _publish({"default": default, "winner": winner}, fits, output, results)

@@ -1,7 +1,7 @@
 """tuning.json, what a search found: one writer and one reader."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,7 +65,6 @@ class Record:
     differences: dict[str, Difference] | None = None
     importance: dict[str, float] | None = None
     environment: Environment
-    notes: list[str] = field(default_factory=list)
 
     @property
     def default_is_kept(self) -> bool:
