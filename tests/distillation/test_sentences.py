@@ -89,18 +89,18 @@ def test_an_interrupted_fit_is_continued_to_the_same_student(texts, tiny_bert, h
     monkeypatch.setattr(sentence_fit, "ROUND_TOKENS", 6000)
     how = ("--tokens", "24000", "--keep", "1")
     whole, folder, _ = teach(texts, tiny_bert, here, *how, output="whole")
-    expected, save = load_file(folder / "model.safetensors"), SavedFit.save
+    expected, after_epoch = load_file(folder / "model.safetensors"), SavedFit.save_after_epoch
 
     def killed_after_two(self, model, best):
-        save(self, model, best)
+        self.save(model, best)
         if len(best.rows) == 2:
             raise KeyboardInterrupt  # nothing after it runs, as after a kill
 
-    monkeypatch.setattr(SavedFit, "save", killed_after_two)
+    monkeypatch.setattr(SavedFit, "save_after_epoch", killed_after_two)
     with pytest.raises((KeyboardInterrupt, Stopped)):
         teach(texts, tiny_bert, here, *how, output="continued")
     assert not (here / "continued").exists()
-    monkeypatch.setattr(SavedFit, "save", save)
+    monkeypatch.setattr(SavedFit, "save_after_epoch", after_epoch)
     record, folder, said = teach(texts, tiny_bert, here, *how, output="continued")
     assert "resuming after" in said and len(record["rounds"]) == 4 and record["steps"] == whole["steps"]
     assert record["before"] == whole["before"]
