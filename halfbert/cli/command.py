@@ -120,7 +120,7 @@ VERBS = {
         "Search for the settings of a training run with Optuna, on validation rows only; test the winner once beside the "
         "default settings, and save its predictor.",
         "Without --train it searches on the embedded customer messages. An option of training that is given is not searched "
-        "over. A search that was killed goes on where it was when it is started again.",
+        "over. A killed search resumes when the same command is given again.",
         in_children=True,
         extra="train,tune",
         needs=(*Verb.needs, "optuna", "scipy", "matplotlib"),

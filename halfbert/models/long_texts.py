@@ -53,7 +53,7 @@ class Pooling:
     """How the logits of a text's windows become those of the text.
 
     `mean`: of each label over the windows. `max`: with any number of labels each one's highest; with one label a text, all of
-    the window that is surest, whose highest logit exceeds the second by most. `attention`: a weighted mean, the weights of a
+    the most confident window, whose highest logit exceeds the second by most. `attention`: a weighted mean, the weights of a
     text's windows a softmax of `sharpness` times what `max` compares; `sharpness` is learnt, and leads from `mean`, at 0, to
     `max`. It needs no state of the network, so that whatever answers windows can be pooled.
     """

@@ -15,15 +15,15 @@ in_output = partial(option, "output")
 
 @dataclass(kw_only=True)
 class ResumeOptions(Options):
-    """How often the state of a fit is saved, and whether to go on with one."""
+    """How often the state of a fit is saved, and whether to resume from one."""
 
     resume: bool = in_output(
-        False, "go on with the run that was to make this output and was killed, from its last saved state, if there is one"
+        False, "resume the killed run that was making this output, from its last saved state, if there is one"
     )
     save_every: float = in_output(
         10.0,
-        "save the state of the fit so often, and after each epoch that is not too short for it; beside the output, until the "
-        "run succeeds",
+        "save the state of the fit this often, and after each epoch unless epochs are very short; it is kept beside the output "
+        "until the run succeeds",
         values.positive,
         metavar="MINUTES",
     )
@@ -31,12 +31,13 @@ class ResumeOptions(Options):
 
 @dataclass(kw_only=True)
 class FromOptions(Options):
-    """Which predictor to go on from."""
+    """Which predictor to continue from."""
 
     from_: Path | None = option(
         "model",
         None,
-        "go on from a saved predictor with new rows or labels: weights, --maxlen and --long, and its head for labels that stay",
+        "continue from a saved predictor with new rows or labels: its weights, --maxlen, --long, and its head for labels "
+        "that stay",
         values.path,
         metavar="FOLDER",
     )
@@ -60,7 +61,7 @@ class FromOptions(Options):
         known = manifest.read(self.from_)
         if known.task != self.task:
             verb = "train_multilabel" if known.task == "multilabel" else "train_multiclass"
-            raise InputError(f"--from {self.from_}: a {known.task} predictor; train it on with {verb}")
+            raise InputError(f"--from {self.from_}: a {known.task} predictor; continue it with {verb}")
         if self.model not in (None, known.model):
             raise InputError(f"--model {self.model}: the predictor of --from is a {known.model}; leave --model out")
         self.model, self.maxlen = known.model, self.maxlen or known.maxlen

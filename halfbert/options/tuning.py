@@ -90,7 +90,7 @@ class TuneOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, Mach
     results: Path = in_output(
         None, "folder of the search's database, report, tables and plots (default: results/tune/TABLE)", values.path
     )
-    overwrite: bool = in_output(False, "begin anew where an earlier search is, and replace its predictor")
+    overwrite: bool = in_output(False, "start over where there is an earlier search, and replace its predictor")
     debug: bool = in_output(False, DEBUG)
 
     def complete(self) -> None:

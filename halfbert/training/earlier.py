@@ -1,4 +1,4 @@
-"""`--from`: a fit that goes on from a predictor which was saved, with new rows or new labels.
+"""`--from`: a fit that continues from a saved predictor, with new rows or new labels.
 
 The encoder and what stands between it and the classifier are the predictor's; of the classifier, the columns of labels that
 stay are.

@@ -331,7 +331,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
         if len(self.losses) < self.params["steps"]:  # an epoch that was cut short by a signal is none
             if self.saved and self.saved.save(self.model, self):
                 console.say(
-                    f"{self.saved.run.folder}: the state after step {len(self.learning_rates):,}; --resume goes on with it"
+                    f"{self.saved.run.folder}: the state after step {len(self.learning_rates):,}; --resume continues from it"
                 )
             return
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):

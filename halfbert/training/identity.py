@@ -1,4 +1,4 @@
-"""What a run depends on, by the names that a user knows: a saved state goes on only in a run that depends on the same."""
+"""What a run depends on, by the names that a user knows: a saved state is resumed only by a run that depends on the same."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The state of a fit that is under way, saved so that a killed run goes on where it was.
+"""The state of a fit that is under way, saved so that a killed run can be resumed.
 
 The states of a run lie in a hidden folder beside its output, the last two of each fit, and are removed when the run succeeds.
 A state is an .npz file, written atomically, whose arrays have checksums: weights, optimizer, best epoch; and "progress", JSON:
@@ -88,7 +88,7 @@ class States:
             say("--resume: no saved state, so the run starts from the beginning")
         elif there and not self.resume:
             say(
-                f"note: {self.folder} holds the state of a run that did not end; --resume would go on with it. This run starts "
+                f"note: {self.folder} holds the state of an unfinished run; --resume would continue it. This run starts "
                 "anew, and its own first state takes that one's place"
             )
 
@@ -180,7 +180,7 @@ class SavedFit:
             self.save(model, best)
 
     def save(self, model: Any, best: Any) -> bool:
-        """Save the state as it is between two steps; returns whether it was. A failure is said, and the fit goes on.
+        """Save the state as it is between two steps; returns whether it was. A failure is reported, and the fit continues.
 
         With several machines nothing is saved: one of them could not give the others its state.
         """
@@ -209,7 +209,7 @@ class SavedFit:
             with suppress(OSError):
                 self.run.folder.rmdir()  # if nothing is in it
             if not self._said_why_not:
-                say(f"the state after step {step:,} cannot be saved, and the fit goes on ({error})")
+                say(f"the state after step {step:,} cannot be saved, and the fit continues ({error})")
             self._said_why_not = True
             return False
         finally:

@@ -19,7 +19,7 @@ from halfbert.options import TrainOptions, TuneOptions, as_arguments, changed
 from halfbert.options.comparison import PASSED_ON
 from halfbert.options.tuning import SEARCHED
 from halfbert.output import record as run_records
-from halfbert.output.words import readable
+from halfbert.output.words import counted, readable
 from halfbert.predictor.manifest import MANIFEST
 from halfbert.scoring import intervals, selection
 from halfbert.scoring.selection import Lead
@@ -50,7 +50,7 @@ class Tuned:
 
 
 def tune(options: TuneOptions, stop: StopRequest) -> Tuned:
-    """Search for the settings of a training run on one table, and report the winner; a killed search goes on where it was."""
+    """Search for the settings of a training run on one table, and report the winner; a killed search is resumed."""
     if cluster.here().count > 1:
         raise InputError(f"tune fits on one machine, or on a cluster with --ray; unset {cluster.VARIABLE}")
     storage.check_disjoint(options.output, options.results)
@@ -140,7 +140,7 @@ def _study(tuning: Tuning, results: Path) -> tuple[Study, Budget]:
     options = tuning.options
     study = Study(results, tuning.space, tuning.depends_on, options.seed, 2 if options.ray else 1)
     if trials := study.ended:
-        say(f"the search goes on after {len(trials)} trials and {study.seconds:.0f} s")
+        say(f"the search resumes after {counted(len(trials), 'trial')} and {study.seconds:.0f} s")
     return study, Budget(60 * options.minutes, study.seconds)
 
 

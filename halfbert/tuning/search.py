@@ -91,7 +91,7 @@ class Search:
     def run(self) -> list[Ended]:
         """Run trials until the time, less that of the last fits, is up; returns all that the study has.
 
-        Raises InputError where the time does not do for the default settings, and what trials failed with where all do.
+        Raises InputError where the time is too short for the default settings, and what trials failed with where all do.
         """
         with self._ending_all():
             while True:
@@ -111,7 +111,7 @@ class Search:
 
     @contextmanager
     def _ending_all(self) -> Iterator[None]:
-        """End what runs, however the search ends; a trial that was running is run again when the search goes on."""
+        """End what runs, however the search ends; a trial that was running is run again when the search is resumed."""
         try:
             yield
         finally:
@@ -179,7 +179,7 @@ class Search:
             self._end(one, "stopped", one.epochs[-1]["score"] if one.epochs else None, reason="the time was up")
 
     def _check_time_for_default(self, one: Running) -> None:
-        """Raise InputError as soon as it shows that the time will not do for the default settings: their trial and last fit."""
+        """Raise InputError once the time is clearly too short for the default settings: their trial and last fit."""
         epochs, done = one.begun.setting["epochs"], one.epochs
         if not one.begun.is_default or len(done) == 1 < epochs:  # the first epoch also traces and warms up
             return

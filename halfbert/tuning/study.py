@@ -1,4 +1,4 @@
-"""The study: Optuna's trials in an SQLite file, so that a search that was killed goes on where it was.
+"""The study: Optuna's trials in an SQLite file, so that a killed search can be resumed.
 
 Optuna is imported when a study is opened.
 """
@@ -77,7 +77,7 @@ class Study:
             begun = len(self._study.get_trials(deepcopy=False))
         except (sqlalchemy.exc.SQLAlchemyError, RuntimeError, KeyError) as error:
             reason = str(error).splitlines()[0]
-            raise ArtefactError(f"{file}: no study that can be read ({reason}); --overwrite begins anew") from error
+            raise ArtefactError(f"{file}: no study that can be read ({reason}); --overwrite starts over") from error
         # Another seed when it goes on: the same one would draw the same points once more.
         self._study.sampler = optuna.samplers.TPESampler(
             n_startup_trials=RANDOM_TRIALS, seed=(seed + begun) % 2**32, constant_liar=at_a_time > 1
@@ -155,7 +155,7 @@ class Study:
         try:
             return np.load(file, allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise ArtefactError(f"{file}: no answers of a trial ({error}); --overwrite begins anew") from error
+            raise ArtefactError(f"{file}: no answers of a trial ({error}); --overwrite starts over") from error
 
     def importance(self) -> dict[str, float] | None:
         """The share of each setting in the differences between scores (fANOVA); None where too few trials finished."""
@@ -178,5 +178,5 @@ def _check_same(file: Path, earlier: dict[str, Any], now: dict[str, Any]) -> Non
         if sha256(before) != sha256(after):
             raise InputError(
                 f"{file}: the search was begun with another {name.replace('_', ' ')} ({shortened(str(before))}, now "
-                f"{shortened(str(after))}); --overwrite begins anew, or choose another --results"
+                f"{shortened(str(after))}); --overwrite starts over, or choose another --results"
             )

@@ -216,7 +216,7 @@ def test_sigint_keeps_the_best_epoch_and_a_second_run_waits_for_no_one(here, who
     assert is_whole(here / "p/things") and set(answers(here / "p/things")) <= set(LABELS)
     assert "ended early (SIGINT)" in (here / "p/things/README.md").read_text()
     assert "ended early (SIGINT)" in (here / "r/things/report.txt").read_text()
-    assert hidden(here) == ["p/.things.state"], "what --resume would go on with"
+    assert hidden(here) == ["p/.things.state"], "what --resume would continue from"
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_sigterm_before_an_epoch_is_complete_leaves_the_state_of_the_fit_alone(h
     signals_at(1, signal.SIGTERM)
     assert end_here(*whole, "--epochs", "3") == 143
     shown = capsys.readouterr()
-    assert shown.err == "stopped by SIGTERM\n" and "epoch 1/" not in shown.out and "--resume goes on" in shown.out
+    assert shown.err == "stopped by SIGTERM\n" and "epoch 1/" not in shown.out and "--resume continues from it" in shown.out
     assert [path.name for path in here.rglob("*") if path.is_file()] == ["fit-000000003.npz"]
 
 

@@ -208,7 +208,7 @@ def test_a_full_disk_costs_the_state_and_not_the_fit(run, here, monkeypatch):
     monkeypatch.setattr(resuming, "write_arrays", full)
     said = run("killed", "--resume", *EVERY_STEP, "--epochs", "1")
     assert "--resume: no saved state, so the run starts from the beginning" in said
-    assert said.count("No space left") == 1 and "the fit goes on" in said
+    assert said.count("No space left") == 1 and "the fit continues" in said
     assert record_of(here / "results/killed")["test"] and not list((here / "predictors").glob(".*"))
 
 
@@ -235,7 +235,7 @@ def test_without_the_option_a_run_starts_anew_and_says_what_it_leaves(whole, run
     killed(4)
     assert states(here) == ["fit-000000002.npz", "fit-000000003.npz"] and not (here / STATE / "epochs").exists()
     said = run("killed")
-    assert "--resume would go on with it" in said and "resuming" not in said
+    assert "--resume would continue it" in said and "resuming" not in said
     assert not same(here, "whole", "killed")["resumed_at"]
 
 
@@ -253,7 +253,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(whole, run, here, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr(BestEpoch, "on_train_batch_end", stopping)
         assert run("killed", how=end_here) == 143
-    assert f"{STATE}: the state after step 17; --resume goes on with it" in capsys.readouterr().out
+    assert f"{STATE}: the state after step 17; --resume continues from it" in capsys.readouterr().out
     assert record_of(here / "results/killed")["stopped"]
     assert run("killed", how=end_here) == 2 and "--overwrite" in capsys.readouterr().err
     run("killed", "--resume")

@@ -93,7 +93,7 @@ def test_a_killed_search_ends_its_trial_and_goes_on(tables, capfd, monkeypatch, 
     monkeypatch.setattr(course, "choose", lambda *given: (choose(*given)[0], given[-1][-1]))  # as if it were beyond luck
     assert end_here(*arguments, script="tune") == 0
     out = capfd.readouterr().out
-    assert "the search goes on after 1 trials" in out and "trial 0: " not in out and "trial 2: macro F1" in out
+    assert "the search resumes after 1 trial and" in out and "trial 0: " not in out and "trial 2: macro F1" in out
     record = records.read(tables / "results/tune/things")
     assert [(trial.number, trial.outcome) for trial in record.trials] == [(0, "finished"), (2, "finished")]
     assert {trial.setting["head"] for trial in record.trials} == {"probed", "random"}
