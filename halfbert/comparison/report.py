@@ -14,11 +14,9 @@ from halfbert.comparison import plots
 from halfbert.comparison import record as records
 from halfbert.comparison.record import Change, Record, ratio
 from halfbert.output.sheets import markdown_table, write_csv, write_workbook
-from halfbert.output.words import significant
+from halfbert.output.words import model_name, significant
 from halfbert.scoring.intervals import Difference
 from halfbert.system import storage
-
-NAMES = {"tfidf": "TF-IDF", "student": "the distilled student", "distilbert": "DistilBERT", "bert": "BERT"}
 
 
 def write(record: Record, private: dict[str, list[dict[str, Any]]], folder: Path) -> None:
@@ -93,7 +91,7 @@ def _environment(escape: bool) -> Any:
     )
     environment.globals |= {"interval": interval, "span": span, "markdown_table": markdown_table}
     environment.filters |= {
-        "name": NAMES.__getitem__,
+        "name": model_name,
         "sentence": lambda words: words[0].upper() + words[1:],
         "signed": signed,
         "significant": significant,

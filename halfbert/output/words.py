@@ -8,6 +8,13 @@ import unicodedata
 # XML allows none of these; csv readers, UTF-8 and terminals fail on some.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 LONGEST_LABEL = 50  # columns; longer ones lose their middle
+MODEL_NAMES = {
+    "tfidf": "TF-IDF",
+    "static": "static embeddings",
+    "student": "the distilled student",
+    "distilbert": "DistilBERT",
+    "bert": "BERT",
+}
 
 
 def printable(text: str) -> str:
@@ -43,6 +50,11 @@ def shortened(label: str, longest: int = LONGEST_LABEL) -> str:
 def counted(number: int, thing: str) -> str:
     """A number and what it counts: "1 row", "1,234 rows"."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
+def model_name(key: str, short: bool = False) -> str:
+    """What people call a model of options and records; `short` in tables and pictures. A key of no known model stays."""
+    return MODEL_NAMES.get(key, key).removeprefix("the distilled " if short else "")
 
 
 def percent(share: float) -> str:
