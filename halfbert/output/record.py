@@ -14,6 +14,7 @@ import numpy as np
 
 from halfbert.data.tables import Data
 from halfbert.models.long_texts import Pooling
+from halfbert.output.advice import LabelErrors, Suggestion
 from halfbert.output.folds import CrossValidation, RowCounts
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference, Interval
@@ -203,6 +204,7 @@ class Record:
     ended before its test, and `intervals` those of the scores that models are compared by, with many labels at thresholds;
     `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that of a record which is TF-IDF's
     own, of each penalty that was tried. `resumed_at`: the steps after which the fit was resumed, having been killed.
+    `suggestions`: what to do next, the most promising first.
     """
 
     schema_version: Literal[1] = 1
@@ -230,6 +232,8 @@ class Record:
     published: Published | None = None
     resumed_at: list[int] = field(default_factory=list)
     continued: Continued | None = None
+    label_errors: LabelErrors | None = None
+    suggestions: list[Suggestion] = field(default_factory=list)
 
 
 def read(folder: Path) -> Record:
