@@ -165,7 +165,12 @@ class Data(DataSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One comparison; contestants are listed from the smallest on, and `comparisons` are those to the largest."""
+    """One comparison; contestants are listed from the smallest on, and `comparisons` are those to the largest.
+
+    `folds`: the parts that the table was dealt out to, each of which was the test rows of fits on the others; None for one
+    split. `timing` is that of the options. `stopped` is the signal or error that ended it early, `unfinished` the contestants
+    that are missing then.
+    """
 
     schema_version: Literal[1] = 1
     task: str
@@ -182,6 +187,10 @@ class Record:
     label_errors: LabelErrors | None = None
     environment: Environment
     disagreements: int = 0
+    folds: int | None = None
+    timing: Literal["quick", "full", "none"] = "full"
+    stopped: str | None = None
+    unfinished: list[str] = field(default_factory=list)
 
     def contestant(self, name: str) -> Contestant:
         """The contestant of a name."""
