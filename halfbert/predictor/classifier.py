@@ -19,7 +19,7 @@ import numpy as np
 from halfbert.data.cells import is_missing
 from halfbert.models import batching
 from halfbert.models.batching import EncodedTexts
-from halfbert.predictor import engines, gate, manifest, rows
+from halfbert.predictor import engines, explaining, gate, manifest, rows
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.scoring.review import ReviewRule, answered_labels
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -240,10 +240,37 @@ class Classifier:
         columns = self.predictor.manifest.text_columns
         return rows.read_rows(texts, columns) if len(columns) > 1 else read_texts(texts)
 
+    def explain(
+        self, texts: Texts, label: str | None = None, method: str = explaining.OCCLUSION, samples: int | None = None
+    ) -> Any:
+        """What each word of a text adds to a label, or the explanations of many texts; see `halfbert.predictor.explaining`.
+
+        Parameters
+        ----------
+        label: the one to explain; None takes the likeliest of each text.
+        method: occlusion, what the label's log-odds lose without each word; shapley, Shapley values of sampled orders of the
+            words, which add up; gradients, integrated gradients (engine keras). docs/explain.md has how faithful and how fast.
+        samples: orders that shapley draws (default 10), or steps of gradients (default 32).
+
+        Raises InputError if something is no text, there is no such label or method, or the engine is ktrain.
+        """
+        many, is_one = self.read(texts)
+        explaining.check(self, label, method, samples)
+        found = [explaining.explain(self, text, label, method, samples) for text in many]
+        return found[0] if is_one else found
+
+    @property
+    def tokenizer(self) -> Any:
+        return self._here.tokenizer
+
+    @property
+    def maxlen(self) -> int:
+        """Tokens at which texts are truncated, special ones included."""
+        return self._source.maxlen or self.predictor.manifest.maxlen
+
     def encode(self, texts: list[str]) -> EncodedTexts:
         """Token ids of texts, truncated or in windows as they were for training."""
-        stated = self.predictor.manifest
-        return batching.encode(self._here.tokenizer, texts, self._source.maxlen or stated.maxlen, stated.long)[0]
+        return batching.encode(self.tokenizer, texts, self.maxlen, self.predictor.manifest.long)[0]
 
     def probabilities(
         self, texts: list[str], label: str | None = None, advance: Callable[[int], object] | None = None

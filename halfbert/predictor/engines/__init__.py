@@ -27,13 +27,15 @@ class Loaded:
     """An engine that has a predictor's weights in memory.
 
     One of the two: `forward` gives (rows, labels) float32 logits of token ids and attention mask; `probabilities` gives
-    (rows, labels) float32 of texts. `weights` is the file that the weights were read from.
+    (rows, labels) float32 of texts. `weights` is the file that the weights were read from. `gradients` gives of (tokens,) ids,
+    as many of a baseline, a label's number and a number of steps the (tokens,) integrated gradients.
     """
 
     device: str  # cpu or gpu
     weights: Path
     forward: Forward | None = None
     probabilities: Callable[[list[str]], np.ndarray] | None = None
+    gradients: Callable[[np.ndarray, np.ndarray, int, int], np.ndarray] | None = None
 
     @property
     def tokens_per_batch(self) -> int:

@@ -37,7 +37,20 @@ def _load(forward: Callable, predictor: Predictor, device: str, threads: int | N
         with tf.device(place):
             return step(tf.constant(ids), tf.constant(mask)).numpy()
 
-    return engines.Loaded(device, predictor.folder / weights.WEIGHTS, forward=answer)
+    return engines.Loaded(device, predictor.folder / weights.WEIGHTS, forward=answer, gradients=_gradients(model))
+
+
+def _gradients(model: Any) -> Callable[[np.ndarray, np.ndarray, int, int], np.ndarray] | None:
+    import tensorflow as tf
+
+    from halfbert.models import keras_forward
+
+    if not keras_forward.supports(model):
+        return None
+    tokens, number = tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32)
+    of_model = tf.autograph.experimental.do_not_convert(functools.partial(keras_forward.integrated_gradients, model))
+    traced = tf.function(of_model, input_signature=[tokens, tokens, number, number])
+    return lambda ids, baseline, label, steps: traced(*map(tf.constant, (ids, baseline, label, steps))).numpy()
 
 
 def _logits(model: Any, device: str) -> Callable:
