@@ -12,7 +12,7 @@ from halfbert.benchmark import record as benchmark_record
 from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, score_of
 from halfbert.benchmark.record import Contestant
 from halfbert.comparison import record as comparison_record
-from halfbert.comparison.report import span, verdict_line
+from halfbert.comparison.wording import span, verdict_line
 from halfbert.data.phrases import plural
 from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table

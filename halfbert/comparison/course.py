@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from halfbert.comparison import baseline, jobs, judging, report, speed
+from halfbert.comparison import baseline, jobs, judging, report, rule, speed
 from halfbert.comparison import record as records
 from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
@@ -153,13 +153,11 @@ def judge(
 ) -> tuple[Record, dict[str, list[dict[str, Any]]]]:
     """The record, and by the names of their csv files the rows with texts, which stand nowhere else."""
     options, truth, data = experiment.options, experiment.truth, experiment.data
-    names, reference = experiment.contestants, experiment.contestants[-1]
+    names = [name for name in experiment.contestants if fits.full.get(name)]
     answers = {name: [experiment.answers(each) for each in fits.full[name]] for name in names}
-    comparisons = [judging.compare(options.task, truth, answers, name, reference) for name in names[:-1]]
-    verdict = judging.verdict(comparisons, reference, options.margin)
-    different = judging.disagreements(truth, answers, verdict.small, reference, data.test, data.labels)
+    comparisons = judging.comparisons(options.task, truth, answers)
     # DistilBERT has the student's initial weights, rows, epochs and seeds, and no teacher.
-    taught = {STUDENT, CONTROL} <= set(names)
+    taught = (pair for pair in comparisons if (pair.small, pair.large) == (STUDENT, CONTROL))
     found = suspects.found if suspects else []
     of_test = sum(row["part"] == "test" for row in found)
     key = next(iter(records.SCORES[options.task]))
@@ -169,10 +167,9 @@ def judge(
         options=shareable(options),
         data=records.Data(**vars(fits.first[names[0]].record.data), split_seed=experiment.training.split_seed or 0),
         notes=list(experiment.notes),
-        verdict=verdict,
         contestants=[contestant(experiment, name, fits.full[name], answers[name], speeds[name]) for name in names],
         comparisons=comparisons,
-        teaching=judging.compare(options.task, truth, answers, STUDENT, CONTROL) if taught else None,
+        teaching=next(taught, None),
         per_label=judging.per_label(truth, answers, data.labels),
         lengths=judging.by_length(truth, answers, data.test.texts),
         learning_curve=[
@@ -181,9 +178,11 @@ def judge(
         ],
         label_errors=LabelErrors(suspects.rows, len(found), len(data.test), of_test) if suspects else None,
         environment=machine.describe(experiment.training.device, options.threads, experiment.training.precision, options.seed),
-        disagreements=len(different),
     )
-    return record, {"disagreements": different, "label_errors": found}
+    pair, different = rule.chief_pair(record), []
+    if pair:
+        different = judging.disagreements(truth, answers, *pair, data.test, data.labels)
+    return replace(record, disagreements=len(different)), {"disagreements": different, "label_errors": found}
 
 
 def shareable(options: CompareOptions) -> dict[str, Any]:

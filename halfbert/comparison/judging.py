@@ -11,55 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.comparison.record import SCORES, Change, LabelRow, LengthRow, Pairing, Retained, Score, Verdict
+from halfbert.comparison.record import SCORES, Change, LabelRow, LengthRow, Pairing, Retained, Score
 from halfbert.data.tables import Rows
 from halfbert.scoring import intervals
-from halfbert.scoring.intervals import Difference
+from halfbert.scoring.intervals import Sampled
 
 LENGTH_BUCKETS = 4
-MOST_TIMES = 1000  # nobody labels that many times the test rows
 
 Answers = dict[str, list[np.ndarray]]
-
-
-def judge(difference: Difference, margin: float) -> str:
-    """Of a small contestant's difference to the largest: "good enough", "too weak", or "open" where the rows cannot tell."""
-    if difference.low > -margin:
-        return "good enough"
-    return "too weak" if difference.high < -margin else "open"
-
-
-def rows_to_tell(difference: Difference, margin: float) -> int | None:
-    """About how many test rows would decide, if the difference stays as it is: intervals shrink as 1 / sqrt(rows).
-
-    None where it would take more than MOST_TIMES the rows: the difference is about as large as the margin.
-    """
-    distance = difference.difference + margin
-    reach = difference.difference - difference.low if distance > 0 else difference.high - difference.difference
-    if distance == 0 or reach > abs(distance) * MOST_TIMES**0.5:
-        return None
-    return round(difference.rows * (reach / distance) ** 2)
-
-
-def verdict(comparisons: Sequence[Pairing], reference: str, margin: float) -> Verdict:
-    """Which contestant to ship: the smallest that is good enough, else the largest.
-
-    `comparisons` are those of the smaller contestants to the largest, `reference`, from the smallest on. The verdict's `small`
-    one is the one to ship, else the best of those that are open, else the best of all.
-    """
-    judged = [(judge(pairing.difference, margin), pairing) for pairing in comparisons]
-    found = next(word for word in ("good enough", "open", "too weak") if word in [each for each, _ in judged])
-    candidates = [pairing for word, pairing in judged if word == found]
-    small = candidates[0] if found == "good enough" else max(candidates, key=lambda pairing: pairing.difference.first)
-    return Verdict(
-        ship=small.small if found == "good enough" else reference,
-        small=small.small,
-        reference=reference,
-        found=found,
-        margin=margin,
-        rows_to_tell=rows_to_tell(small.difference, margin) if found == "open" else None,
-        judged={pairing.small: word for word, pairing in judged},
-    )
 
 
 def score(key: str, truth: np.ndarray, answers: np.ndarray) -> float:
@@ -78,10 +37,20 @@ def scores(task: str, truth: np.ndarray, answers: Sequence[np.ndarray]) -> dict[
     }
 
 
-def compare(task: str, truth: np.ndarray, answers: Answers, small: str, large: str) -> Pairing:
-    """A contestant against a larger one."""
+def comparisons(task: str, truth: np.ndarray, answers: Answers) -> list[Pairing]:
+    """Each contestant against each later one, in the order of `answers`."""
+    names, given = list(answers), list(answers.values())
+    found = {key: intervals.samples(getattr(intervals, key), truth, given) for key in SCORES[task]}
+    sampled = {name: {key: each[number] for key, each in found.items()} for number, name in enumerate(names)}
+    return [
+        _pairing(truth, answers, sampled, small, large) for number, small in enumerate(names) for large in names[number + 1 :]
+    ]
+
+
+def _pairing(truth: np.ndarray, answers: Answers, sampled: dict[str, dict[str, Sampled]], small: str, large: str) -> Pairing:
+    """A contestant against a larger one; `sampled` has by name their scores on the same resamples."""
     one, other = answers[small], answers[large]
-    found = {key: intervals.paired_bootstrap(getattr(intervals, key), truth, one, other) for key in SCORES[task]}
+    found = {key: intervals.contrast(each, sampled[large][key]) for key, each in sampled[small].items()}
     return Pairing(
         small=small,
         large=large,

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from halfbert.comparison import rule
 from halfbert.comparison.record import Record
-from halfbert.output.drawing import BLUE, GREEN, GREY, INK, PURPLE, VERMILLION, picture, title
+from halfbert.output.drawing import BLUE, GREEN, GREY, INK, PURPLE, SKY, VERMILLION, picture, title
 from halfbert.output.words import shortened, significant
 
 QUALITY, SPEED, LABELS, LENGTHS, CURVE = (f"{n}.png" for n in ("quality", "speed", "labels", "lengths", "learning_curve"))
-COLOURS = {"tfidf": GREY, "student": PURPLE, "distilbert": BLUE, "bert": VERMILLION}
+COLOURS = {"tfidf": GREY, "static": SKY, "student": PURPLE, "distilbert": BLUE, "bert": VERMILLION}
 WIDTH = 5.4  # inches
 MOST_LABELS = 15
 DASHED: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1, "zorder": 1}
@@ -16,10 +17,12 @@ DASHED: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1
 
 def draw(record: Record, folder: Path) -> None:
     """Draw every picture for which the record has data into a folder."""
-    quality(record, folder / QUALITY)
+    if record.comparisons:
+        quality(record, folder / QUALITY)
     if any(contestant.speeds for contestant in record.contestants):
         speed(record, folder / SPEED)
-    labels(record, folder / LABELS)
+    if record.comparisons:
+        labels(record, folder / LABELS)
     lengths(record, folder / LENGTHS)
     if record.learning_curve:
         learning_curve(record, folder / CURVE)
@@ -27,18 +30,18 @@ def draw(record: Record, folder: Path) -> None:
 
 def quality(record: Record, path: Path) -> None:
     """Draws each contestant's difference to the largest with its interval, and the margin that decides."""
-    verdict = record.verdict
-    rows = record.comparisons
+    largest = record.contestants[-1].name
+    rows = [pair for pair in record.comparisons if pair.large == largest]
     with picture(path, WIDTH, 1.6 + 0.5 * len(rows)) as figure:
         axes = figure.subplots()
         for height, row in enumerate(rows[::-1]):
             difference, colour = row.difference, COLOURS[row.small]
             axes.plot([difference.low, difference.high], [height, height], color=colour, linewidth=3)
             axes.plot(difference.difference, height, marker="o", markersize=9, color=colour)
-        axes.axvline(-verdict.margin, **DASHED)
+        axes.axvline(-record.margin, **DASHED)
         axes.axvline(0, color=GREY, linewidth=1, zorder=1)
         axes.set_yticks(range(len(rows)), [row.small for row in rows[::-1]])
-        axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"macro F1 minus that of {verdict.reference}")
+        axes.set(ylim=(-0.6, len(rows) - 0.4), xlabel=f"macro F1 minus that of {largest}")
         title(figure, "Entirely right of the dashed line: good enough", "difference and its 95 % interval; dashed: the margin")
 
 
@@ -70,8 +73,8 @@ def speed(record: Record, path: Path) -> None:
 
 def labels(record: Record, path: Path) -> None:
     """Draws the labels on which the small contestant loses most, and how much."""
-    small, large = record.verdict.small, record.verdict.reference
-    rows, differences = zip(*record.losses[:MOST_LABELS][::-1], strict=True)
+    small, large = rule.chief_pair(record) or ("", "")
+    rows, differences = zip(*record.losses(small, large)[:MOST_LABELS][::-1], strict=True)
     with picture(path, WIDTH, 1.4 + 0.28 * len(rows)) as figure:
         axes = figure.subplots()
         axes.barh(range(len(rows)), differences, color=[VERMILLION if value < 0 else GREEN for value in differences])

@@ -101,22 +101,14 @@ class Contestant:
         return sum(self.fit_seconds) / max(len(self.fit_seconds), 1)
 
     @property
+    def disk_bytes(self) -> int:
+        """Of the weights of the fastest engine; where none was measured, of the folder."""
+        return self.best_speed.weight_bytes if self.best_speed else self.folder_bytes
+
+    @property
     def best_speed(self) -> Speed | None:
         """That of the fastest engine; None where none was measured."""
         return next((speed for speed in self.speeds if speed.engine == self.best_engine), None)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Which contestant to ship, and the `small` one that the verdict is about; `found` is what was judged of it."""
-
-    ship: str
-    small: str
-    reference: str
-    found: str
-    margin: float
-    rows_to_tell: int | None
-    judged: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -165,7 +157,9 @@ class Data(DataSummary):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One comparison; contestants are listed from the smallest on, and `comparisons` are those to the largest.
+    """One comparison; contestants are listed from the fastest on, and `comparisons` are those of each with each slower one.
+
+    Records of earlier versions have the comparisons with the slowest only, and a verdict by another rule, which is not read.
 
     `folds`: the parts that the table was dealt out to, each of which was the test rows of fits on the others; None for one
     split. `timing` is that of the options. `stopped` is the signal or error that ended it early, `unfinished` the contestants
@@ -177,7 +171,6 @@ class Record:
     options: dict[str, Any]
     data: Data
     notes: list[str]
-    verdict: Verdict
     contestants: list[Contestant]
     comparisons: list[Pairing]
     teaching: Pairing | None
@@ -196,15 +189,28 @@ class Record:
         """The contestant of a name."""
         return next(contestant for contestant in self.contestants if contestant.name == name)
 
-    def pairing(self, small: str) -> Pairing:
-        """A smaller contestant against the largest."""
-        return next(pairing for pairing in self.comparisons if pairing.small == small)
+    def pairing(self, one: str, other: str) -> Pairing | None:
+        """The comparison of two contestants, whichever is the smaller; None where there is none."""
+        pairs = [*self.comparisons, *([self.teaching] if self.teaching else [])]
+        return next((pair for pair in pairs if {pair.small, pair.large} == {one, other}), None)
+
+    def losses(self, small: str, large: str) -> list[tuple[LabelRow, float]]:
+        """The labels with the small one's F1 less the large one's, the greatest loss first."""
+        return sorted(((row, row.f1[small] - row.f1[large]) for row in self.per_label), key=lambda pair: pair[1])
 
     @property
-    def losses(self) -> list[tuple[LabelRow, float]]:
-        """The labels with the small one's F1 less the large one's, the greatest loss first."""
-        small, large = self.verdict.small, self.verdict.reference
-        return sorted(((row, row.f1[small] - row.f1[large]) for row in self.per_label), key=lambda pair: pair[1])
+    def margin(self) -> float:
+        """How much of the score that decides a cheaper contestant may lose."""
+        return float(self.options["margin"])
+
+    def score(self, contestant: Contestant) -> float:
+        """A contestant's score that decides."""
+        return contestant.scores[next(iter(self.score_names))].score
+
+    @property
+    def scored(self) -> dict[str, float]:
+        """Each contestant's score that decides."""
+        return {each.name: self.score(each) for each in self.contestants}
 
     @property
     def score_names(self) -> dict[str, str]:
@@ -226,6 +232,6 @@ def read(folder: Path) -> Record:
         raise ArtefactError(f"{file}: no record of a comparison ({error})") from error
 
 
-def write(record: Record, folder: Path) -> None:
-    """Write comparison.json."""
-    storage.write_json(dataclasses.asdict(record), folder / RECORD)
+def write(record: Record, folder: Path, verdict: Any = None) -> None:
+    """Write comparison.json; the verdict, a dataclass, is for other readers: `read` needs none, as it follows from the rest."""
+    storage.write_json({**dataclasses.asdict(record), "verdict": verdict and dataclasses.asdict(verdict)}, folder / RECORD)

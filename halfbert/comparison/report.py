@@ -1,131 +1,106 @@
-"""Report of a comparison, made from its record alone: verdict.md, report.html, tables and pictures.
+"""Report of a comparison, made from its record alone: report.html, verdict.md, tables and pictures."""
 
-Its words stand in templates: the verdict in verdict.jinja, what both pages say below it in sections.jinja.
-"""
-
-import base64
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from halfbert.benchmark.figures import CHIEF_BATCH
-from halfbert.comparison import plots
+from halfbert.comparison import plots, rule
 from halfbert.comparison import record as records
-from halfbert.comparison.record import Change, Record, ratio
+from halfbert.comparison.record import Record
+from halfbert.comparison.sections import private_sections, sections
+from halfbert.comparison.wording import headline, reasons, verdict_line
+from halfbert.comparison.wording import rule as rule_in_words
+from halfbert.output import page
+from halfbert.output.page import Card, Page, Part, Section, Table, Words
 from halfbert.output.sheets import markdown_table, write_csv, write_workbook
 from halfbert.output.words import model_name, significant
-from halfbert.scoring.intervals import Difference
 from halfbert.system import storage
+
+PAGE = "report.html"
 
 
 def write(record: Record, private: dict[str, list[dict[str, Any]]], folder: Path) -> None:
-    """Write everything into a results folder; rows with texts go into the csv files of their names and nowhere else."""
+    """Write everything into a results folder; rows with texts go into the page and the csv files of their names only."""
     plots.draw(record, folder)
     storage.write_text(markdown(record), folder / "verdict.md")
-    # Stands alone: the pictures are in the page.
-    page = _page("report.html", record, base64=lambda file: base64.b64encode((folder / file).read_bytes()).decode())
-    storage.write_text(page, folder / "report.html")
+    page.write(described(record, private), folder / PAGE)
     for name, rows in private.items():
         if rows:
             write_csv(folder / f"{name}.csv", list(rows[0]), rows)
     write_workbook(folder / "comparison.xlsx", _sheets(record))
-    records.write(record, folder)
+    records.write(record, folder, rule.verdict(record))
+
+
+def described(record: Record, private: dict[str, list[dict[str, Any]]]) -> Page:
+    """The page: headline and cards, the reasons folded, then everything else."""
+    why = Section("Why", [Words(reasons(record)), *([Words(rule_in_words(record))] if record.comparisons else [])], folded=True)
+    found = [section for section, _ in sections(record, on_page=True)]
+    below = [why, *found[:-1], *private_sections(record, private), found[-1]]
+    return Page(_heading(record), headline(record), cards(record), below, record)
+
+
+def cards(record: Record) -> list[Card]:
+    """Score, speed and size of the shipped model, beside its chief rival's."""
+    found = rule.verdict(record)
+    ship = record.contestant(found.ship) if found else record.contestants[0]
+    rival = record.contestant(found.rival) if found else None
+    chief, speed = ship.scores[next(iter(record.score_names))], ship.best_speed
+
+    def beside(value: str | None) -> str:
+        return f"; {model_name(rival.name, short=True)}: {value}" if rival and value else ""
+
+    other = rival.best_speed if rival else None
+    rate, rivals_rate = (significant(each.texts_per_second) if each else None for each in (speed, other))
+    size, rivals_size = (significant(each.disk_bytes / 1e6) if each else None for each in (ship, rival))
+    engine = speed.engine if speed else "the folder"
+    rivals_score = f"{record.score(rival):.3f}" if rival else None
+    return [
+        Card(
+            f"{record.score_name}, {model_name(ship.name, short=True)}",
+            f"{chief.score:.3f}",
+            f"95 % interval {chief.low:.3f} to {chief.high:.3f}{beside(rivals_score)}",
+        ),
+        Card("texts a second", rate or "–", f"{engine}{beside(rivals_rate)}" if speed else "not timed"),
+        Card("megabytes", size or "–", f"of {engine}{beside(rivals_size)}"),
+    ]
 
 
 def markdown(record: Record) -> str:
     """verdict.md: the verdict first, then everything else."""
-    return re.sub(r"\n{3,}", "\n\n", _page("verdict.md", record)).strip() + "\n"
+    lines = [f"# {_heading(record)}", f"**{verdict_line(record)}**"]
+    lines += [rule_in_words(record)] if record.comparisons else []
+    for section, picture in sections(record, on_page=False):
+        lines.append(f"## {section.title}")
+        lines += filter(None, map(_markdown, section.parts))
+        lines += [f"![{section.title}]({picture})"] if picture else []
+    return "\n\n".join(lines) + "\n"
 
 
-def verdict_line(record: Record) -> str:
-    """The verdict in one paragraph."""
-    return one_line(_environment(False).get_template("verdict.jinja").module.verdict(record))
+def _markdown(part: Part) -> str:
+    if isinstance(part, Words):
+        return part.text
+    if isinstance(part, Table):
+        rows = [[_shown(cell) for cell in row] for row in part.rows]
+        return markdown_table([column.title for column in part.columns], rows, right=True)
+    return ""  # the PNG has it
 
 
-def rule(record: Record) -> str:
-    """How the verdict was reached."""
-    return one_line(_environment(False).get_template("verdict.jinja").module.rule(record))
+def _shown(cell: Any) -> Any:
+    return "–" if cell is None else cell[-1] if isinstance(cell, list) else cell
+
+
+def _heading(record: Record) -> str:
+    return f"Which model to ship: {record.data.files[0].name}"
 
 
 def _sheets(record: Record) -> dict[str, list[dict[str, Any]]]:
     found = asdict(record)
     return {
-        "verdict": [{"what": "verdict", "words": verdict_line(record)}, {"what": "rule", "words": rule(record)}],
+        "verdict": [{"what": "verdict", "words": verdict_line(record)}, {"what": "rule", "words": rule_in_words(record)}],
         "contestants": [{k: v for k, v in c.items() if k not in ("speeds", "parts")} for c in found["contestants"]],
-        "against the largest": found["comparisons"],
+        "differences": found["comparisons"],
         "speed": [{"contestant": c["name"], **speed} for c in found["contestants"] for speed in c["speeds"]],
         "labels": found["per_label"],
         "lengths": found["lengths"],
         "learning curve": found["learning_curve"],
     }
-
-
-def _page(template: str, record: Record, **more: Any) -> str:
-    """A page of the report; in a template whose name ends with .html all values are escaped."""
-    return (
-        _environment(escape=template.endswith(".html"))
-        .get_template(template)
-        .render(
-            record=record,
-            verdict=verdict_line(record),
-            rule=rule(record),
-            heading=f"Which model to ship: {record.data.files[0].name}",
-            plots=plots,
-            batch=CHIEF_BATCH,
-            **more,
-        )
-    )
-
-
-def _environment(escape: bool) -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("halfbert.comparison"),
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        extensions=["jinja2.ext.do"],
-    )
-    environment.globals |= {"interval": interval, "span": span, "markdown_table": markdown_table}
-    environment.filters |= {
-        "name": model_name,
-        "sentence": lambda words: words[0].upper() + words[1:],
-        "signed": signed,
-        "significant": significant,
-        "million": lambda number: None if number is None else number / 1e6,
-        "share": share,
-        "times": lambda part, whole: f"{significant(ratio(part, whole), 2)}×",
-        "count": "{:,}".format,
-        "rough": lambda number: f"{float(f'{number:.2g}'):,.0f}",
-        "one_line": one_line,
-    }
-    return environment
-
-
-def share(part: float | None, whole: float | None) -> str:
-    """`part` in per cent of `whole`; "–" where there is no whole."""
-    value = ratio(part, whole)
-    return "–" if value is None else f"{value:.1%}"
-
-
-def signed(value: float, decimals: int = 3) -> str:
-    """A number with its sign, a minus being one."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
-
-
-def interval(change: Change | Difference) -> str:
-    """The ends of a difference's interval."""
-    return f"{signed(change.low)} to {signed(change.high)}"
-
-
-def span(change: Change | Difference) -> str:
-    """A difference and its interval."""
-    return f"{signed(change.difference)}, 95 % interval {interval(change)}"
-
-
-def one_line(text: str) -> str:
-    """The text with single spaces for line breaks and indents; what was escaped stays so."""
-    return type(text)(" ").join(text.split())

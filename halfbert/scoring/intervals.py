@@ -42,6 +42,16 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """A model's score on all rows and on each resample of them, (N,), each the mean over its training seeds."""
+
+    score: float
+    drawn: np.ndarray
+    rows: int
+    seeds: int
+
+
+@dataclass(frozen=True)
 class Spread:
     """The mean and the standard deviation of a score, a share, over folds, with the mean's interval, which ends at 0 and 1."""
 
@@ -107,23 +117,37 @@ def paired_bootstrap(
     `first` and `second` hold the answers of each training seed, whose scores are averaged: the interval shows what other test
     rows could change, not what other seeds could. Raises ValueError if there are no rows or no answers, or shapes do not fit.
     """
-    if not len(truth) or not first or not second or any(answers.shape != truth.shape for answers in [*first, *second]):
-        raise ValueError(f"expected rows, and answers of the truth's shape {truth.shape} for both")
+    return contrast(*samples(score, truth, [first, second], resamples))
 
-    def difference(weights: np.ndarray) -> np.ndarray:
-        return _mean_score(score, truth, first, weights) - _mean_score(score, truth, second, weights)
 
-    low, high = percentile_interval(difference, len(truth), resamples)
+def contrast(first: Sampled, second: Sampled) -> Difference:
+    """As `paired_bootstrap`, from two models' scores on the same resamples."""
+    low, high = _ends(first.drawn - second.drawn)
+    seeds, resamples = min(first.seeds, second.seeds), len(first.drawn)
+    return Difference(first.score, second.score, first.score - second.score, low, high, LEVEL, first.rows, seeds, resamples)
+
+
+def samples(
+    score: Score, truth: np.ndarray, models: Sequence[Sequence[np.ndarray]], resamples: int = RESAMPLES
+) -> list[Sampled]:
+    """Each model's score on the same resamples of the rows; a model is given by its answers, one array per training seed.
+
+    Raises ValueError if there are no rows or no answers, or shapes do not fit.
+    """
+    if not len(truth) or not all(models) or any(answers.shape != truth.shape for model in models for answers in model):
+        raise ValueError(f"expected rows, and answers of the truth's shape {truth.shape} of each model")
+    drawn = [[_mean_score(score, truth, model, weights) for model in models] for weights in resampled(len(truth), resamples)]
     once = np.ones((1, len(truth)))
-    one, other = (float(_mean_score(score, truth, each, once)[0]) for each in (first, second))
-    seeds = min(len(first), len(second))
-    return Difference(one, other, one - other, low, high, LEVEL, len(truth), seeds, resamples)
+    return [
+        Sampled(float(_mean_score(score, truth, model, once)[0]), np.concatenate(of_model), len(truth), len(model))
+        for model, of_model in zip(models, zip(*drawn, strict=True), strict=True)
+    ]
 
 
 def bootstrap(score: Score, truth: np.ndarray, answers: Sequence[np.ndarray]) -> Interval:
     """The score of one model's `answers`, one array per seed as in `paired_bootstrap`."""
-    low, high = percentile_interval(lambda weights: _mean_score(score, truth, answers, weights), len(truth))
-    return Interval(float(_mean_score(score, truth, answers, np.ones((1, len(truth))))[0]), low, high)
+    (one,) = samples(score, truth, [answers])
+    return Interval(one.score, *_ends(one.drawn))
 
 
 def bootstraps(task: str, truth: np.ndarray, answers: np.ndarray) -> dict[str, Interval]:
@@ -145,7 +169,10 @@ def percentile_interval(
     statistic: Callable[[np.ndarray], np.ndarray], rows: int, resamples: int = RESAMPLES
 ) -> tuple[float, float]:
     """The percentile interval of a statistic, from (N, R) weights to (N,), over the rows drawn with replacement."""
-    drawn = np.concatenate([statistic(weights) for weights in resampled(rows, resamples)])
+    return _ends(np.concatenate([statistic(weights) for weights in resampled(rows, resamples)]))
+
+
+def _ends(drawn: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from halfbert.comparison.report import signed, span
+from halfbert.comparison.wording import signed, span
 from halfbert.output.sheets import write_csv
 from halfbert.output.words import columns, counted, padded, readable
 from halfbert.scoring.intervals import Interval

@@ -72,8 +72,8 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
         (timed,) = contestant["speeds"]
         assert timed["engine"] == contestant["best_engine"] == ("scikit-learn" if contestant["name"] == "tfidf" else "onnx")
         assert all(np.isfinite(value) and value > 0 for value in timed.values() if isinstance(value, float))
-    assert [c["small"] for c in record["comparisons"]] == ["tfidf", "student", "distilbert"]
-    assert record["teaching"]["small"] == "student" and record["verdict"]["reference"] == "bert"
+    assert [c["small"] for c in record["comparisons"]] == [*["tfidf"] * 3, *["student"] * 2, "distilbert"]
+    assert record["teaching"]["small"] == "student" and record["verdict"]["ship"] in weights
     assert any("cleanlab" in note for note in record["notes"]) or record["label_errors"]
     assert str(here) not in (folder / "comparison.json").read_text() + (folder / "report.html").read_text()
 

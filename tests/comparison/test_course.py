@@ -1,4 +1,4 @@
-"""The verdict on made-up results, the parts of a comparison and their identity, its time limit, its speeds."""
+"""The parts of a comparison and their identity, its time limit, its speeds."""
 
 import json
 import shutil
@@ -10,58 +10,12 @@ import pytest
 from support import ROOT, TAGS, example_rows, tagged_rows, write_csv, write_tags
 
 from halfbert.cli import command
-from halfbert.comparison import course, jobs, judging, speed
+from halfbert.comparison import course, jobs, speed
 from halfbert.comparison.jobs import Part, Work, sha256
-from halfbert.comparison.record import Pairing
 from halfbert.options import BenchmarkOptions, CompareOptions
 from halfbert.output import record as records
-from halfbert.scoring.intervals import Difference, McNemar
 from halfbert.system import machine
 from halfbert.system.errors import ArtefactError, InputError
-
-
-def difference(value, low, high, rows=1000, first=0.9):
-    return Difference(first, first - value, value, low, high, 0.95, rows, 1, 2000)
-
-
-WEAK = difference(-0.1, -0.12, -0.08, first=0.7)
-GOOD = difference(-0.003, -0.01, 0.004)
-
-
-@pytest.mark.parametrize(
-    ("found", "margin", "word", "rows"),
-    [
-        (GOOD, 0.02, "good enough", None),
-        (difference(0.02, 0.01, 0.03), 0.0, "good enough", None),
-        (difference(-0.03, -0.05, -0.021), 0.02, "too weak", None),
-        (difference(-0.005, -0.02, 0.01), 0.02, "open", 1000),  # the interval must lie entirely above, its end included
-        (difference(-0.03, -0.06, -0.015, rows=400), 0.02, "open", 900),  # from below: 0.015 must shrink to 0.01
-        (difference(-0.035, -0.05, -0.02), 0.02, "open", 1000),
-        (difference(-0.02, -0.03, 0.0), 0.02, "open", None),
-        (difference(-0.0201, -0.03, 0.0), 0.02, "open", None),  # 40,000 times the rows
-        (difference(0.0, 0.0, 0.0), 0.0, "open", None),  # equal answers and no margin
-    ],
-)
-def test_an_interval_is_judged_and_what_is_open_needs_so_many_rows(found, margin, word, rows):
-    assert judging.judge(found, margin) == word
-    assert word != "open" or judging.rows_to_tell(found, margin) == rows
-
-
-@pytest.mark.parametrize(
-    ("tfidf", "distilbert", "ship", "small", "judged", "rows"),
-    [
-        (WEAK, GOOD, "distilbert", "distilbert", ["too weak", "good enough"], None),
-        (difference(0, -0.01, 0.01, first=0.8), GOOD, "tfidf", "tfidf", ["good enough", "good enough"], None),
-        (WEAK, difference(-0.06, -0.08, -0.04, first=0.8), "bert", "distilbert", ["too weak", "too weak"], None),
-        # The lower half of the interval, 0.02, must shrink to 0.01: four times the rows.
-        (WEAK, difference(-0.01, -0.03, 0.01, rows=500), "bert", "distilbert", ["too weak", "open"], 2000),
-    ],
-)
-def test_the_smallest_that_is_good_enough_ships_else_the_largest(tfidf, distilbert, ship, small, judged, rows):
-    pairs = {"tfidf": tfidf, "distilbert": distilbert}
-    found = judging.verdict([Pairing(n, "bert", d, {}, {}, McNemar(0, 0, 1.0), 1.0) for n, d in pairs.items()], "bert", 0.02)
-    assert (found.ship, found.small, found.found, found.rows_to_tell) == (ship, small, found.judged[small], rows)
-    assert list(found.judged.values()) == judged
 
 
 @pytest.fixture
