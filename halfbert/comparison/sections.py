@@ -279,9 +279,10 @@ def _label_errors(record: Record) -> Section:
 def _method(record: Record) -> Section:
     data, machine = record.data, record.environment
     files = ", ".join(f"{file.name} (SHA-256 {file.sha256[:12]}…)" for file in data.files)
+    split = "one split" if record.folds is None else f"the same {record.folds} folds"
     rows = (
         f"Data: {files}. {data.rows.train:,} rows for training, {data.rows.val:,} for validation (they choose the epoch), "
-        f"{data.rows.test:,} for the test (held out, never used for tuning); all models share one split (seed "
+        f"{data.rows.test:,} for the test (held out, never used for tuning); all models share {split} (seed "
         f"{data.split_seed}). Each fit ran in a process of its own."
     )
     extensions = ", ".join(machine.hardware.get("vector_extensions", [])) or "no vector extensions reported"

@@ -34,13 +34,17 @@ def verdict_line(record: Record) -> str:
 def reasons(record: Record) -> str:
     """Why the headline says what it says."""
     found = rules.verdict(record)
-    if found is None:
-        return " ".join(
-            f"{sentence(record.score_names[key])}: {each.score:.3f} ({each.low:.3f}–{each.high:.3f})."
-            for key, each in record.contestants[0].scores.items()
-        )
-    others = [_of_another(record, name, judged) for name, judged in found.judged.items() if name != found.rival]
-    return " ".join([_of_the_rival(record, found), *others])
+    if found:
+        others = [_of_another(record, name, judged) for name, judged in found.judged.items() if name != found.rival]
+        lines = [_of_the_rival(record, found), *others]
+    else:
+        scores = record.contestants[0].scores.items()
+        lines = [
+            f"{sentence(record.score_names[key])}: {each.score:.3f} ({each.low:.3f}–{each.high:.3f})." for key, each in scores
+        ]
+    if record.unfinished:
+        lines.append(f"Not finished, and so not judged: {', '.join(map(model_name, record.unfinished))}.")
+    return " ".join(lines)
 
 
 def rule(record: Record) -> str:
@@ -49,6 +53,7 @@ def rule(record: Record) -> str:
     timed = all(each.best_speed for each in record.contestants)
     costs = f"by texts a second with the fastest engine; less than {rules.ALIKE:g} times as many is no faster"
     costs = costs if timed else f"in this order, as not every model was timed: {order}"
+    folds = f" Every row was tested once, by fits that had not seen it ({record.folds} folds)." if record.folds else ""
     return (
         f"Rule: a faster model may lose {record.margin:.3f} of {record.score_name} (--margin). Which is faster: {costs}. A "
         f"model that scores lower than another one and is no faster is never picked. Each of the rest is compared with every "
@@ -58,7 +63,7 @@ def rule(record: Record) -> str:
         f"its own difference is above {limit}; that no difference was found does not mean that there is none, so the verdict "
         f"says how many more rows would tell. Otherwise the best-scoring model is taken: it is worth its cost if all faster "
         f"ones are too weak. The interval, a paired bootstrap, covers what other test rows could change, for these fits; "
-        f"both models answer the same rows, so rows that are hard for both cancel out."
+        f"both models answer the same rows, so rows that are hard for both cancel out.{folds}"
     )
 
 

@@ -93,8 +93,8 @@ def made(tmp_path_factory):
         (
             {"tfidf": 0.7, "distilbert": 0.9, "bert": 0.9},
             "Ship DistilBERT. DistilBERT scores 0.900 in macro F1, BERT 0.900 (difference +0.000, 95 % interval +0.000 to "
-            "+0.000; paired bootstrap on 400 test rows, 3 seeds). It answers 1.9× as many texts per second and takes 1× the disk "
-            "space. The whole interval lies above −0.020, so it is good enough.",
+            "+0.000; paired bootstrap on 400 test rows, 3 seeds). It answers 1.9× as many texts per second and takes 1× the "
+            "disk space. The whole interval lies above −0.020, so it is good enough.",
             "TF-IDF is too weak (difference to DistilBERT −0.2",
         ),
         (
@@ -144,7 +144,7 @@ def test_the_margin_decides_and_speed_may_be_missing():
 
 
 def test_one_finished_contestant_is_reported_without_a_verdict(tmp_path):
-    record, private = made_up({"distilbert": 0.8}, finished_only=True, speeds=dict.fromkeys(SPEEDS, []))
+    record, private = made_up({"distilbert": 0.8}, finished_only=True, speeds={name: [] for name in SPEEDS})
     report.write(record, private, tmp_path)
     text = (tmp_path / "verdict.md").read_text(encoding="utf-8")
     assert text.splitlines()[2].startswith("**No verdict: only DistilBERT has a score. Macro F1: 0.800 (")

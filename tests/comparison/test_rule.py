@@ -1,5 +1,7 @@
 """The rule of the verdict: planted cases in numbers and in answers, and what must never be picked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -161,6 +163,9 @@ def test_one_contestant_has_no_verdict_and_any_two_have_one():
     assert rule.verdict(only) is None and rule.chief_pair(only) is None
     assert wording.headline(only) == "No verdict: only DistilBERT has a score"
     assert wording.verdict_line(only).endswith("score. Macro F1: 0.800 (0.780–0.820).")
+    stopped = replace(compared({"tfidf": 0.8, "static": 0.81}, 0.005), unfinished=["distilbert", "bert"], folds=5)
+    assert wording.verdict_line(stopped).endswith("Not finished, and so not judged: DistilBERT, BERT.")
+    assert "tested once, by fits that had not seen it (5 folds)" in wording.rule(stopped)
     assert rule.verdict(compared({"tfidf": 0.8, "static": 0.81}, 0.005)).ship == "static"  # about as fast
     assert rule.verdict(compared({"tfidf": 0.8, "static": 0.81}, 0.005, rates={})).ship == "tfidf"
 
