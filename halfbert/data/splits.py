@@ -13,6 +13,7 @@ from halfbert.system.errors import InputError
 
 HELD_OUT = 10  # one row in so many is held out for validation, and one for testing
 FEWEST_VALIDATION_ROWS = 100  # below that, a sampled validation part says too little
+TRAINING_ROWS_EACH = 2  # but it then has no more rows than one for so many of training
 
 # How a task draws a stratified sample: (units, size, seed, both) -> sorted indices of the drawn units. A unit is the labels of
 # one row or of several that must stay together; `both` says that what is not drawn is used as well, so it needs labels too.
@@ -119,7 +120,10 @@ def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:
 
 
 def _sample(parts: Parts, label_count: int, draw: Draw, reading: Reading, findings: Findings) -> None:
-    """Shrink training to `rows`, validation in proportion but not to too few, and the test part to `test_rows`."""
+    """Shrink training to `rows`, validation in proportion but not to too few, and the test part to `test_rows`.
+
+    Too few is FEWEST_VALIDATION_ROWS, or where half the training rows are fewer, that; and two rows for each label.
+    """
     rows, test_rows, seed = reading.rows, reading.test_rows, reading.seed
     if test_rows is not None and test_rows < 1:
         raise InputError(f"--test-rows {test_rows}: at least one row is needed to test on")
@@ -130,7 +134,8 @@ def _sample(parts: Parts, label_count: int, draw: Draw, reading: Reading, findin
         if rows < 2 * label_count:
             raise InputError(f"--rows {rows}: at least {2 * label_count} are needed, two for each label")
         proportional = round(len(parts["val"]) * rows / len(parts["train"]))
-        parts["val"] = _shrink(parts["val"], max(proportional, FEWEST_VALIDATION_ROWS, 2 * label_count), draw, seed)
+        fewest = max(min(FEWEST_VALIDATION_ROWS, rows // TRAINING_ROWS_EACH), 2 * label_count)
+        parts["val"] = _shrink(parts["val"], max(proportional, fewest), draw, seed)
         parts["train"] = _shrink(parts["train"], rows, draw, seed)
     if test_rows is not None:
         parts["test"] = _shrink(parts["test"], test_rows, draw, seed)

@@ -216,7 +216,8 @@ def test_rows_samples_train_shrinks_val_and_leaves_test(table):
     assert sizes(sampled) == [1200, 150, 300] and sampled.test == whole.test
     assert shares(sampled.train) == {"a": pytest.approx(2 / 3, abs=0.01), "b": pytest.approx(1 / 3, abs=0.01)}
     assert set(sampled.train.numbers) < set(whole.train.numbers) and set(sampled.val.numbers) < set(whole.val.numbers)
-    assert len(read(path, rows=30).val) == 100  # never fewer, where there are as many
+    assert len(read(path, rows=300).val) == 100  # not in proportion, which would be 38
+    assert len(read(path, rows=60).val) == 30  # nor more than half the training rows
     tested = read(path, test_rows=40)
     assert sizes(tested) == [2400, 300, 40] and Counter(tested.test.labels) == {"a": 27, "b": 13}
 
@@ -228,7 +229,7 @@ def test_small_samples_keep_every_label_and_sizes_that_cannot_be_had_are_named(t
     assert len(read(path, rows=4).train) == 4
     labels = [f"label{index}" for index in range(60)]
     assert len(read(table(numbered(1800, labels), "u.csv"), rows=120).val) == 120  # two rows for each
-    assert len(read(table(numbered(200, labels[:4]), "u.csv"), rows=8).val) == 20  # all there are
+    assert len(read(table(numbered(200, labels[:4]), "u.csv"), rows=50).val) == 20  # all there are
     sampled = read(table([*numbered(500), *numbered(3, ("rare",), word="rare")], "u.csv"), rows=6)
     assert set(sampled.train.labels) == {"neg", "pos", "rare"} and len(sampled.train) == 6
     data = read(path, rows=5000, test_rows=400)
