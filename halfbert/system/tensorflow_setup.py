@@ -216,7 +216,7 @@ def _choose_device(tf: ModuleType, device: str) -> str:
 
 @contextmanager
 def _standard_error_held_back() -> Iterator[None]:
-    """Keep what C++ libraries write to file descriptor 2 while they load; show it only if loading fails."""
+    """Keep what C++ libraries write to file descriptor 2 while they load; show it only if loading fails, not if it is stopped."""
     try:
         descriptor = sys.__stderr__.fileno()  # type: ignore[union-attr]
         sys.stderr.flush()
@@ -226,10 +226,12 @@ def _standard_error_held_back() -> Iterator[None]:
         return
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), descriptor)
-        failed = True
+        failed = False
         try:
             yield
-            failed = False
+        except Exception:  # not a signal
+            failed = True
+            raise
         finally:
             sys.stderr.flush()
             os.dup2(saved, descriptor)

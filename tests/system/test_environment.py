@@ -24,6 +24,7 @@ def python(code: str, *arguments: str, **changes: str) -> subprocess.CompletedPr
 HELD_BACK = """
 import os
 from halfbert.system import tensorflow_setup
+from halfbert.system.console import Stopped
 print("before", file=sys.stderr)
 try:
     with tensorflow_setup._standard_error_held_back():
@@ -31,14 +32,17 @@ try:
         print("from Python", file=sys.stderr)
         if sys.argv[1] == "fails":
             raise ImportError("not to be loaded")
-except ImportError:
+        if sys.argv[1] == "is stopped":
+            raise Stopped(2)
+except (ImportError, Stopped):
     pass
 os.write(2, b"after\\n")
 """
 
 
 def test_chatter_is_held_back_unless_loading_fails(monkeypatch):
-    assert python(HELD_BACK, "succeeds").stderr == "before\nafter\n"
+    for end in ("succeeds", "is stopped"):
+        assert python(HELD_BACK, end).stderr == "before\nafter\n"
     first, *lines, last = python(HELD_BACK, "fails").stderr.splitlines()
     assert (first, last) == ("before", "after") and sorted(lines) == ["from C++", "from Python"]
     monkeypatch.setattr(sys, "__stderr__", None)
