@@ -15,7 +15,7 @@ import psutil
 from halfbert.benchmark import base, plots, report, statistics, timing, trial
 from halfbert.benchmark import record as records
 from halfbert.benchmark.figures import figures
-from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, check_columns, describe, read_texts
+from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, check_columns, count_known, describe, read_texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Environment, Pair, Protocol, Record, Tokens
 from halfbert.options import BenchmarkOptions
@@ -49,6 +49,7 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
         texts = read_texts(options)
         subjects = [describe(folder, max(options.threads)) for folder in options.predictors]
         check_columns(subjects, texts)
+        count_known(subjects, texts)
         if options.prepare:
             for subject in subjects:
                 trial.prove(subject, texts, engines.provable(options.engines), max(options.threads))

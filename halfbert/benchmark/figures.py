@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from halfbert.benchmark import statistics
-from halfbert.benchmark.record import Case, Contestant, Figure, MeasuredCase, Record, Who, part
+from halfbert.benchmark.record import Case, Contestant, Figure, MeasuredCase, Predictor, Record, Who, part
+from halfbert.data.phrases import plural
 
 CHIEF_BATCH = 32
 
@@ -78,3 +79,15 @@ def score_of(record: Record, contestant: Contestant) -> tuple[str, float] | None
         return "accuracy on these texts", contestant.accuracy
     score = record.predictor(contestant.predictor).score
     return (f"{score.name} on the run's test rows", score.value) if score else None
+
+
+def too_good(predictor: Predictor, used: int) -> str:
+    """What it means for the accuracy that a predictor learned from some of the texts used; empty where it did not."""
+    known = predictor.learned_from
+    if not known:
+        return ""
+    worth = "means nothing" if 2 * known > used else "is too high"
+    return (
+        f"{known:,} of the {plural(used, 'text')} trained {predictor.name} or chose its epoch, so its accuracy on these texts "
+        f"{worth} (its speed is not affected)"
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from halfbert.benchmark.figures import too_good
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import multiclass
 from halfbert.data.phrases import listed_names, plural
@@ -20,7 +21,7 @@ from halfbert.output.words import printable
 from halfbert.predictor import gate, manifest
 from halfbert.system import machine, storage
 from halfbert.system.console import say
-from halfbert.system.errors import InputError
+from halfbert.system.errors import ArtefactError, InputError
 
 FIXED_TOKENS, FIXED_TEXTS = 128, 128
 START_SECONDS = 5  # of a process and its warm-up, on average; for the estimate only
@@ -128,6 +129,21 @@ def check_columns(subjects: Sequence[Subject], texts: Texts) -> None:
                 f"{subject.folder}: answers rows of {len(columns)} columns, {named}; give a table with them as --texts, and "
                 "name them with --text-column"
             )
+
+
+def count_known(subjects: Sequence[Subject], texts: Texts) -> None:
+    """Count the drawn texts that each predictor learned from, and say so. Raises ArtefactError for damaged digests."""
+    drawn = texts.by_lengths["natural"]
+    for subject in subjects:
+        data = manifest.read(subject.folder).data
+        try:
+            subject.described.learned_from = data.learned_from(drawn)
+        except ValueError as error:
+            raise ArtefactError(f"{subject.folder / manifest.MANIFEST}: its digests of texts are damaged ({error})") from error
+        if data.train_texts is None and texts.used.sha256 in {file.sha256 for file in data.files if file.role != "test"}:
+            say(f"note: {subject.described.name} was trained on rows of {texts.used.name}; its manifest does not say on which")
+        if texts.labels is not None and (warning := too_good(subject.described, len(drawn))):
+            say(f"warning: {warning}; name other texts with --texts")
 
 
 def describe(folder: Path, threads: int | None = None, random_weights: bool = False) -> Subject:

@@ -195,7 +195,8 @@ class Score:
 class Predictor:
     """A predictor that was timed; `score` is the one that its training run measured.
 
-    `choice` says which engine `halfbert.load` takes for it, with the most threads, and why.
+    `choice` says which engine `halfbert.load` takes for it, with the most threads, and why. `learned_from` counts the texts
+    used that trained it or chose its epoch, None where its manifest does not tell.
     """
 
     name: str
@@ -212,6 +213,7 @@ class Predictor:
     score: Score | None
     random_weights: bool
     choice: str | None = None
+    learned_from: int | None = None
 
 
 @dataclass(kw_only=True)

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from halfbert.benchmark import statistics
-from halfbert.benchmark.figures import cell_figures, chief_batch, measured, score_of
+from halfbert.benchmark.figures import cell_figures, chief_batch, measured, score_of, too_good
 from halfbert.benchmark.record import Block, Figure, PairBlock, Published, Record
 from halfbert.output import sheets
 from halfbert.output.sheets import markdown_table
@@ -45,6 +45,7 @@ def markdown(record: Record, pictures: Sequence[str] = ()) -> str:
     environment.globals |= {
         "markdown_table": markdown_table,
         "score_of": score_of,
+        "doubts": _doubts(record),
         "versus": _versus,
         "by_setting": _by_setting,
     }
@@ -57,6 +58,12 @@ def markdown(record: Record, pictures: Sequence[str] = ()) -> str:
     }
     values = {"record": record, "pictures": pictures, "again": _again(record)}
     return environment.get_template("report.md.jinja").render(values) + "\n"
+
+
+def _doubts(record: Record) -> list[str]:
+    """Why accuracies on the texts used say little: of predictors that have one and learned from the texts."""
+    scored = {contestant.predictor for contestant in record.ran if contestant.accuracy is not None}
+    return [why for each in record.predictors if each.name in scored and (why := too_good(each, record.texts.used))]
 
 
 def _again(record: Record) -> str:
@@ -144,6 +151,7 @@ def closing(record: Record, output: Path) -> str:
         cells = "–" if p50 is None else f"{significant(1000 * p50)} ms", "–" if rate is None else f"{significant(rate)} texts/s"
         lines.append(f"{who!s:{width}}{cells[0]:>15}{cells[1]:>16}")
     lines += [f"{predictor.name}: {predictor.choice}" for predictor in record.predictors if predictor.choice]
+    lines += [f"warning: {doubt}" for doubt in _doubts(record)]
     if record.quick:
         lines.append("a quick look: too little to quote figures from")
     return "\n".join([*lines, f"record: {record_file(output)}   tables and plots: {output}"])

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from halfbert.data.cells import is_missing
+from halfbert.data.characters import is_blank
+from halfbert.data.texts import SEPARATOR
 from halfbert.models import batching
 from halfbert.models.batching import EncodedTexts
 from halfbert.predictor import engines, explaining, gate, manifest, rows
@@ -76,7 +78,10 @@ def load(
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Answers to (texts,), how likely each is right, and whether a person is to see it; `line` says what the rule came to."""
+    """Answers to (texts,), how likely each is right, and whether a person is to see it; `line` says what the rule came to.
+
+    A text that shows nothing has no answer (None, with a confidence of NaN), and nothing for a person to see.
+    """
 
     answers: list[Any]
     confidence: np.ndarray
@@ -188,7 +193,8 @@ class Classifier:
 
         An answer is the text's label; of a multi-label predictor the list, maybe empty, of the labels whose probability is
         at least their threshold (ktrain's own predict gives pairs of label and probability there). With `return_proba` it
-        is the probabilities, as `predict_proba` gives them. Many texts are a list, tuple, Series, array or any other iterable
+        is the probabilities, as `predict_proba` gives them. The answer to a text that shows nothing, such as "" or " ", is
+        None. Many texts are a list, tuple, Series, array or any other iterable
         of strings; a tuple is never a pair of sentences. A predictor of several text columns takes rows of them instead:
         `predict([("title", "body"), …])`, dicts by column, or a DataFrame with the columns.
 
@@ -199,10 +205,15 @@ class Classifier:
         if return_proba:
             return probabilities[0] if is_one else probabilities
         answers = self.answers(probabilities)
+        for number in self._without_text(many):
+            answers[number] = None
         return answers[0] if is_one else answers
 
     def predict_proba(self, texts: Texts) -> np.ndarray:
-        """(labels,) float32 probabilities of one text, (texts, labels) of many; of a multi-label predictor each on its own."""
+        """(labels,) float32 probabilities of one text, (texts, labels) of many; of a multi-label predictor each on its own.
+
+        They are the network's, also of a text that shows nothing.
+        """
         return self.predict(texts, return_proba=True)
 
     def answers(self, probabilities: np.ndarray) -> list[Any]:
@@ -215,8 +226,9 @@ class Classifier:
     def confidence(self, texts: Texts) -> Any:
         """How likely the answer to one text is right, or (texts,) of many, by calibrated probabilities.
 
-        Of an answer with several labels the mean over them; of one without any, 1 less the highest probability. A predictor
-        saved without calibration answers with the network's own probabilities; `review(texts).line` says so.
+        Of an answer with several labels the mean over them; of one without any, 1 less the highest probability; NaN where
+        there is no answer, as the text shows nothing. A predictor saved without calibration answers with the network's own
+        probabilities; `review(texts).line` says so.
         """
         many, is_one = self.read(texts)
         confidence = self.review(many).confidence
@@ -231,9 +243,18 @@ class Classifier:
         Raises InputError if something is no text, if the rule is none, or if its guarantee cannot be given.
         """
         decides = self.predictor.manifest.reviewer(ReviewRule(**rule))
-        probabilities = self.predict_proba(self.read(texts)[0])
+        many = self.read(texts)[0]
+        probabilities = self.predict_proba(many)
         decided = decides.decide(probabilities)
-        return Reviewed(self.answers(probabilities), decided.confidence, decided.review, decides.line)
+        answers = self.answers(probabilities)
+        for number in self._without_text(many):
+            answers[number], decided.confidence[number], decided.review[number] = None, np.nan, False
+        return Reviewed(answers, decided.confidence, decided.review, decides.line)
+
+    def _without_text(self, texts: list[str]) -> list[int]:
+        """The numbers of the texts that show nothing, and so have no answer, as in a table that `prediction` answers."""
+        several = len(self.predictor.manifest.text_columns) > 1
+        return [number for number, text in enumerate(texts) if is_blank(text.replace(SEPARATOR, " ") if several else text)]
 
     def read(self, texts: Any) -> tuple[list[str], bool]:
         """The texts as a list, joined where there are several columns, and whether it is a single one. Raises InputError."""

@@ -4,12 +4,14 @@ Nothing here unpickles, and nothing imports TensorFlow.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 import msgspec
 
+from halfbert.data import equality
 from halfbert.models import weights
 from halfbert.models.long_texts import CUT, WINDOWS, Pooling
 from halfbert.scoring.calibration import Calibration
@@ -43,6 +45,13 @@ class TrainingData:
     split_seed: int | None = None
     train_texts: str | None = None
     val_texts: str | None = None
+
+    def learned_from(self, texts: Sequence[str]) -> int | None:
+        """How many of the texts trained the predictor or chose its epoch; None where it holds no digests.
+
+        Raises ValueError if the digests are damaged.
+        """
+        return None if self.train_texts is None else equality.count_shared(self.train_texts + (self.val_texts or ""), texts)
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ def _choose_device(tf: ModuleType, device: str) -> str:
 
 @contextmanager
 def _standard_error_held_back() -> Iterator[None]:
-    """Keep what C++ libraries write to file descriptor 2 while they load; show it only if loading fails, not if it is stopped."""
+    """Keep what C++ libraries write to file descriptor 2 while they load; show it only if loading fails."""
     try:
         descriptor = sys.__stderr__.fileno()  # type: ignore[union-attr]
         sys.stderr.flush()

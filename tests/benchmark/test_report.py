@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import openpyxl
@@ -225,6 +226,15 @@ def test_what_the_report_says_of_the_run(record):
     assert "quick look" in closing and f"\n{record.predictors[0].name}: halfbert.load takes onnx\n" in closing
     assert f"\n- {record.predictors[0].name}: halfbert.load takes onnx.\n" in text
     assert line(record, "Sizes and scores", "large", "keras", "cpu, 2 threads")[3] == "–"  # with nothing measured at all
+
+
+def test_an_accuracy_on_texts_that_the_predictor_learned_from_is_called_in_question(record):
+    record.predictors[0].learned_from, record.predictors[1].learned_from = record.texts.used, 0
+    closing = partial(benchmark_report.closing, output=Path("results/benchmark/things"))
+    for said in (benchmark_report.markdown(record), closing(record)):
+        assert "trained large or chose its epoch, so its accuracy on these texts means nothing" in said
+        assert "trained small" not in said
+    assert "means nothing" not in closing(without_accuracies(record)) + benchmark_report.markdown(record)
 
 
 def test_blocks_that_were_run_again_are_reported(record):

@@ -7,14 +7,18 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import tiny_predictors
 from support import example_rows, write_csv
 
 from halfbert.benchmark import course, statistics, timing, trial
 from halfbert.benchmark import plan as benchmark_plan
 from halfbert.benchmark import record as benchmark_records
-from halfbert.benchmark.plan import Plan, Subject, Texts
+from halfbert.benchmark.plan import Plan, Subject, Texts, count_known
 from halfbert.benchmark.record import Predictor, Sizes, TextsUsed
 from halfbert.cli.command import VERBS
+from halfbert.data.equality import digests
+from halfbert.predictor.manifest import DataFile, Manifest, TrainingData
+from halfbert.predictor.manifest import write as write_manifest
 from halfbert.system import console
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
@@ -218,6 +222,35 @@ def test_accuracy_only_if_the_labels_are_the_predictor_s(pretended, labels, rand
     made = pretended("--engines", "onnx", labels=labels, random_weights=random_weights)
     trial.try_all(made)
     assert {(c.accuracy, c.equal_answers) for c in made.running} == {(None, None)}
+
+
+@pytest.mark.parametrize(
+    ("trained", "known", "line"),
+    [
+        (
+            ["A  B", "c", "other"],
+            3,
+            "warning: 3 of the 3 texts trained p or chose its epoch, so its accuracy on these texts means",
+        ),
+        (["c"], 2, "warning: 2 of the 3 texts trained p or chose its epoch, so its accuracy on these texts means nothing"),
+        ([], 1, "warning: 1 of the 3 texts trained p or chose its epoch, so its accuracy on these texts is too high"),
+        (None, None, "note: p was trained on rows of t; its manifest does not say on which"),
+    ],
+)
+def test_texts_that_the_predictor_learned_from_are_counted_whatever_file_they_are_from(tmp_path, capsys, trained, known, line):
+    made = plan("--engines", "onnx", predictors=("p",), labels=["x", "y", "x"])
+    made.subjects[0].folder, made.texts.used.sha256 = tmp_path, "1" * 64
+    digested = {"train_texts": digests(trained), "val_texts": digests(["d e F"])} if trained is not None else {}
+    data = TrainingData([DataFile(role="train", sha256="1" * 64)], **digested)
+    write_manifest(Manifest("multiclass", ["x", "y"], None, 64, data=data), tmp_path)
+    count_known(made.subjects, made.texts)
+    assert made.subjects[0].described.learned_from == known and line in capsys.readouterr().out
+    made.texts.labels = None  # there is no accuracy that could be too good
+    count_known(made.subjects, made.texts)
+    assert "warning" not in capsys.readouterr().out
+    tiny_predictors.change_manifest(tmp_path, data={"train_texts": "AAA="})
+    with pytest.raises(ArtefactError, match="its digests of texts are damaged"):
+        count_known(made.subjects, made.texts)
 
 
 def test_a_signal_ends_the_timing_and_what_was_measured_stays(pretended, monkeypatch):

@@ -1,5 +1,7 @@
 """halfbert.load: what it answers, and what that takes."""
 
+import math
+
 import numpy as np
 import pytest
 import tiny_predictors
@@ -33,6 +35,8 @@ def test_answers_are_ktrains(tensorflow_ready, kind, task, tmp_path):
         np.testing.assert_allclose(mine, other, atol=1e-5)
         np.testing.assert_array_equal(ours.predict(texts, return_proba=True), mine)
         mine, other = ours.predict(texts), theirs.predict(texts)
+        if not isinstance(texts, str):
+            other = [answer if text else None for text, answer in zip(texts, other, strict=True)]
         assert type(mine) is type(other)
         if task == "multiclass":
             assert mine == other
@@ -42,13 +46,30 @@ def test_answers_are_ktrains(tensorflow_ready, kind, task, tmp_path):
 def test_a_predictor_saved_without_calibration_is_as_confident_as_its_network_and_says_so(tmp_path):
     ours = load(tiny_predictors.copy("bert", "multiclass", tmp_path / "predictor"))
     expected = ours.predict_proba(TEXTS).max(axis=1)
-    np.testing.assert_allclose(ours.confidence(TEXTS), expected)
+    shown = [number for number, text in enumerate(TEXTS) if text]
+    np.testing.assert_allclose(ours.confidence(TEXTS)[shown], expected[shown])
     assert type(ours.confidence(TEXTS[0])) is float and ours.confidence(TEXTS[0]) == pytest.approx(expected[0], abs=1e-6)
     reviewed = ours.review(TEXTS)
     assert "not calibrated" in reviewed.line and not reviewed.review.any() and reviewed.answers == ours.predict(TEXTS)
     assert len(ours.confidence([])) == 0
     with pytest.raises(InputError, match="without calibration"):
         ours.review(TEXTS, max_error=0.1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_text_that_shows_nothing_has_no_answer(task, tmp_path):
+    folder = tiny_predictors.copy("bert", task, tmp_path / "predictor")
+    ours, nothing = load(folder), ["", "  \n", "\u200b"]
+    for text in nothing:
+        assert ours.predict(text) is None and math.isnan(ours.confidence(text))
+    answers = ours.predict(["bread", *nothing, "the old cat"])
+    assert answers == [ours.predict("bread"), None, None, None, ours.predict("the old cat")]
+    reviewed = ours.review(["bread", *nothing])
+    assert reviewed.answers == answers[:4] and not reviewed.review.any()
+    assert np.isnan(reviewed.confidence).tolist() == [False, True, True, True]
+    assert np.isfinite(ours.predict_proba(nothing)).all()  # the network's own
+    change_manifest(folder, text_columns=["title", "body"])
+    assert load(folder).predict([("", None), ("", "bread")])[0] is None and load(folder).predict(("", "bread")) is not None
 
 
 def test_labels_that_reach_their_threshold(tmp_path):
@@ -58,7 +79,8 @@ def test_labels_that_reach_their_threshold(tmp_path):
     change_manifest(folder, thresholds=thresholds)
     loaded = load(folder)
     expected = [[label for label, p, t in zip(LABELS, row, thresholds, strict=True) if p >= t] for row in probabilities]
-    assert loaded.predict(TEXTS) == expected and len({len(labels) for labels in expected}) > 1
+    expected[TEXTS.index("")] = None
+    assert loaded.predict(TEXTS) == expected and len({len(labels) for labels in expected if labels is not None}) > 1
     assert loaded.predict(TEXTS[0]) == expected[0]
     answered = loaded.predict_proba("the old cat")
     for thresholds, labels in (([0.0, 1.0, 0.0], ["animal", "tool"]), ([float(p) for p in answered], list(LABELS))):
