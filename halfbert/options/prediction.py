@@ -41,6 +41,12 @@ class PredictOptions(Options):
     encoding: str | None = of_rows(None, ENCODING)
     top: int | None = of_answers(None, "name the N most probable labels, each with its confidence", values.count)
     probabilities: bool = of_answers(False, "add a column with the probability of each label")
+    explain: bool = of_answers(
+        False, "add a column with the words that add most to the likeliest label, and list those of each label at the end"
+    )
+    label_column: str | None = of_answers(
+        None, "column with the true labels, for --explain to list the words in wrong answers; one label a text"
+    )
     max_error: float | None = of_review(
         None,
         "answer as many rows as can be with the guarantee, of 95% certainty, that at most this share of the answers is wrong",
@@ -105,6 +111,10 @@ class PredictOptions(Options):
                 f"--ray {self.ray}: reads parquet files and writes a folder of them; give both, as in "
                 '"logs/*.parquet" --output labelled'
             )
+        if self.explain and self.ray is not None:
+            raise InputError("--explain: answers are explained on one machine, without --ray")
+        if self.label_column is not None and not self.explain:
+            raise InputError(f"--label-column {self.label_column}: goes with --explain")
         if self.workers is not None and self.ray is None:
             raise InputError(f"--workers {self.workers}: goes with --ray")
         if self.ray is not None:

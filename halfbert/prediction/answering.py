@@ -147,6 +147,8 @@ def answer_rows(
     for block, answers in answering.answered(block for source in sources for block in source.blocks()):
         write(block, scorer.columns(answers, block.notes))
         summary.note(block)
+        if summary.words is not None:
+            summary.words.note(scorer, block, answers)
         answered = np.delete(answers, list(block.notes))
         summary.reviewed += int(answered["review"].sum())
         kept = answered[~answered["review"]]

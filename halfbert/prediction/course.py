@@ -11,18 +11,21 @@ from typing import Any
 
 from halfbert.data import texts
 from halfbert.data.phrases import plural
+from halfbert.data.tables import locate
 from halfbert.options.prediction import PredictOptions
 from halfbert.prediction import cluster, journal, outputs
 from halfbert.prediction.answering import Answering, answer_rows
 from halfbert.prediction.blocks import Source, Writer
 from halfbert.prediction.frames import DataFrame, FrameWriter
 from halfbert.prediction.inputs import open_all
+from halfbert.prediction.label_words import LabelWords
 from halfbert.prediction.outputs import Tables
 from halfbert.prediction.scorer import Scorer
 from halfbert.prediction.summary import Progress, Summary
 from halfbert.predictor import manifest
 from halfbert.system import console, storage
 from halfbert.system.console import StopRequest
+from halfbert.system.errors import InputError
 
 
 def predict(options: PredictOptions, _stop: StopRequest) -> Any:
@@ -50,6 +53,8 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
             storage.check_free_space(options.output, sum(file.stat().st_size for file in files))
             storage.remove_leftovers(options.output)
         scorer = scorer_of(options)
+        if options.label_column is not None:
+            _check_labels(options.label_column, scorer, sources)
         columns = outputs.named(scorer.added(), sources)
         for plain, column in zip(scorer.added(), columns, strict=True):
             if plain.name != column.name:
@@ -60,12 +65,12 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
             say(scorer.decider.line)
         if isinstance(sources[0], DataFrame):
             writer = FrameWriter(sources[0], columns)
-            summary = _answer(sources, scorer, writer, None, None, say)
+            summary = _answer(sources, scorer, writer, None, None, say, options.label_column)
             result: Any = writer.frame
         elif options.ray:
             result = summary = cluster.predict(options, sources, scorer, columns, say)
         else:
-            result = summary = _write(options.output, sources, scorer, columns, say)
+            result = summary = _write(options, sources, scorer, columns, say)
     for line in summary.lines():
         say(line)
     return result
@@ -75,10 +80,19 @@ def scorer_of(options: PredictOptions) -> Scorer:
     """The scorer that the options describe, its predictor loaded."""
     folder = options.predictor.absolute()
     named = options.top or 0
-    scorer = Scorer(folder, options.engine, options.device, options.threads, named, options.probabilities, options.rule())
+    machine = options.engine, options.device, options.threads
+    scorer = Scorer(folder, *machine, named, options.probabilities, options.rule(), options.explain)
     # Loaded and made ready here, so that a damaged predictor or an impossible rule is reported before any work is done.
     scorer.classifier, scorer.decider  # noqa: B018
     return scorer
+
+
+def _check_labels(column: str, scorer: Scorer, sources: Sequence[Source]) -> None:
+    """Raise InputError where there are no true labels to hold answers against."""
+    if not scorer.one_label:
+        raise InputError(f"--label-column {column}: for predictors of one label a text")
+    for source in sources:
+        locate(source.name, source.columns, [column])
 
 
 def _output_held(output: Path | None) -> contextlib.AbstractContextManager[None]:
@@ -86,15 +100,16 @@ def _output_held(output: Path | None) -> contextlib.AbstractContextManager[None]
 
 
 def _write(
-    output: Path | None, sources: Sequence[Source], scorer: Scorer, columns: list[Any], say: Callable[[str], object]
+    options: PredictOptions, sources: Sequence[Source], scorer: Scorer, columns: list[Any], say: Callable[[str], object]
 ) -> Summary:
+    output = options.output
     with contextlib.ExitStack() as stack:
         so_far = None
         if output is not None:
             so_far = stack.enter_context(journal.kept(output, scorer.made_by(), scorer.kind))
         try:
             with outputs.opened(output, sources, columns, scorer.separator, so_far) as tables:
-                return _answer(sources, scorer, tables, output, so_far, say)
+                return _answer(sources, scorer, tables, output, so_far, say, options.label_column)
         except BrokenPipeError:  # who read the standard output has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
@@ -107,9 +122,11 @@ def _answer(
     output: Path | None,
     so_far: journal.Journal | None,
     say: Callable[[str], object],
+    truth: str | None,
 ) -> Summary:
-    """Answer the rows of the sources and write them."""
-    summary = Summary(output, scorer.classifier.engine, maxlen=scorer.manifest.maxlen)
+    """Answer the rows of the sources and write them; `truth` names the column with the true labels."""
+    words = LabelWords(truth) if scorer.explain else None
+    summary = Summary(output, scorer.classifier.engine, maxlen=scorer.manifest.maxlen, words=words)
     rows = [source.rows for source in sources if source.rows is not None]
     progress = Progress(sum(rows) if len(rows) == len(sources) else None)
     began = time.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from halfbert.data.texts import text_of
+from halfbert.output.words import shortened
 from halfbert.predictor import engines, manifest
 from halfbert.predictor.classifier import Classifier, load
 from halfbert.predictor.rows import as_parts
@@ -20,6 +21,7 @@ from halfbert.system.machine import available_cpus, version_of
 NO_TEXT = "no text"
 REVIEW = ("review", "for review")  # in place of an answer that is left to a person: the first that is no label
 NOTE = "note"
+WORDS, WORD_LENGTH = 5, 32  # that explain an answer, and characters of one
 DECIMALS = 6  # of a probability in a table
 SEPARATORS = (";", "|", "\n")  # between labels in one cell: the first that is in no label
 
@@ -52,6 +54,7 @@ class Scorer:
     top: how many of the most probable labels are named, with their probabilities; 0: only the answer.
     every_probability: whether there is a column for each label's probability, as `predict_proba` gives it.
     rule: which rows are left to a person.
+    explain: whether the words that add most to the likeliest label stand beside it.
     """
 
     folder: Path
@@ -61,6 +64,7 @@ class Scorer:
     top: int = 0
     every_probability: bool = False
     rule: ReviewRule = field(default_factory=ReviewRule)
+    explain: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -106,6 +110,8 @@ class Scorer:
         fields += [("confidence", "<f4"), ("review", "?")]
         fields += [("top", "<i4", (named,)), ("top_confidence", "<f4", (named,))] if named else []
         fields += [("probabilities", "<f4", (labels,))] if self.every_probability else []
+        if self.explain:
+            fields += [("likeliest", "<i4"), ("words", f"<U{WORD_LENGTH}", (WORDS,)), ("added", "<f4", (WORDS,))]
         return np.dtype(fields)
 
     def made_by(self) -> dict[str, Any]:
@@ -136,7 +142,19 @@ class Scorer:
             answers["top_confidence"] = np.take_along_axis(calibrated, answers["top"].astype(np.int64), axis=1)
         if self.every_probability:
             answers["probabilities"] = probabilities
+        if self.explain:
+            self._explain(texts, probabilities, answers)
         return answers, self.classifier.texts_cut or 0
+
+    def _explain(self, texts: list[str], probabilities: np.ndarray, answers: np.ndarray) -> None:
+        """Note the words that add most to each text's likeliest label, and what they add to its log-odds."""
+        cut = self.classifier.texts_cut
+        answers["likeliest"] = probabilities.argmax(axis=1)
+        for text, answer in zip(texts, answers, strict=True):
+            top = self.classifier.explain(text, self.manifest.labels[answer["likeliest"]]).top(WORDS)
+            answer["words"][: len(top)] = [shortened(word.text, WORD_LENGTH) for word in top]
+            answer["added"][: len(top)] = [word.contribution for word in top]
+        self.classifier.texts_cut = cut
 
     def added(self) -> list[Column]:
         """The columns that answers fill, in their order."""
@@ -150,6 +168,8 @@ class Scorer:
             columns += [Column(f"label_{place + 1}", "text", labels), Column(f"confidence_{place + 1}", "number")]
         if self.every_probability:
             columns += [Column(f"probability_{label}", "number", [label]) for label in labels]
+        if self.explain:
+            columns.append(Column("words", "text"))
         return [*columns, Column(NOTE, "text")]
 
     def _places(self) -> range:
@@ -169,6 +189,8 @@ class Scorer:
             columns += [[labels[number] for number in answers["top"][:, place]], _rounded(answers["top_confidence"][:, place])]
         if self.every_probability:
             columns += [_rounded(column) for column in answers["probabilities"].T]
+        if self.explain:
+            columns.append([", ".join(filter(None, words)) for words in answers["words"].tolist()])
         for row in notes:
             for column in columns:
                 column[row] = None

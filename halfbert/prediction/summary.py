@@ -9,6 +9,7 @@ from typing import Any
 from halfbert.data.phrases import listed, plural, row_word
 from halfbert.output.words import percent, shortened
 from halfbert.prediction.blocks import Block
+from halfbert.prediction.label_words import LabelWords
 
 SHOWN_LABELS = 12
 SHOWN_ROWS = 5
@@ -23,7 +24,8 @@ class Summary:
     `asks` says whether a rule leaves any.
     `without_label` counts the answers of no label at all, `unanswered` the rows without a usable text by their note, `repeated`
     those with the answer of an equal text, `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that
-    an earlier run had answered. `seconds` are those of answering and writing.
+    an earlier run had answered. `words` are those of each label, where answers are explained. `seconds` are those of answering
+    and writing.
     """
 
     output: Path | None
@@ -39,6 +41,7 @@ class Summary:
     truncated: int = 0
     resumed: int = 0
     maxlen: int = 0
+    words: LabelWords | None = None
     places: list[str] = field(default_factory=list, repr=False)  # of the first rows without an answer
 
     def note(self, block: Block) -> None:
@@ -81,6 +84,8 @@ class Summary:
             lines.append(f"equal texts are answered once: {plural(self.repeated, 'row')} repeated an earlier text")
         if self.truncated:
             lines.append(f"longer than {self.maxlen} tokens, and truncated: {plural(self.truncated, 'text')}")
+        if self.words is not None:
+            lines += self.words.lines()
         return lines if self.output is None else [*lines, f"written: {self.output}"]
 
 
