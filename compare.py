@@ -1,4 +1,4 @@
-"""Which one to deploy: TF-IDF, DistilBERT, BERT and a distilled student on one table, with a verdict.
+"""Which one to deploy: TF-IDF, static embeddings, DistilBERT, BERT and a distilled student on one table, with a verdict.
 
 python compare.py --train reviews.xlsx --text-column Reviews --label-column Sentiment
 python compare.py --task multilabel --train toxic.csv --text-column text --label-columns ALL --seeds 3

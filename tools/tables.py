@@ -16,13 +16,13 @@ from halfbert.comparison.wording import span, verdict_line
 from halfbert.data.phrases import plural
 from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
+from halfbert.output.words import model_name
 from halfbert.system.machine import PROJECT
 from halfbert.tuning import record as tuning_record
 from halfbert.tuning.space import described
 
 GUARANTEES = "guarantees.json"
 PUBLISHED = PROJECT / "results" / "published"
-CONTESTANTS = {"tfidf": "TF-IDF", "student": "student", "distilbert": "DistilBERT", "bert": "BERT"}
 # The full-size pair elsewhere: data, source, scores of DistilBERT and BERT and what they are, how many times as fast.
 PAPER, THESIS = "[Sanh et al. 2019](https://arxiv.org/abs/1910.01108)", "Bueno 2022"
 PUBLISHED_PAIRS = (
@@ -280,7 +280,7 @@ def summary_table() -> str:
         score, speed = contestant.scores["macro_f1"], known(contestant.best_speed)
         scores = f"{score.score:.3f} ({score.low:.3f}–{score.high:.3f})"
         figures = [f"{speed.texts_per_second:,.0f}", f"{speed.weight_bytes / 1e6:.0f}"]
-        lines.append([CONTESTANTS[contestant.name], scores, *figures])
+        lines.append([model_name(contestant.name, short=True), scores, *figures])
     columns = ["model", "macro F1 (95 % interval)", "texts a second", "MB"]
     return _with_hardware(columns, lines, [vars(record.environment)])
 
@@ -297,7 +297,7 @@ def _compared_cells(table: str, record: comparison_record.Record, contestant: co
     rows = f"{contestant.rows:,} / {record.data.rows.test:,}"
     return [
         f"[{NAMES[table]}](results/published/compare/{table}/verdict.md): {rows}",
-        CONTESTANTS[name],
+        model_name(name, short=True),
         f"{chief.score:.4f} ({chief.low:.3f}–{chief.high:.3f})",
         f"{second.score:.4f}",
         f"{chief.score / bert.scores['macro_f1'].score:.1%}",
@@ -306,7 +306,7 @@ def _compared_cells(table: str, record: comparison_record.Record, contestant: co
         f"{speed.texts_per_second / known(bert.best_speed).texts_per_second:.2f}",
         f"{speed.weight_bytes / 1e6:.0f}",
         f"{contestant.mean_fit_seconds / 60:.1f}",
-        "–" if name == "tfidf" else str(record.options["epochs"] or "default"),
+        "–" if name in ("tfidf", "static") else str(record.options["epochs"] or "default"),
         str(len(contestant.fit_seconds)),
     ]
 

@@ -107,12 +107,12 @@ VERBS = {
     "compare": Verb(
         CompareOptions,
         "halfbert.comparison.course:compare",
-        "Which model to deploy: fit TF-IDF, DistilBERT and BERT on the same rows, test them on the same rows, time them, and "
-        "give a verdict.",
+        "Which model to deploy: fit TF-IDF, static embeddings, DistilBERT and BERT on the same rows, test them on the "
+        "same rows, time them, and give a verdict.",
         "Without --train it compares on the embedded customer messages. Re-running resumes: finished parts are reused where "
         "options and data are the same.",
         in_children=True,
-        needs=(*Verb.needs, "joblib", "scipy", "matplotlib", "jinja2"),
+        needs=(*Verb.needs, "joblib", "scipy", "matplotlib"),
     ),
     "tune": Verb(
         TuneOptions,

@@ -1,4 +1,4 @@
-"""TF-IDF and logistic regression as a contestant: fitted and tested, timed, and used to find likely label errors.
+"""Logistic regression as a contestant, on TF-IDF or static embeddings: fitted and tested, timed, and used to find label errors.
 
 `python -m halfbert.comparison.baseline` runs one job in a process of its own. A job is one JSON object on standard input:
 {"do": name of a function of JOBS, "task": the task, "options": a training run's, and the function's other arguments}.
@@ -18,18 +18,19 @@ import numpy as np
 
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import CHIEF_BATCH
-from halfbert.comparison import judging
+from halfbert.comparison import judging, static
 from halfbert.comparison.record import Speed
 from halfbert.data.equality import normalise
 from halfbert.data.tables import LAYOUT
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
-from halfbert.output.record import Record, Size, Timing
+from halfbert.output.record import CheckpointUsed, Record, Size, Timing
 from halfbert.scoring import label_errors
 from halfbert.system import console, machine, storage
 from halfbert.training import steps, tasks, tfidf
 
 NAME = "tfidf"
+NAMES = (NAME, static.NAME)  # the contestants that are fitted here
 PACKAGES = ("scikit-learn", "scipy", "numpy")  # whose versions have a part in the result
 COMMAND = ["-m", "halfbert.comparison.baseline"]
 OPTIONS: dict[str, type[TrainOptions]] = {"multiclass": MulticlassOptions, "multilabel": MultilabelOptions}
@@ -55,27 +56,33 @@ def job(options: TrainOptions) -> dict[str, Any]:
     return {"task": options.task, "options": {name: getattr(options, name) for name in READ if hasattr(options, name)}}
 
 
-def fit_and_test(options: TrainOptions, results: str) -> None:
-    """Fit and test; write record.json (as a training run's), answers.npz and model.joblib into the folder `results`."""
+def fit_and_test(options: TrainOptions, results: str, embeddings: dict[str, str] | None = None) -> None:
+    """Fit and test; write record.json (as a training run's), answers.npz and model.joblib into the folder `results`.
+
+    `embeddings` says whose word embeddings stand for the words of a text, in place of TF-IDF: "folder", "name" and "sha256".
+    """
     import joblib
 
     started, task = time.perf_counter(), options.task
     data = steps.read(options.task, options)
     read = time.perf_counter()
     truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
-    fit = tfidf.fit(task, options, data, truth)
+    words = static.vectorizer(Path(embeddings["folder"])) if embeddings else tfidf.vectorizer()
+    penalties = static.INVERSE_PENALTIES if embeddings else tfidf.INVERSE_PENALTIES
+    fit = tfidf.fit(task, options, data, truth, words, penalties)
     fitted, model, tried = time.perf_counter(), fit.model, fit.tried
     tested_from = time.perf_counter()
     probabilities = model.predict_proba(data.test.texts)
     evaluate_seconds = time.perf_counter() - tested_from
-    words, head = model.steps[0][1], model.steps[1][1]
+    head = model.steps[1][1]
+    learnt = sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head]))
     with storage.atomic_folder(Path(results)) as folder:
         joblib.dump(model, folder / MODEL)
         records.write_answers(probabilities, data.test.numbers, folder)
         record = Record(
             task=task,
-            model=NAME,
-            checkpoint=None,
+            model=static.NAME if embeddings else NAME,
+            checkpoint=CheckpointUsed(embeddings["name"], embeddings["sha256"]) if embeddings else None,
             options={
                 "c": tried[0]["c"],
                 "threshold": getattr(options, "threshold", None),
@@ -86,15 +93,14 @@ def fit_and_test(options: TrainOptions, results: str) -> None:
             test=tasks.scores(task, truth, probabilities, fit.thresholds, data.labels),
             timing=Timing(setup_seconds=read - started, fit_seconds=fitted - read, evaluate_seconds=evaluate_seconds),
             size=Size(
-                parameters=sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head])),
+                parameters=learnt + (words.words.size if embeddings else 0),
                 folder_bytes=(folder / MODEL).stat().st_size,
             ),
             environment=machine.describe("cpu", None, "float64", options.split_seed or 0),
         )
         records.write(record, folder)
-    console.say(
-        f"C = {tried[0]['c']:g}, the best of {len(tried)} on the validation rows; {len(words.vocabulary_):,} words and pairs"
-    )
+    size = f"{words.words.shape[1]:,} units" if embeddings else f"{len(words.vocabulary_):,} words and pairs"
+    console.say(f"C = {tried[0]['c']:g}, the best of {len(tried)} on the validation rows; {size}")
 
 
 def time_model(results: str, texts: list[str], seconds: float, file: str) -> None:
@@ -103,7 +109,8 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
     import joblib
     import sklearn.linear_model
     import sklearn.multiclass
-    import sklearn.pipeline  # noqa: F401  (what the model needs is imported before the memory is read)
+    import sklearn.pipeline  # noqa: F401
+    import tokenizers  # noqa: F401  (what the model needs is imported before the memory is read)
 
     from halfbert.benchmark.worker import peak_resident, resident
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from halfbert import distillation, training
-from halfbert.comparison import baseline
+from halfbert.comparison import baseline, rule, static
 from halfbert.data.tables import Data
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
@@ -34,7 +34,7 @@ from halfbert.training import resuming, steps, tasks, tfidf
 from halfbert.training.identity import PACKAGES
 
 STUDENT, CONTROL = "student", "distilbert"
-SMALLEST_FIRST = (baseline.NAME, STUDENT, "distilbert", "bert")
+SMALLEST_FIRST = tuple(rule.RANKS)
 PLACES = ("output", "results", "overwrite", "debug", "keep_epochs", "resume", "save_every")
 # Of no consequence for a result, or hashed by their content.
 NOT_IN_IDENTITY = (
@@ -149,11 +149,13 @@ class Experiment:
     work: Work
     rows: int | None
     notes: list[str] = field(default_factory=list)  # what the report repeats of what was printed
+    embeddings: Checkpoint | None = None  # whose words the static embeddings are; without one they are no contestant
 
     @property
     def contestants(self) -> list[str]:
         """From the smallest to the largest."""
         given = {*self.options.contestants, *([STUDENT] if self.options.distill else [])}
+        given -= set() if self.embeddings else {static.NAME}
         return [name for name in SMALLEST_FIRST if name in given]
 
     def note(self, line: str) -> None:
@@ -171,7 +173,7 @@ class Experiment:
 
     def fits(self, contestant: str) -> int:
         """How often a contestant is fitted on all rows: logistic regression has one solution, whatever the seed."""
-        return 1 if contestant == baseline.NAME else self.options.seeds
+        return 1 if contestant in baseline.NAMES else self.options.seeds
 
     def finish(self, contestant: str, seed: int, rows: int | None, test_rows: int | None = None) -> Finished:
         """The result of a contestant on so many training and test rows (None: as the options say)."""
@@ -193,9 +195,8 @@ class Experiment:
         """The part of a contestant on so many training and test rows (None: as the options say)."""
         name = f"{contestant}-seed{seed}" + (f"-rows{rows}" if rows != self.options.rows else "")
         sizes: dict[str, Any] = {key: value for key, value in (("rows", rows), ("test_rows", test_rows)) if value}
-        if contestant == baseline.NAME:
-            requested = dataclasses.replace(self.training, **sizes)
-            return Part(name, baseline.COMMAND, self.baseline_depends_on(requested), {"do": "fit", **baseline.job(requested)})
+        if contestant in baseline.NAMES:
+            return self._baseline(name, contestant, dataclasses.replace(self.training, **sizes))
         if contestant == STUDENT:
             return self._student(name, seed, sizes, self.finish("bert", seed, rows, test_rows))
         requested = training_options(self.options, contestant, seed=seed, **sizes)
@@ -204,6 +205,15 @@ class Experiment:
         return Part(
             name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(requested, leave_out=PLACES)], depends_on
         )
+
+    def _baseline(self, name: str, contestant: str, requested: TrainOptions) -> Part:
+        job, words = {"do": "fit", **baseline.job(requested)}, self.embeddings
+        if contestant == baseline.NAME or words is None:
+            return Part(name, baseline.COMMAND, self.baseline_depends_on(requested), job)
+        depends_on = self.baseline_depends_on(requested, "tokenizers", "transformers") | {"checkpoint": identity(words)}
+        depends_on["recipe"] |= {"static": static.RECIPE_VERSION}
+        embeddings = {"folder": str(words.folder), "name": machine.shareable(words.name), "sha256": words.weights_sha256}
+        return Part(name, baseline.COMMAND, depends_on, {**job, "embeddings": embeddings})
 
     def _student(self, name: str, seed: int, sizes: dict[str, Any], taught_by: Finished) -> Part:
         given = changed(self.options, PASSED_ON, leave_out=TEACHER_SETTLES)
@@ -241,17 +251,30 @@ def read(options: CompareOptions) -> Experiment:
     data = steps.read(options.task, requested)
     # The student begins as DistilBERT does, whether that is a contestant or not.
     models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
+    if static.NAME in models and not {*MODELS} & {*models}:
+        models[CONTROL] = None
     pretrained = {model: checkpoints.find(model, weights(options, model)) for model in models if model in MODELS}
     truth = tasks.truth(options.task, data.test, data.labels).astype(bool)
     if not truth.any():
         raise InputError(f"{data.test.file}: no test row has a label, so no score can be compared; give test rows with labels")
     experiment = Experiment(options, requested, data, truth, pretrained, Work(options.work, options.debug), options.rows)
+    if static.NAME in options.contestants:
+        experiment.embeddings = _embeddings(experiment)
     for checkpoint in pretrained.values():
         if checkpoint.note:
             experiment.note(checkpoint.note)
     if options.distill:
         teacher.check_tokenizers(pretrained[CONTROL], pretrained["bert"].folder, "bert")
     return experiment
+
+
+def _embeddings(experiment: Experiment) -> Checkpoint | None:
+    """The checkpoint of DistilBERT, else of BERT; None, with a note, where its word embeddings cannot be read."""
+    checkpoint = next(experiment.checkpoints[model] for model in (CONTROL, "bert") if model in experiment.checkpoints)
+    if (checkpoint.folder / static.WEIGHTS).is_file():
+        return checkpoint
+    experiment.note(f"static embeddings: left out, since {checkpoint.name} has no {static.WEIGHTS}")
+    return None
 
 
 def training_options(options: CompareOptions, model: str, **changes: Any) -> TrainOptions:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from halfbert.comparison.jobs import Experiment, Finished
 from halfbert.comparison.record import Speed
 from halfbert.data.tables import LAYOUT
 from halfbert.options import BenchmarkOptions
+from halfbert.output.words import model_name
 from halfbert.predictor import engines
 from halfbert.system import machine, storage
 from halfbert.system.console import StopRequest
@@ -31,20 +33,20 @@ def measure(experiment: Experiment, first: Mapping[str, Finished], stop: StopReq
     """The speeds of every contestant's fit with the first seed; none where they could not be measured."""
     neural = [fit for fit in first.values() if fit.part.job is None]
     found: dict[str, Any] = {}
-    if baseline.NAME in first:
-        fit = first[baseline.NAME]
-        speed = experiment.attempt("speed of TF-IDF", lambda: _time_baseline(experiment, fit))
-        found[fit.part.label] = [speed] if speed else []
+    for name in baseline.NAMES:
+        if fit := first.get(name):
+            speed = experiment.attempt(f"speed of {model_name(name)}", partial(_time_baseline, experiment, fit, name))
+            found[fit.part.label] = [speed] if speed else []
     if neural:
         found |= experiment.attempt("speed of the networks", lambda: _time_networks(experiment, neural, stop)) or {}
     return {name: msgspec.convert(found.get(fit.part.label, []), list[Speed]) for name, fit in first.items()}
 
 
-def _time_baseline(experiment: Experiment, fit: Finished) -> dict[str, Any]:
+def _time_baseline(experiment: Experiment, fit: Finished, name: str) -> dict[str, Any]:
     recipe = {"speed": RECIPE_VERSION, "tfidf": tfidf.RECIPE_VERSION}
     depends_on = {"recipe": recipe, "part": fit.part.identity, **surroundings(baseline.PACKAGES)}
     job = {"do": "time", "results": str(fit.results), "texts": experiment.data.test.texts[:TEXTS], "seconds": SECONDS}
-    return experiment.work.made_by_baseline("speed-tfidf", depends_on, job)
+    return experiment.work.made_by_baseline(f"speed-{name}", depends_on, job)
 
 
 def _time_networks(experiment: Experiment, neural: Sequence[Finished], stop: StopRequest) -> dict[str, Any]:

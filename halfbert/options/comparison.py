@@ -35,12 +35,13 @@ in_comparison = partial(option, "comparison")
 
 @dataclass(kw_only=True)
 class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, MachineOptions):
-    """Options of comparing TF-IDF, DistilBERT, BERT and a distilled student on one table."""
+    """Options of comparing TF-IDF, static embeddings, DistilBERT, BERT and a distilled student on one table."""
 
     task: str = in_comparison("multiclass", "one label per text, or any number", choices=TASKS)
     contestants: dict[str, str | None] = in_comparison(
         dict.fromkeys(values.CONTESTANTS),
-        "tfidf, distilbert, bert; distilbert=NAME and bert=NAME take weights of their own (default: all three)",
+        "tfidf, static (the mean of the word embeddings), distilbert, bert; distilbert=NAME and bert=NAME take weights of "
+        "their own (default: all four)",
         values.contestants,
     )
     distill: bool = in_comparison(False, "also a student: a distilbert taught by that bert")

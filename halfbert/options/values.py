@@ -24,7 +24,7 @@ HUB_NAME = re.compile(
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 LARGEST_INTEGER = 2**31 - 1  # libraries count in 32 bits
 LARGEST_MAXLEN = 512
-CONTESTANTS = ("tfidf", "distilbert", "bert")  # from the smallest to the largest
+CONTESTANTS = ("tfidf", "static", "distilbert", "bert")  # from the smallest to the largest
 
 
 def switch(value: Any) -> bool:
@@ -158,7 +158,7 @@ def contestants(value: Any) -> dict[str, str | None]:
     """Contestants from the smallest on, each with the checkpoint after "=" (in Python: as value of its name) or None."""
     words = list(value.items()) if isinstance(value, Mapping) else [name.partition("=")[::2] for name in names(value)]
     given = dict(words)
-    if set(given) - set(CONTESTANTS) or given.get("tfidf") or len(given) < len(words):
+    if set(given) - set(CONTESTANTS) or given.get("tfidf") or given.get("static") or len(given) < len(words):
         raise ValueError(f"{value!r} is not a list of {', '.join(CONTESTANTS)}, each at most once")
     return {name: source(given[name]) if given[name] else None for name in CONTESTANTS if name in given}
 

@@ -5,6 +5,7 @@ Shapes: R rows, L labels. Truth is (R, L) of 0 and 1, by part of the table.
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,14 +69,24 @@ def balanced(options: TrainOptions) -> bool:
     return bool(getattr(options, "class_weights", None) or getattr(options, "balance", False))
 
 
-def fit(task: str, options: TrainOptions, data: Data, truth: dict[str, np.ndarray]) -> Fit:
-    """Fit on the training rows with each C, and choose the best on the validation rows, and thresholds for it."""
+def fit(
+    task: str,
+    options: TrainOptions,
+    data: Data,
+    truth: dict[str, np.ndarray],
+    words: Any = None,
+    penalties: Sequence[float] = INVERSE_PENALTIES,
+) -> Fit:
+    """Fit on the training rows with each C, and choose the best on the validation rows, and thresholds for it.
+
+    `words` makes features of texts, as scikit-learn's do; by default `vectorizer`.
+    """
     from sklearn.pipeline import make_pipeline
 
-    words = vectorizer()
+    words = words or vectorizer()
     train, val = words.fit_transform(data.train.texts), words.transform(data.val.texts)
     tried = []
-    for c in INVERSE_PENALTIES:
+    for c in penalties:
         model = classifier(task, c, balanced(options)).fit(train, targets(task, truth["train"]))
         validated = model.predict_proba(val)
         tried.append(({"c": c, **tasks.validation(task, truth["val"], validated)}, model, validated))

@@ -18,7 +18,7 @@ from halfbert.options import DistillOptions, MulticlassOptions, MultilabelOption
                 model="distilbert", checkpoint="org/small", train="my table.csv", label_column="Sentiment", epochs=2, seed=3
             ),
             [
-                *("--contestants=tfidf,distilbert=org/small,bert", "--train=my table.csv", "--label-column=Sentiment"),
+                *("--contestants=tfidf,static,distilbert=org/small,bert", "--train=my table.csv", "--label-column=Sentiment"),
                 *("--epochs=2", "--seed=3", "--split-seed=3"),
             ],
         ),
