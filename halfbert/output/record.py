@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import zipfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +19,14 @@ from halfbert.output.advice import LabelErrors, Suggestion
 from halfbert.output.folds import CrossValidation, RowCounts
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference, Interval
-from halfbert.scoring.reliability import Quality
+from halfbert.scoring.reliability import Bin, Quality
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError
 from halfbert.system.machine import Environment
 
 RECORD = "record.json"
 ANSWERS = "answers.npz"
+REPORT = "report.html"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class Leaks:
 
 @dataclass(frozen=True)
 class DataSummary:
-    """What was read; `text_columns` are those of the texts, `counts` holds whatever else the reader counted."""
+    """What was read; `text_columns` are those of the texts, `counts` holds whatever else the reader counted.
+
+    `label_rows` are the training rows of each label, in the order of `labels`; `notes` what the checks reported on the console.
+    """
 
     files: list[DataFile]
     rows: RowCounts
@@ -51,6 +56,35 @@ class DataSummary:
     labels_merged: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     text_columns: list[str] = field(default_factory=list)
+    label_rows: list[int] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class TextLengths:
+    """The lengths of the training texts in tokens: how many texts are above `edges[i]` and up to `edges[i + 1]`.
+
+    `longer` of the `texts` are above `maxlen`. The last bin holds all that are longer than its lower edge.
+    """
+
+    texts: int
+    longer: int
+    maxlen: int
+    median: float
+    longest: int
+    edges: list[int]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, maxlen: int, bins: int = 16) -> "TextLengths":
+        """Of (texts,) `lengths`, in bins of equal width up to the 99th percentile or `maxlen`, whichever is more."""
+        longest = int(lengths.max())
+        width = math.ceil(max(min(float(np.quantile(lengths, 0.99)), 4 * maxlen), min(maxlen, longest)) / bins)
+        last = min(bins - 1, (longest - 1) // width)
+        counts = np.bincount(np.minimum((lengths - 1) // width, last), minlength=last + 1)
+        edges = [width * number for number in range(last + 1)] + [max(longest, width * (last + 1))]
+        longer = int((lengths > maxlen).sum())
+        return cls(len(lengths), longer, maxlen, float(np.median(lengths)), longest, edges, counts.tolist())
 
 
 @dataclass(frozen=True)
@@ -157,13 +191,17 @@ class Guarantee:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """Probabilities of the test rows before and after a calibration that was fitted on so many validation `rows`."""
+    """Probabilities of the test rows before and after a calibration that was fitted on so many validation `rows`.
+
+    `bins`: how often answers were right by their confidence, of the "network" and "calibrated".
+    """
 
     rows: int
     temperature: float | None
     raw: Quality
     calibrated: Quality
     promises: list[Guarantee]  # the key that published records have
+    bins: dict[str, list[Bin]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,7 +242,7 @@ class Record:
     ended before its test, and `intervals` those of the scores that models are compared by, with many labels at thresholds;
     `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that of a record which is TF-IDF's
     own, of each penalty that was tried. `resumed_at`: the steps after which the fit was resumed, having been killed.
-    `suggestions`: what to do next, the most promising first.
+    `suggestions`: what to do next, the most promising first. `validation_intervals` are those of the kept epoch's scores.
     """
 
     schema_version: Literal[1] = 1
@@ -234,6 +272,8 @@ class Record:
     continued: Continued | None = None
     label_errors: LabelErrors | None = None
     suggestions: list[Suggestion] = field(default_factory=list)
+    validation_intervals: dict[str, Interval] = field(default_factory=dict)
+    text_lengths: TextLengths | None = None
 
 
 def read(folder: Path) -> Record:
@@ -272,9 +312,23 @@ def describe_data(data: Data) -> DataSummary:
         dropped=dropped,
         leaks=leaks,
         text_columns=data.text_columns,
+        label_rows=label_rows(data),
+        notes=[_without_folders(note, data) for note in data.notes],
         counts={name: count for name, count in counts.items() if name not in known},
         **{name: count for name, count in counts.items() if name in known},
     )
+
+
+def label_rows(data: Data) -> list[int]:
+    """How many training rows have each label, in the order of the labels."""
+    having = Counter(label for of_row in data.train.labels for label in ([of_row] if isinstance(of_row, str) else of_row))
+    return [having[label] for label in data.labels]
+
+
+def _without_folders(note: str, data: Data) -> str:
+    for _, rows in data.parts():
+        note = note.replace(rows.file, Path(rows.file).name)
+    return note
 
 
 def write_answers(probabilities: np.ndarray, numbers: Sequence[int], folder: Path) -> None:

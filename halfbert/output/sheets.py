@@ -14,6 +14,7 @@ from halfbert.system import storage
 # The full-width signs are formulas too where Excel speaks Japanese.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 EXCEL_ESCAPE = re.compile(r"_(?=x[0-9A-Fa-f]{4}_)")  # "_x0041_" in a workbook is read as "A"
+LONGEST_FIELD = 2**31 - 1  # of a csv cell; the module's own limit is 131,072
 LONGEST_CELL = 32_767  # UTF-16 code units: Excel repairs a workbook that has longer ones by dropping them
 
 
@@ -37,6 +38,17 @@ def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write `csv_text` in UTF-8 with a byte order mark, without which Excel takes it for the system's old code page."""
     storage.write_text(f"\ufeff{csv_text(columns, rows)}", path)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a csv file that `write_csv` wrote, without the apostrophes that it added."""
+    csv.field_size_limit(LONGEST_FIELD)
+    with open(path, newline="", encoding="utf-8-sig") as stream:
+        return [{name: _unquoted(value or "") for name, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def _unquoted(value: str) -> str:
+    return value[1:] if value.startswith("'") and spreadsheet_safe(value[1:]) == value else value
 
 
 def write_workbook(path: Path, sheets: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:

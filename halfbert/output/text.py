@@ -8,7 +8,7 @@ from pathlib import Path
 from halfbert.data.tables import Data
 from halfbert.output import guarantees
 from halfbert.output.folds import SCORES, CrossValidation
-from halfbert.output.record import Distillation, Record
+from halfbert.output.record import REPORT, Distillation, Record
 from halfbert.output.words import columns, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
 from halfbert.scoring import intervals as statistics
@@ -186,8 +186,8 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
     if record.test is not None:
         table, labels = scores_table(replace(record, calibration=None)).splitlines(), len(record.data.labels)
         lines += ["", *(table if labels <= LONGEST_CONSOLE_TABLE else table[: -labels - 2]), ""]
-        if unlearned := _unlearned(record.test):
-            lines.append(f"warning: no better than {unlearned}: try another --lr, or more --epochs")
+        if trivial := no_better_than(record.test):
+            lines.append(f"warning: no better than {trivial}: try another --lr, or more --epochs")
         if behind := _behind_tfidf(record):
             lines.append(behind)
     if guarantee := guarantees.console_line(record.calibration):
@@ -196,6 +196,7 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
     lines += [
         f"epoch {record.best_epoch} of {len(record.epochs)} kept; fitted in {seconds:.0f} s ({rows:.0f} rows/s)",
         f"predictor: {output}   record, tables and plots: {results}",
+        f"read about it: {results / REPORT}",
         f"use it: import halfbert; halfbert.load({_quoted(output.as_posix())}).predict({example(record.data.text_columns)})",
     ]
     if then:
@@ -220,7 +221,7 @@ def agreement_line(figures: dict[str, Agreement]) -> str:
     return f"engines that decide as Keras does, of {first.rows:,} {first.texts}: {shares}"
 
 
-def _unlearned(scores: dict) -> str | None:
+def no_better_than(scores: dict) -> str | None:
     """The trivial model that this one is no better than; None if it learned something."""
     if "no_label" in scores:
         area = scores["mean_roc_auc"]

@@ -218,6 +218,25 @@ def mcnemar(first_right: np.ndarray, second_right: np.ndarray) -> McNemar:
     return McNemar(only_first, only_second, float(binomtest(only_first, decided).pvalue) if decided else 1.0)
 
 
+def wilson(hits: int, rows: int) -> tuple[float, float]:
+    """The interval of a share of `hits` among `rows` (Wilson 1927): honest with few rows, and where all or none are hits."""
+    if not rows:
+        return 0.0, 1.0
+    z, share = 1.959964, hits / rows
+    middle, reach = share + z * z / (2 * rows), z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    whole = 1 + z * z / rows
+    return max((middle - reach) / whole, 0.0), min((middle + reach) / whole, 1.0)
+
+
+def f1_interval(right: int, missed: int, invented: int) -> tuple[float, float]:
+    """The interval of one label's F1 by its rows that were answered right, missed, and answered though they lack it.
+
+    F1 is 2 J / (1 + J) of the share J that is right among all of these rows (Jaccard's), whose interval is Wilson's.
+    """
+    low, high = (2 * end / (1 + end) for end in wilson(right, right + missed + invented))
+    return low, high
+
+
 def standard_error(score: float, rows: int) -> float:
     """Of a share measured on so many rows, one hit and one miss added, so that a few rows all right are no certainty."""
     share = (score * rows + 1) / (rows + 2)

@@ -11,7 +11,7 @@ from halfbert.output.record import CalibrationReport, Guarantee
 from halfbert.scoring import review
 from halfbert.scoring.calibration import Calibration, HeldOut, fit_platt, fit_temperature
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.scoring.reliability import Quality
+from halfbert.scoring.reliability import Quality, reliability
 from halfbert.training import tasks
 
 FOLDS = 5
@@ -56,12 +56,14 @@ def report(
     task: str, truth: np.ndarray, probabilities: np.ndarray, thresholds: Sequence[float] | None, calibration: Calibration
 ) -> CalibrationReport:
     """How good probabilities are on test rows, before and after, and what each guarantee would have given there."""
+    kinds = {"network": probabilities, "calibrated": calibration.apply(probabilities)}
     return CalibrationReport(
         calibration.rows,
         calibration.temperature,
-        Quality.of(truth, probabilities, task),
-        Quality.of(truth, calibration.apply(probabilities), task),
+        Quality.of(truth, kinds["network"], task),
+        Quality.of(truth, kinds["calibrated"], task),
         try_guarantees(truth, probabilities, thresholds, calibration, GUARANTEES),
+        {name: reliability(truth, each, task) for name, each in kinds.items()},
     )
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import hub
-from halfbert.output import record as records
 from halfbert.output.card import model_card
 from halfbert.output.record import RateFinder, Record, Size
 from halfbert.predictor.manifest import Numbers
@@ -296,6 +295,6 @@ def publish(options: MulticlassOptions | MultilabelOptions, record: Record, resu
     say(f"uploading to the hub as {options.push_to_hub}")
     published = hub.push(options.output, record, options.push_to_hub, options.overwrite)
     record = replace(record, published=published)
-    records.write(record, results)
+    saving.write_record(record, results)
     say(f"uploaded: {hub.address(published)}")
     return record

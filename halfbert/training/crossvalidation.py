@@ -18,7 +18,6 @@ from halfbert.data.checks import rows_together
 from halfbert.data.phrases import listed
 from halfbert.data.tables import Data, Rows
 from halfbert.options import MulticlassOptions, MultilabelOptions
-from halfbert.output import record as records
 from halfbert.output import sheets, text
 from halfbert.output.folds import SCORES, CrossValidation, Fold, RowCounts
 from halfbert.output.record import Record
@@ -28,7 +27,7 @@ from halfbert.scoring.intervals import Spread
 from halfbert.system import cluster, storage
 from halfbert.system.console import Stopped, say
 from halfbert.system.errors import HalfbertError, InputError
-from halfbert.training import steps, tasks
+from halfbert.training import saving, steps, tasks
 from halfbert.training.values import Fitted, Prepared
 
 ANSWERS = "out_of_fold.csv"
@@ -138,7 +137,7 @@ def beside(prepared: Prepared, plan: Plan, fitted: Fitted, fit: Callable[..., Fi
         record, cross_validation=CrossValidation(len(plan.folds), len(plan.rows), found.folds, spreads, stopped, labels)
     )
     storage.write_text(text.scores_table(record), results / "report.txt")
-    records.write(record, results)
+    saving.write_record(record, results)
     return record
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from halfbert.data.equality import digests, merged
-from halfbert.output import plots, sheets, text
+from halfbert.output import plots, report_page, sheets, text
 from halfbert.output import record as records
-from halfbert.output.record import Record, Size, Split, Timing
+from halfbert.output.record import Record, Size, Split, TextLengths, Timing
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TrainingData
 from halfbert.system import machine, storage
 from halfbert.training import calibrating, tasks
@@ -43,6 +43,8 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         environment=machine.describe(prepared.devices, options.threads, options.precision, options.seed),
         distillation=taught.distillation if taught else None,
         windows=fitted.windows,
+        validation_intervals=tasks.validation_intervals(prepared.task, prepared.truth["val"], fitted.val_logits),
+        text_lengths=TextLengths.of(fitted.train.encoded.full_lengths, fitted.transformer.maxlen),
     )
 
 
@@ -108,13 +110,19 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
 
 
 def write(record: Record, prepared: Prepared, tested: Tested, folder: Path) -> None:
-    """Write record.json, training.xlsx, report.txt, errors.csv and answers.npz into a results folder that is being made."""
-    records.write(record, folder)
+    """Write record, page, training.xlsx, report.txt, errors.csv and answers.npz into a results folder that is being made."""
     sheets.write_workbook(folder / "training.xlsx", {"epochs": record.epochs})
     storage.write_text(text.scores_table(record), folder / "report.txt")
     if tested.scores is not None:
         sheets.write_csv(folder / "errors.csv", tasks.ERROR_COLUMNS[record.task], tested.wrong_rows)
         records.write_answers(tested.probabilities, prepared.data.test.numbers, folder)
+    write_record(record, folder)
+
+
+def write_record(record: Record, folder: Path) -> None:
+    """Write record.json, and report.html, which shows it and the tables of the folder."""
+    records.write(record, folder)
+    report_page.write(record, folder)
 
 
 def draw(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:

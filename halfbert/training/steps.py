@@ -16,7 +16,7 @@ from halfbert.output import record as records
 from halfbert.output import text as report
 from halfbert.output.record import Record
 from halfbert.predictor.manifest import MANIFEST
-from halfbert.scoring import intervals
+from halfbert.scoring import intervals, review
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import cluster, machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
@@ -190,8 +190,10 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
         raise ResourceError(f"the answers to {unknown:,} test rows are NaN or infinite; try a smaller --lr")
     probabilities = probabilities_of(logits, task)
     scores = records.finite(tasks.scores(task, prepared.truth, probabilities, fitted.thresholds, data.labels))
-    wrong = tasks.wrong_rows(task, data.test, prepared.truth["test"], probabilities, fitted.thresholds, data.labels)
     of_test = prepared.truth["test"], probabilities, fitted.thresholds
+    calibrated = fitted.calibration.apply(probabilities) if fitted.calibration else probabilities
+    confidence = review.row_confidence(calibrated, tasks.answers(task, probabilities, fitted.thresholds))
+    wrong = tasks.wrong_rows(task, data.test, *of_test, data.labels, confidence)
     calibration = calibrating.report(task, *of_test, fitted.calibration) if fitted.calibration else None
     return Tested(None, probabilities, scores, wrong, seconds, calibration=calibration)
 

@@ -3,6 +3,7 @@
 Shapes: R rows, L labels. Truth is (R, L) of 0 and 1 for both tasks.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ from halfbert.data.multiclass import read_multiclass
 from halfbert.data.multilabel import read_multilabel
 from halfbert.data.splits import Deal, Draw, deal_by_label, draw_by_label
 from halfbert.data.tables import Data, Rows
+from halfbert.scoring import intervals, selection
+from halfbert.scoring.intervals import Interval
 from halfbert.scoring.probabilities import probabilities_of
 
+EPSILON = 1e-15  # that a probability is clipped at
+RANKED_NUMBERS = 300_000_000  # rows times labels times resamples that average precision is bootstrapped over: seconds
 CHOSEN_BY = {"multiclass": "val_macro_f1", "multilabel": "val_mean_average_precision"}
 DRAWS: dict[str, Draw] = {"multiclass": draw_by_label, "multilabel": iterative_sample}
 DEALS: dict[str, Deal] = {"multiclass": deal_by_label, "multilabel": iterative_folds}
 ERROR_COLUMNS = {
-    "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss"),
-    "multilabel": ("file", "row", "text", "truth", "answer", "missed", "invented", "loss"),
+    "multiclass": ("file", "row", "text", "truth", "answer", "probability", "loss", "confidence"),
+    "multilabel": ("file", "row", "text", "truth", "answer", "missed", "invented", "loss", "confidence"),
 }
 
 
@@ -83,6 +88,37 @@ def validation(task: str, truth: np.ndarray, probabilities: np.ndarray) -> dict[
     return multilabel_metrics.validation(truth, probabilities)
 
 
+def validation_intervals(task: str, truth: np.ndarray, logits: np.ndarray) -> dict[str, Interval]:
+    """How certain the scores of `validation` are: bootstraps over the validation rows, for the loss its standard error.
+
+    Only of those that are measurable; of many rows and labels the bootstrap has fewer resamples.
+    """
+    true, probabilities = truth > 0, probabilities_of(logits, task)
+    if not true.any() or not np.isfinite(probabilities).all():
+        return {}
+    if task == "multiclass":
+        drawn = answers(task, probabilities, None)
+        losses = -np.log(np.clip(probabilities[true], EPSILON, 1.0))
+        found = {f"val_{name}": intervals.bootstrap(score, true, [drawn]) for name, score in intervals.COMPARED[task].items()}
+    else:
+        losses = -np.log(np.clip(np.where(true, probabilities, 1 - probabilities), EPSILON, 1.0)).mean(axis=1)
+        found = {"val_micro_f1": intervals.bootstrap(intervals.micro_f1, true, [probabilities >= 0.5])}
+        if (true.any(axis=0) & ~true.all(axis=0)).any():
+            found["val_mean_average_precision"] = _certain_precision(true, probabilities)
+    loss, reach = float(losses.mean()), 1.96 * float(losses.std()) / math.sqrt(len(losses))
+    return {"val_loss": Interval(loss, max(loss - reach, 0.0), loss + reach), **found}
+
+
+def _certain_precision(true: np.ndarray, probabilities: np.ndarray) -> Interval:
+    """Mean average precision with its interval."""
+    resamples = int(np.clip(RANKED_NUMBERS // true.size, 200, selection.RESAMPLES))
+
+    def score(weights: np.ndarray) -> np.ndarray:
+        return selection.mean_average_precision(true, probabilities, weights)
+
+    return Interval(float(score(np.ones((1, len(true))))[0]), *intervals.percentile_interval(score, len(true), resamples))
+
+
 def thresholds(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> list[float] | None:
     """The probability from which on each label is answered, chosen by `rule` on validation rows; None for multiclass."""
     from halfbert.scoring import multilabel as multilabel_metrics
@@ -128,11 +164,15 @@ def wrong_rows(
     probabilities: np.ndarray,
     thresholds: Sequence[float] | None,
     labels: list[str],
+    confidence: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """The rows with a wrong answer, worst first, with ERROR_COLUMNS; the loss is in nats, with many labels their mean."""
+    """The rows with a wrong answer, worst first, with ERROR_COLUMNS; the loss is in nats, with many labels their mean.
+
+    `confidence`, (R,), is how likely each row's answer was said to be right (`review.row_confidence`).
+    """
     true, answered = truth > 0, answers(task, probabilities, thresholds)
     of_truth = np.where(true, probabilities, 1 - probabilities) if task == "multilabel" else probabilities[true][:, None]
-    losses = -np.log(np.clip(of_truth, 1e-15, 1.0)).mean(axis=1)
+    losses = -np.log(np.clip(of_truth, EPSILON, 1.0)).mean(axis=1)
     wrong = np.flatnonzero((answered != true).any(axis=1))
 
     return [
@@ -151,6 +191,7 @@ def wrong_rows(
                 else {"probability": f"{probabilities[index].max():.4f}"}
             ),
             "loss": f"{losses[index]:.4f}",
+            "confidence": f"{confidence[index]:.4f}",
         }
         for index in wrong[np.argsort(-losses[wrong], kind="stable")]
     ]

@@ -99,3 +99,9 @@ def test_markdown_has_one_line_a_row():
     table = sheets.markdown_table(["label", "n"], [["a|b\nc", 1], ["\x1b", "*x*"]])
     assert table == "| label | n |\n|---|---|\n| a\\|b c | 1 |\n| \\x1b | *x* |"
     assert sheets.markdown_table(["a", "b"], [], right=True).splitlines()[1] == "|---|---:|"
+
+
+def test_a_csv_of_ours_is_read_back_without_the_apostrophes_and_however_long_a_text_is(tmp_path):
+    texts = [text for text in [*PLAIN, *FORMULAS] if "\r" not in text] + ["a" * 200_000]
+    sheets.write_csv(tmp_path / "a.csv", ("text", "label"), [{"text": text} for text in texts])
+    assert sheets.read_csv(tmp_path / "a.csv") == [{"text": text, "label": ""} for text in texts]

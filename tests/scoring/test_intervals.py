@@ -97,3 +97,21 @@ def test_cross_validation_has_the_interval_of_nadeau_and_bengio():
     assert found.low == pytest.approx(0.8 - reach, abs=1e-6) and found.high == 1.0  # a share is at most 1
     same = statistics.cross_validated([0.5, 0.5], held_out=1, learnt_from=1)
     assert (same.low, same.mean, same.high) == (0.5, 0.5, 0.5)
+
+
+def test_wilsons_interval_is_that_of_the_literature_and_honest_where_all_are_hits():
+    # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+    assert statistics.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert statistics.wilson(15, 148) == pytest.approx((0.0624, 0.1605), abs=1e-4)
+    assert statistics.wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+    assert statistics.wilson(3, 3)[1] == 1.0 and statistics.wilson(3, 3)[0] < 0.5
+    assert statistics.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_the_interval_of_a_labels_f1_covers_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    shares = np.array([0.3, 0.1, 0.1, 0.5])  # right, missed, invented, neither
+    true = 2 * 0.3 / (2 * 0.3 + 0.2)
+    drawn = rng.multinomial(60, shares, size=2000)
+    ends = np.array([statistics.f1_interval(*counts[:3].tolist()) for counts in drawn])
+    assert 0.93 < ((ends[:, 0] <= true) & (true <= ends[:, 1])).mean() < 0.97

@@ -63,14 +63,20 @@ function chart(data, width, about) {
       const points = [...banded.map((index) => [each.x[index], each.high[index]]), ...banded.reverse().map((index) => [each.x[index], each.low[index]])];
       svg.append(element("polygon", { class: `band ${colour}`, points: points.map(([a, b]) => `${x(a)},${y(b)}`).join(" ") }));
     } else
-      for (const index of banded) svg.append(element("line", { class: `line ${colour}`, x1: x(each.x[index]), x2: x(each.x[index]), y1: y(each.low[index]), y2: y(each.high[index]) }));
+      for (const index of banded) {
+        const at = x(each.x[index]) + 4 * (number - (data.series.length - 1) / 2); // beside each other, not on top
+        svg.append(element("line", { class: `line ${colour}`, x1: at, x2: at, y1: y(each.low[index]), y2: y(each.high[index]) }));
+      }
     const path = known.map((index, place) => `${place && known[place - 1] === index - 1 ? "L" : "M"}${x(each.x[index])},${y(each.y[index])}`).join("");
     svg.append(element("path", { class: `line ${colour}`, d: path }));
     if (known.length <= 30)
       for (const index of known) svg.append(element("circle", { class: `dot ${colour}`, cx: x(each.x[index]), cy: y(each.y[index]), r: 3 }));
-    if (known.length) names.push({ name: each.name, colour, at: y(each.y[known.at(-1)]), x: x(each.x[known.at(-1)]) });
+    if (known.length) {
+      const [endX, endY] = [x(each.x[known.at(-1)]), y(each.y[known.at(-1)])];
+      names.push({ name: each.name, colour, at: endY, endX, endY });
+    }
   });
-  // Names stand at the ends of their lines, moved apart where these meet.
+  // Names stand beside the ends of their lines, moved apart where these meet, and are led to where a line ends early.
   names.sort((one, other) => one.at - other.at);
   names.forEach((name, number) => (name.at = Math.max(name.at, number ? names[number - 1].at + 16 : margin.top + 6)));
   for (let number = names.length - 1; number >= 0; number--) {
@@ -78,8 +84,10 @@ function chart(data, width, about) {
     names[number].at = Math.min(names[number].at, limit);
   }
   const most = Math.floor((margin.right - 14) / 6.5);
-  for (const { name, colour, at, x: end } of names) {
-    const label = element("text", { x: Math.max(end, 0) + 10, y: at + 4, class: colour }, short(name, Math.max(most, 6)));
+  const right = width - margin.right;
+  for (const { name, colour, at, endX, endY } of names) {
+    if (right - endX > 8 && !single) svg.append(element("line", { class: `leader ${colour}`, x1: endX + 5, y1: endY, x2: right + 7, y2: at }));
+    const label = element("text", { x: (single ? endX : right) + 10, y: at + 4, class: colour }, short(name, Math.max(most, 6)));
     label.style.fill = "var(--series)";
     svg.append(label);
   }

@@ -23,13 +23,14 @@ class Column:
     Attributes
     ----------
     kind: "text" is wrapped and shortened, "label" kept whole; "number" and "share" (0 to 1, shown as a percentage) are aligned
-        right; "bar" is a number from 0 to 1 drawn as a bar, or [number, low, high] with its interval.
+        right; "bar" is a number from 0 to 1 drawn as a bar, or [number, low, high] with its interval; "labels" is a list of
+        texts, of which a filter takes rows that have one.
     decimals: of "number" and "bar"; None: whole numbers as they are, others with 3.
     note: shown when the heading is pointed at.
     """
 
     title: str
-    kind: Literal["text", "label", "number", "share", "bar"] = "text"
+    kind: Literal["text", "label", "labels", "number", "share", "bar"] = "text"
     decimals: int | None = None
     note: str = ""
 

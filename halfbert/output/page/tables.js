@@ -34,22 +34,26 @@ function choice(title, options, changed) {
 // A table of which a page of rows is in the document at a time.
 function drawTable(place, data) {
   const shownRows = data.rows.map((cells, number) => ({ cells, number }));
-  const words = data.search ? shownRows.map((row) => row.cells.map((cell) => (Array.isArray(cell) ? cell.at(-1) : cell)).join("\n").toLowerCase()) : [];
+  const lists = data.columns.map((column) => column.kind === "labels");
+  const joined = (cells) => cells.map((cell, column) => (lists[column] ? (cell ?? []).join("; ") : Array.isArray(cell) ? cell.at(-1) : cell));
+  const words = data.search ? data.rows.map((cells) => joined(cells).join("\n").toLowerCase()) : [];
+  // What a filter knows of a cell: its value, or each of its labels.
+  const valuesOf = (cells, column) => (lists[column] ? (cells[column]?.length ? cells[column] : ["–"]) : [String(cells[column] ?? "–")]);
   const marked = new Set(data.marked);
   const state = { search: "", filters: new Map(), sorted: null, falling: false, first: 0, all: false };
   const numeric = (column) => ["number", "share", "bar"].includes(column.kind);
-  const sortValue = (cell) => (Array.isArray(cell) ? cell[0] : cell);
+  const sortValue = (cell, column) => (lists[column] ? cell.join("; ") : Array.isArray(cell) ? cell[0] : cell);
 
   function chosen() {
     const rows = shownRows.filter(
       (row) =>
         (!state.search || words[row.number].includes(state.search)) &&
-        [...state.filters].every(([column, value]) => value === "" || String(row.cells[column] ?? "–") === value),
+        [...state.filters].every(([column, value]) => value === "" || valuesOf(row.cells, column).includes(value)),
     );
     if (state.sorted === null) return rows;
     const sign = state.falling ? -1 : 1;
     return rows.sort((one, other) => {
-      const [a, b] = [sortValue(one.cells[state.sorted]), sortValue(other.cells[state.sorted])];
+      const [a, b] = [one, other].map((row) => sortValue(row.cells[state.sorted], state.sorted));
       if (a == null || b == null) return (a == null) - (b == null); // what is missing comes last, either way
       const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
       return sign * order || one.number - other.number;
@@ -67,7 +71,8 @@ function drawTable(place, data) {
       if (low != null && high != null) bar.append(element("line", { class: "whisker", x1: `${100 * low}%`, x2: `${100 * high}%`, y1: "50%", y2: "50%" }));
       made.append(bar, figure(share, column.decimals ?? 3));
       if (low != null && high != null) made.append(` (${figure(low, 2)} to ${figure(high, 2)})`);
-    } else if (Array.isArray(value)) made.append(value.at(-1) ?? "–");
+    } else if (column.kind === "labels") made.append((value ?? []).join("; ") || "–");
+    else if (Array.isArray(value)) made.append(value.at(-1) ?? "–");
     else if (column.kind === "share" && value != null) made.append(percent(value));
     else made.append(figure(value, column.decimals));
     return made;
@@ -112,6 +117,7 @@ function drawTable(place, data) {
     back.disabled = state.first === 0;
     on.disabled = end >= rows.length;
     back.hidden = on.hidden = rows.length <= data.page_size;
+    said.hidden = back.hidden && rows.length === data.rows.length;
   }
 
   const tools = element("div", { class: "tools" });
@@ -126,10 +132,7 @@ function drawTable(place, data) {
   }
   for (const column of data.filters) {
     const counts = new Map();
-    for (const row of data.rows) {
-      const value = String(row[column] ?? "–");
-      counts.set(value, (counts.get(value) ?? 0) + 1);
-    }
+    for (const value of data.rows.flatMap((row) => valuesOf(row, column))) counts.set(value, (counts.get(value) ?? 0) + 1);
     const values = [...counts].sort((one, other) => one[0].localeCompare(other[0], "en", { numeric: true }));
     const options = [["", "all"], ...values.map(([value, count]) => [value, `${value.length > 40 ? value.slice(0, 39) + "…" : value || "(none)"} (${count})`])];
     tools.append(
