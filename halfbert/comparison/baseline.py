@@ -24,7 +24,8 @@ from halfbert.data.equality import normalise
 from halfbert.data.tables import LAYOUT
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
-from halfbert.output.record import CheckpointUsed, Record, Size, Timing
+from halfbert.output.record import Record, Size, Timing
+from halfbert.predictor.manifest import CheckpointUsed
 from halfbert.scoring import label_errors
 from halfbert.system import console, machine, storage
 from halfbert.training import steps, tasks, tfidf
@@ -67,7 +68,7 @@ def fit_and_test(options: TrainOptions, results: str, embeddings: dict[str, str]
     data = steps.read(options.task, options)
     read = time.perf_counter()
     truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
-    words = static.vectorizer(Path(embeddings["folder"])) if embeddings else tfidf.vectorizer()
+    words: Any = static.vectorizer(Path(embeddings["folder"])) if embeddings else tfidf.vectorizer()
     penalties = static.INVERSE_PENALTIES if embeddings else tfidf.INVERSE_PENALTIES
     fit = tfidf.fit(task, options, data, truth, words, penalties)
     fitted, model, tried = time.perf_counter(), fit.model, fit.tried

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from halfbert.comparison import baseline, jobs, judging, report, rule, speed
+from halfbert.comparison import baseline, jobs, judging, report, rule, speed, wording
 from halfbert.comparison import record as records
 from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
@@ -71,7 +71,7 @@ def compare(options: CompareOptions, stop: StopRequest) -> Compared:
         record, private = judge(experiment, fits, speeds, suspects)
         with storage.atomic_folder(output) as folder:
             report.write(record, private, folder)
-    say(f"\n{report.verdict_line(record)}\n\nreport: {options.output / 'report.html'}   tables and record beside it")
+    say(f"\n{wording.verdict_line(record)}\n\nreport: {options.output / 'report.html'}   tables and record beside it")
     return Compared(record, options.output)
 
 

@@ -81,10 +81,10 @@ def difference(record: Record, one: str, other: str) -> Difference | None:
     """The score of one contestant less that of another; None where the record, one of an earlier version, lacks it."""
     pair = record.pairing(one, other)
     if pair is None or pair.small == one:
-        return pair and pair.difference
+        return pair.difference if pair else None
     found = pair.difference
-    ends = {"difference": -found.difference, "low": -found.high, "high": -found.low}
-    return replace(found, first=found.second, second=found.first, **ends)
+    turned = replace(found, first=found.second, second=found.first, difference=-found.difference)
+    return replace(turned, low=-found.high, high=-found.low)
 
 
 def faster(record: Record, one: Contestant, other: Contestant) -> bool:
@@ -134,7 +134,10 @@ def verdict(record: Record) -> Verdict | None:
 def chief_pair(record: Record) -> tuple[str, str] | None:
     """The shipped contestant and its rival, the faster one first; None where there is only one contestant."""
     found = verdict(record)
-    return found and next((each.small, each.large) for each in [record.pairing(found.ship, found.rival)] if each)
+    if found is None:
+        return None
+    first, second = (each.name for each in record.contestants if each.name in (found.ship, found.rival))
+    return first, second
 
 
 def _beside_the_not_faster(record: Record, contestant: Contestant) -> dict[str, Difference]:

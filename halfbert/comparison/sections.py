@@ -68,8 +68,10 @@ def _quality(record: Record) -> Section:
     bars = Bars(
         record.score_name,
         [_short(each.name) for each in record.contestants],
-        *([getattr(score, name) for score in scores] for name in ("score", "low", "high")),
-        caption="With 95 % intervals over the test rows. Those of two models may overlap though their difference is certain.",
+        [score.score for score in scores],
+        [score.low for score in scores],
+        [score.high for score in scores],
+        "With 95 % intervals over the test rows. Those of two models may overlap though their difference is certain.",
     )
     columns = [Column("model", "label"), *(Column(f"{name} (95 % interval)", "number") for name in record.score_names.values())]
     columns += [Column(name, "number") for name in ("seeds", "training rows", "fit, s")] + [Column("weights from", "label")]
@@ -205,8 +207,8 @@ def _lengths(record: Record, pair: tuple[str, str] | None) -> Section:
     columns += [Column("points", "number")] if pair else []
     rows = []
     for row in record.lengths:
-        words = [row.words[0], "–".join(map(str, dict.fromkeys(row.words)))]
-        cells = [words, _count(row.rows), *(_share(row.right[each.name]) for each in record.contestants)]
+        span = [row.words[0], "–".join(map(str, dict.fromkeys(row.words)))]
+        cells = [span, _count(row.rows), *(_share(row.right[each.name]) for each in record.contestants)]
         points = 100 * (row.right[pair[0]] - row.right[pair[1]]) if pair else 0.0
         rows.append(cells + ([[points, signed(points, 1)]] if pair else []))
     parts: list[Part] = [Table(columns, rows, "")]

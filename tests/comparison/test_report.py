@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import openpyxl
 import pytest
+from browser import SCHEMES, WIDTHS, browser, opened, violations
 from support import ROOT
 
 from halfbert.comparison import course, jobs, report, rule, wording
@@ -219,6 +220,36 @@ def test_published_records_are_read_and_reported(name, tmp_path):
     (tmp_path / records.RECORD).write_text('{"schema_version": 1}')
     with pytest.raises(ArtefactError, match="no record of a comparison"):
         records.read(tmp_path)
+
+
+def test_three_cards_of_the_shipped_model_beside_its_rival(made):
+    score, rate, size = report.cards(made.record)
+    assert (score.title, score.value) == ("macro F1, BERT", "0.900") and score.note.endswith("; DistilBERT: 0.880")
+    assert (rate.value, rate.note) == ("100", "onnx; DistilBERT: 190")
+    assert (size.value, size.note) == ("40", "of onnx; DistilBERT: 40")
+    untimed = report.cards(made_up({"tfidf": 0.9, "bert": 0.9}, speeds={name: [] for name in SPEEDS})[0])
+    assert (untimed[1].value, untimed[1].note) == ("–", "not timed")
+    assert (untimed[2].value, untimed[2].note) == ("38", "of the folder; BERT: 50")
+
+
+def test_the_page_in_a_browser(made):
+    """Headline and cards, the reasons folded below, rows to search; nothing for axe-core to object to."""
+    file, record = made.files["report.html"], made.record
+    with browser() as running:
+        for scheme in SCHEMES:
+            for width in WIDTHS.values():
+                with opened(running, file, width, scheme) as page:
+                    assert violations(page) == [] and page.evaluate("document.documentElement.scrollWidth") <= width
+        with opened(running, file) as page:
+            assert page.inner_text(".headline") == wording.headline(record) and page.locator(".card").count() == 3
+            why = page.locator("details").first
+            assert not why.locator("p").first.is_visible()
+            why.locator("summary").click()
+            assert wording.rule(record) in why.inner_text() and wording.reasons(record) in why.inner_text()
+            rows = page.locator("section", has=page.locator("h2", has_text="Disagreements")).locator("tbody tr")
+            assert rows.count() == 8 and rows.first.inner_text().startswith("=HYPERLINK(secret words)")
+            page.locator("input[type=search]").first.fill("no such words")
+            assert rows.count() == 0
 
 
 def test_tables_of_the_markdown_hold_together(made):
