@@ -42,6 +42,7 @@ NAMES = {
     "bbcnews": "BBC news",
     "newsgroups20": "20 newsgroups",
     "debian_sections": "Debian sections",
+    "icd10_chapters": "ICD-10 chapters",
 }
 
 
