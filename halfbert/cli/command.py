@@ -43,7 +43,14 @@ class Verb:
     epilog: str
     in_children: bool = False  # other processes read its tables
     extra: str = "train"  # of the package, which brings what it needs
-    needs: tuple[str, ...] = ("tensorflow", "tf_keras", "ktrain", "transformers", "sklearn")  # beside the base install
+    needs: tuple[str, ...] = (
+        "tensorflow",
+        "tf_keras",
+        "ktrain",
+        "transformers",
+        "sklearn",
+        "cleanlab",
+    )  # beside the base install
 
     def parser(self, prog: str) -> Parser:
         """The parser of the options. It takes words apart and no more: the dataclass reads and checks the values.

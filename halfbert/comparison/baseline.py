@@ -20,7 +20,6 @@ from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import CHIEF_BATCH
 from halfbert.comparison import judging, static
 from halfbert.comparison.record import Speed
-from halfbert.data.equality import normalise
 from halfbert.data.tables import LAYOUT
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
@@ -41,7 +40,6 @@ READ = (  # of the options of a training run
     *("split_seed", "threshold", "balance", "class_weights"),
 )
 MODEL = "model.joblib"
-FOLDS = 5
 
 
 def main(_arguments: list[str], _stop: console.StopRequest) -> None:
@@ -79,7 +77,7 @@ def fit_and_test(options: TrainOptions, results: str, embeddings: dict[str, str]
     learnt = sum(one.coef_.size + one.intercept_.size for one in getattr(head, "estimators_", [head]))
     with storage.atomic_folder(Path(results)) as folder:
         joblib.dump(model, folder / MODEL)
-        records.write_answers(probabilities, data.test.numbers, folder)
+        records.write_answers(probabilities, truth["test"], data.test.numbers, folder)
         record = Record(
             task=task,
             model=static.NAME if embeddings else NAME,
@@ -146,29 +144,12 @@ def suspect(options: TrainOptions, c: float, file: str) -> None:
         for number, text in zip(rows.numbers, rows.texts, strict=True)
     ]
     truth = np.concatenate([tasks.truth(task, rows, data.labels) for _, rows in data.parts()])
-    probabilities = out_of_fold([str(row["text"]) for row in rows], truth, task, c)
+    probabilities = tfidf.out_of_fold([str(row["text"]) for row in rows], truth, task, c)
     issues = label_errors.likely_errors(task, truth, probabilities)
-    suggested = tasks.answers(task, probabilities, [0.5] * len(data.labels))
+    suggested, _ = label_errors.suggested(task, truth, probabilities)
     of_labels = (("given", truth), ("suggested", suggested))
     found = [rows[index] | {name: judging.named(of[index], data.labels) for name, of in of_labels} for index in issues]
     storage.write_json({"rows": len(rows), "found": found}, Path(file))
-
-
-def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.ndarray:
-    """(R, L) probabilities of each row by a model that was fitted without it and without texts equal to it."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-    from sklearn.pipeline import make_pipeline
-
-    numbers: dict[str, int] = {}
-    groups = [numbers.setdefault(normalise(text), len(numbers)) for text in texts]
-    folds = GroupKFold(FOLDS) if task == "multilabel" else StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    given = tfidf.targets(task, truth)
-    probabilities = np.zeros(truth.shape)
-    for seen, unseen in folds.split(texts, given, groups):
-        model = make_pipeline(tfidf.vectorizer(), tfidf.classifier(task, c)).fit([texts[index] for index in seen], given[seen])
-        columns = np.arange(truth.shape[1]) if task == "multilabel" else model.classes_  # a fold may lack a rare label
-        probabilities[np.ix_(unseen, columns)] = model.predict_proba([texts[index] for index in unseen])
-    return probabilities
 
 
 JOBS: dict[str, Callable[..., None]] = {"fit": fit_and_test, "time": time_model, "suspect": suspect}

@@ -15,7 +15,7 @@ import numpy as np
 
 from halfbert.data.tables import Data
 from halfbert.models.long_texts import Pooling
-from halfbert.output.advice import LabelErrors, Suggestion
+from halfbert.output.advice import Evidence, LabelErrors, Suggestion
 from halfbert.output.folds import CrossValidation, RowCounts
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Numbers, TeacherTested
 from halfbert.scoring.intervals import Difference, Interval
@@ -242,7 +242,7 @@ class Record:
     ended before its test, and `intervals` those of the scores that models are compared by, with many labels at thresholds;
     `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that of a record which is TF-IDF's
     own, of each penalty that was tried. `resumed_at`: the steps after which the fit was resumed, having been killed.
-    `suggestions`: what to do next, the most promising first. `validation_intervals` are those of the kept epoch's scores.
+    `suggestions`: what to do next, based on the `evidence`. `validation_intervals` are those of the kept epoch's scores.
     """
 
     schema_version: Literal[1] = 1
@@ -271,6 +271,7 @@ class Record:
     resumed_at: list[int] = field(default_factory=list)
     continued: Continued | None = None
     label_errors: LabelErrors | None = None
+    evidence: Evidence | None = None
     suggestions: list[Suggestion] = field(default_factory=list)
     validation_intervals: dict[str, Interval] = field(default_factory=dict)
     text_lengths: TextLengths | None = None
@@ -331,16 +332,28 @@ def _without_folders(note: str, data: Data) -> str:
     return note
 
 
-def write_answers(probabilities: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
-    """Write ANSWERS: the (rows, labels) `probabilities` of the test rows, and the rows' `numbers` in their file; no texts."""
+def write_answers(probabilities: np.ndarray, truth: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
+    """Write ANSWERS: (rows, labels) `probabilities` and `truth` of the test rows, and their `numbers` in the file; no texts."""
     with storage.atomic_file(folder / ANSWERS) as stream:
-        np.savez_compressed(stream, probabilities=probabilities.astype(np.float32), numbers=np.array(numbers))
+        answers = {"probabilities": probabilities.astype(np.float32), "truth": truth > 0, "numbers": np.array(numbers)}
+        np.savez_compressed(stream, **answers)  # type: ignore[arg-type]
 
 
 def read_answers(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """What `write_answers` wrote, in its order. Raises ArtefactError where it is damaged or not there."""
+    """The probabilities and numbers that `write_answers` wrote. Raises ArtefactError where it is damaged or not there."""
+    found = _read_arrays(folder)
+    return found["probabilities"], found["numbers"]
+
+
+def read_truth(folder: Path) -> np.ndarray | None:
+    """(rows, labels) of bool: the labels of the test rows; None of an earlier version's answers, which lack them."""
+    return _read_arrays(folder).get("truth")
+
+
+def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(folder / ANSWERS, allow_pickle=False) as answers:
-            return answers["probabilities"], answers["numbers"]
+            names = ("probabilities", "numbers", *({"truth"} & set(answers.files)))
+            return {name: answers[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{folder / ANSWERS}: no answers of a run ({error})") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from halfbert.data.tables import Data
 from halfbert.output import guarantees
+from halfbert.output.advice import Suggestion
 from halfbert.output.folds import SCORES, CrossValidation
 from halfbert.output.record import REPORT, Distillation, Record
 from halfbert.output.words import columns, padded, readable, shortened
@@ -48,7 +49,8 @@ def scores_table(record: Record) -> str:
     if tfidf := tfidf_lines(record):
         more = [*tfidf, "", *more]
     more += cross_validation_lines(record.cross_validation)
-    parts = [*lines, "", *more, *guarantees.lines(record.calibration), *_per_label(test["per_label"]), ""]
+    steps = [*next_steps(record.suggestions).splitlines(), ""] if record.suggestions else []
+    parts = [*lines, "", *more, *guarantees.lines(record.calibration), *_per_label(test["per_label"]), "", *steps]
     return "\n".join([f"{record.data.rows.test:,} test rows", "", *parts])
 
 
@@ -184,7 +186,7 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
     """The last lines of a run: scores, folders, how to use the predictor, and the command to run `then`."""
     lines = []
     if record.test is not None:
-        table, labels = scores_table(replace(record, calibration=None)).splitlines(), len(record.data.labels)
+        table, labels = scores_table(replace(record, calibration=None, suggestions=[])).splitlines(), len(record.data.labels)
         lines += ["", *(table if labels <= LONGEST_CONSOLE_TABLE else table[: -labels - 2]), ""]
         if trivial := no_better_than(record.test):
             lines.append(f"warning: no better than {trivial}: try another --lr, or more --epochs")
@@ -202,6 +204,17 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
     if then:
         other = {"bert": "DistilBERT and TF-IDF", "distilbert": "BERT and TF-IDF"}[record.model]
         lines.append(f"{'time it beside its teacher' if record.distillation else f'compare it with {other}'}: {then}")
+    return "\n".join(lines)
+
+
+def next_steps(suggestions: Sequence[Suggestion]) -> str:
+    """What to do next, with why and how; that there is no evidence for anything where there is none."""
+    if not suggestions:
+        return "what to do next: nothing in this run says"
+    lines = ["what to do next:"]
+    for number, suggestion in enumerate(suggestions, 1):
+        lines += [f"  {number}. {suggestion.what}: {suggestion.why}"]
+        lines += [f"     {suggestion.command}"] if suggestion.command else []
     return "\n".join(lines)
 
 

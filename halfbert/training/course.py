@@ -20,7 +20,7 @@ from halfbert.predictor.manifest import Numbers
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
-from halfbert.training import calibrating, crossvalidation, earlier, saving, steps, tasks, tracking, windows
+from halfbert.training import advice, calibrating, crossvalidation, earlier, saving, steps, tasks, tracking, windows
 from halfbert.training.resuming import SavedFit, States
 from halfbert.training.tracking import Trackers
 from halfbert.training.values import Failure, Fitted, Prepared, Taught, Tested
@@ -284,6 +284,7 @@ def save(
     manifest = saving.manifest(prepared, fitted, record, taught)
     writing.finish(folder, manifest, model_card(manifest, record, prepared.options.output.name))
     record = replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
+    record = replace(record, suggestions=advice.suggestions(record, prepared.options))
     saving.write(record, prepared, tested, results)
     saving.draw(prepared, fitted, tested, results)
     return record

@@ -19,20 +19,20 @@ from halfbert.data.phrases import listed
 from halfbert.data.tables import Data, Rows
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import sheets, text
+from halfbert.output.advice import LABEL_ERROR_COLUMNS, LABEL_ERRORS, LabelErrors
 from halfbert.output.folds import SCORES, CrossValidation, Fold, RowCounts
 from halfbert.output.record import Record
 from halfbert.predictor.manifest import Numbers
-from halfbert.scoring import intervals, label_errors
+from halfbert.scoring import intervals
 from halfbert.scoring.intervals import Spread
 from halfbert.system import cluster, storage
 from halfbert.system.console import Stopped, say
 from halfbert.system.errors import HalfbertError, InputError
-from halfbert.training import saving, steps, tasks
+from halfbert.training import advice, mislabelled, saving, steps, tasks
+from halfbert.training.mislabelled import Places
 from halfbert.training.values import Fitted, Prepared
 
 ANSWERS = "out_of_fold.csv"
-SUSPECTS = "label_errors.csv"
-SUSPECT_COLUMNS = ("file", "row", "text", "given", "suggested")
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def beside(prepared: Prepared, plan: Plan, fitted: Fitted, fit: Callable[..., Fi
     `fit` is `course.fit`, `fitted` the run's own fit. A fold that fails, or a signal, ends the folds: the finished ones stay.
     """
     _estimate(prepared, plan, fitted)
-    found, stopped, labels = Answers(plan, len(prepared.data.labels)), None, None
+    found, stopped, errors = Answers(plan, len(prepared.data.labels)), None, None
     prepared.stop.gently = False
     try:
         for number, data in enumerate(plan.folds):
@@ -124,7 +124,7 @@ def beside(prepared: Prepared, plan: Plan, fitted: Fitted, fit: Callable[..., Fi
             fold = _answer(prepared, plan, number, data, fit, found)
             scores = ", ".join(f"{text.FOLD_NAMES[name]} {score or 0:.3f}" for name, score in fold.scores.items())
             say(f"fold {number + 1} of {len(plan.folds)}: {scores}; {fold.seconds:.0f} s")
-        labels = _find_errors(prepared, plan, found, results)
+        errors = _find_errors(prepared, plan, found, results)
     except (Stopped, HalfbertError) as ended:
         stopped = f"fold {len(found.folds) + 1}: {ended}"
         say(f"cross-validation ended early, in {stopped}; {prepared.options.output} and the finished folds are saved")
@@ -133,9 +133,10 @@ def beside(prepared: Prepared, plan: Plan, fitted: Fitted, fit: Callable[..., Fi
     if found.folds:
         _write_answers(prepared, plan, found, results)
     spreads = _spreads(prepared, plan, found.folds)
-    record = replace(
-        record, cross_validation=CrossValidation(len(plan.folds), len(plan.rows), found.folds, spreads, stopped, labels)
-    )
+    count = errors.count if errors else None
+    of_folds = CrossValidation(len(plan.folds), len(plan.rows), found.folds, spreads, stopped, count)
+    record = replace(record, cross_validation=of_folds, label_errors=errors or record.label_errors)
+    record = replace(record, suggestions=advice.suggestions(record, prepared.options))
     storage.write_text(text.scores_table(record), results / "report.txt")
     saving.write_record(record, results)
     return record
@@ -219,29 +220,19 @@ def _write_answers(prepared: Prepared, plan: Plan, found: Answers, results: Path
     sheets.write_csv(results / ANSWERS, ["file", "row", "fold", "label", "answer", *columns], rows)
 
 
-def _find_errors(prepared: Prepared, plan: Plan, found: Answers, results: Path) -> int | None:
-    """Write SUSPECTS, the rows whose label is likely wrong, worst first; returns their number, None if they cannot be found."""
-    if not label_errors.installed():
-        say("likely label errors: not searched for, since cleanlab is not installed (pip install cleanlab)")
-        return None
+def _find_errors(prepared: Prepared, plan: Plan, found: Answers, results: Path) -> LabelErrors | None:
+    """Write LABEL_ERRORS, the rows whose label is likely wrong, worst first; None if they cannot be found."""
     truth = tasks.truth(prepared.task, plan.rows, prepared.data.labels)
+    places = Places([Path(file).name for file in plan.files], plan.rows.numbers, plan.rows.texts)
     try:
-        suspects = label_errors.likely_errors(prepared.task, truth, found.probabilities)
+        lines = mislabelled.listed(prepared.task, places, truth, found.probabilities, prepared.data.labels)
     except ValueError as error:  # of a table that gives confident learning nothing to go by
         say(f"likely label errors: not searched for ({' '.join(str(error).split())})")
         return None
-    rows = [
-        {
-            **_place(plan, index),
-            "text": plan.rows.texts[index],
-            "given": _labels(prepared, plan, index),
-            "suggested": tasks.named(found.answers[index], prepared.data.labels),
-        }
-        for index in suspects
-    ]
-    sheets.write_csv(results / SUSPECTS, SUSPECT_COLUMNS, rows)
-    say(f"likely label errors: {len(rows):,} of {len(plan.rows):,} rows, in {prepared.options.results / SUSPECTS}")
-    return len(rows)
+    sheets.write_csv(results / LABEL_ERRORS, LABEL_ERROR_COLUMNS, lines)
+    errors = LabelErrors(len(lines), len(plan.rows), prepared.checkpoint.model)
+    mislabelled.announce(errors, prepared.options.results)
+    return errors
 
 
 def _place(plan: Plan, index: int) -> dict[str, Any]:

@@ -8,10 +8,11 @@ import numpy as np
 from halfbert.data.equality import digests, merged
 from halfbert.output import plots, report_page, sheets, text
 from halfbert.output import record as records
+from halfbert.output.advice import LABEL_CONFLICT_COLUMNS, LABEL_CONFLICTS, LABEL_ERROR_COLUMNS, LABEL_ERRORS
 from halfbert.output.record import Record, Size, Split, TextLengths, Timing
 from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TrainingData
 from halfbert.system import machine, storage
-from halfbert.training import calibrating, tasks
+from halfbert.training import calibrating, mislabelled, tasks
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
 STEADY_AFTER_STEPS = 20
@@ -45,6 +46,8 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         windows=fitted.windows,
         validation_intervals=tasks.validation_intervals(prepared.task, prepared.truth["val"], fitted.val_logits),
         text_lengths=TextLengths.of(fitted.train.encoded.full_lengths, fitted.transformer.maxlen),
+        label_errors=tested.label_errors,
+        evidence=tested.evidence,
     )
 
 
@@ -110,12 +113,16 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
 
 
 def write(record: Record, prepared: Prepared, tested: Tested, folder: Path) -> None:
-    """Write record, page, training.xlsx, report.txt, errors.csv and answers.npz into a results folder that is being made."""
+    """Write record, page, tables and answers into a results folder that is being made."""
     sheets.write_workbook(folder / "training.xlsx", {"epochs": record.epochs})
     storage.write_text(text.scores_table(record), folder / "report.txt")
     if tested.scores is not None:
         sheets.write_csv(folder / "errors.csv", tasks.ERROR_COLUMNS[record.task], tested.wrong_rows)
-        records.write_answers(tested.probabilities, prepared.data.test.numbers, folder)
+        records.write_answers(tested.probabilities, prepared.truth["test"], prepared.data.test.numbers, folder)
+    if tested.label_errors is not None:
+        sheets.write_csv(folder / LABEL_ERRORS, LABEL_ERROR_COLUMNS, tested.mislabelled)
+    if conflicts := mislabelled.conflicts(prepared.data, record.task):
+        sheets.write_csv(folder / LABEL_CONFLICTS, LABEL_CONFLICT_COLUMNS, conflicts)
     write_record(record, folder)
 
 

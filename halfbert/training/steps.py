@@ -21,7 +21,7 @@ from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import cluster, machine, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, InputError, ResourceError
-from halfbert.training import calibrating, earlier, identity, resuming, tasks
+from halfbert.training import advice, calibrating, earlier, identity, resuming, tasks
 from halfbert.training.earlier import Earlier
 from halfbert.training.values import Fitted, Prepared, Tested
 
@@ -163,14 +163,20 @@ def test(prepared: Prepared, fitted: Fitted) -> Tested:
 
 
 def _compared(prepared: Prepared, fitted: Fitted, tested: Tested) -> Tested:
-    """The test with the intervals of its scores and with TF-IDF's, each only lost where it ends early."""
+    """The test with the intervals of its scores, TF-IDF's and what suggestions need, each only lost where it ends early."""
+    from halfbert.training import evidence, mislabelled, tfidf
+
     answers = tasks.answers(prepared.task, tested.probabilities, fitted.thresholds)
     with aside(prepared, "TF-IDF"):
         tested = replace(tested, intervals=intervals.bootstraps(prepared.task, prepared.truth["test"] > 0, answers))
         if not prepared.options.no_tfidf:
-            from halfbert.training import tfidf
-
             tested = replace(tested, tfidf=tfidf.beside(prepared, answers))
+    if tested.tfidf:
+        with aside(prepared, "the search for label errors"):
+            found, lines = mislabelled.search(prepared, tested.tfidf.c)
+            tested = replace(tested, label_errors=found, mislabelled=lines)
+    with aside(prepared, "the search for what to do next"):
+        tested = replace(tested, evidence=evidence.gather(prepared, fitted, tested))
     return tested
 
 
@@ -195,7 +201,7 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
     confidence = review.row_confidence(calibrated, tasks.answers(task, probabilities, fitted.thresholds))
     wrong = tasks.wrong_rows(task, data.test, *of_test, data.labels, confidence)
     calibration = calibrating.report(task, *of_test, fitted.calibration) if fitted.calibration else None
-    return Tested(None, probabilities, scores, wrong, seconds, calibration=calibration)
+    return Tested(None, probabilities, scores, wrong, seconds, calibration=calibration, lengths=rows.encoded.full_lengths)
 
 
 def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:
@@ -241,6 +247,7 @@ def finish(prepared: Prepared, fitted: Fitted, tested: Tested, record: Record, s
     command = following(options)
     then = machine.command_line(*command) if command else None
     say(report.closing(record, options.output, options.results, then))
+    say(report.next_steps(advice.suggestions(record, options, shareable=False)))
     if tested.failure is not None:
         raise tested.failure
     prepared.stop.raise_if_set()  # a signal that waited until all was saved

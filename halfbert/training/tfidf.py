@@ -3,17 +3,20 @@
 Shapes: R rows, L labels. Truth is (R, L) of 0 and 1, by part of the table.
 """
 
+import contextlib
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from halfbert.data.equality import normalise
 from halfbert.data.splits import stratified_sample
 from halfbert.data.tables import Data
 from halfbert.options import TrainOptions
+from halfbert.output.advice import CurvePoint, Growth
 from halfbert.output.record import Baseline
 from halfbert.output.text import card_scores
 from halfbert.scoring import intervals
@@ -28,6 +31,8 @@ RECIPE_VERSION = 2
 INVERSE_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0)  # scikit-learn's C
 # Beside a network it is to take a small part of the time, which grows with the rows times the labels.
 MOST_ROWS, MOST_CELLS = 100_000, 2_000_000
+CURVE = (0.25, 0.5)  # the shares of the training rows that its learning curve has beside all
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -101,18 +106,12 @@ def fit(
 
 def beside(prepared: Prepared, answers: np.ndarray) -> Baseline:
     """TF-IDF on the rows of a run, tested beside the (R, L) `answers` of its network. Raises ResourceError if it fails."""
-    from threadpoolctl import threadpool_limits
-
     started = time.perf_counter()
     task, options = prepared.task, prepared.options
     data, truth = _at_most(prepared.data, prepared.truth, options.seed)
-    try:
-        with threadpool_limits(options.threads), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a label that no row of the sample has, or of slow convergence
-            found = fit(task, options, data, truth)
-            probabilities = found.model.predict_proba(data.test.texts)
-    except (ValueError, MemoryError) as error:  # such as of texts without any word
-        raise ResourceError(" ".join(str(error).split()) or "out of memory") from error
+    with fitting(options.threads):
+        found = fit(task, options, data, truth)
+        probabilities = found.model.predict_proba(data.test.texts)
     of_test = truth["test"] > 0
     own = tasks.answers(task, probabilities, found.thresholds)
     certain, gain = intervals.bootstraps(task, of_test, own), intervals.paired_bootstraps(task, of_test, answers, own)
@@ -120,13 +119,86 @@ def beside(prepared: Prepared, answers: np.ndarray) -> Baseline:
     return Baseline(len(data.train), found.tried[0]["c"], time.perf_counter() - started, {**scores}, certain, gain)
 
 
-def _at_most(data: Data, truth: dict[str, np.ndarray], seed: int) -> tuple[Data, dict[str, np.ndarray]]:
+@contextlib.contextmanager
+def fitting(threads: int | None) -> Iterator[None]:
+    """Around fits on so many threads (None: all); what fails of them is a ResourceError."""
+    from threadpoolctl import threadpool_limits
+
+    try:
+        with threadpool_limits(threads), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a label that no row of a sample has, or of slow convergence
+            yield
+    except (ValueError, MemoryError) as error:  # such as of texts without any word
+        raise ResourceError(" ".join(str(error).split()) or "out of memory") from error
+
+
+def growth(prepared: Prepared, baseline: Baseline) -> Growth | None:
+    """TF-IDF's learning curve over a quarter, half and all of the training rows; None where so few rows have no curve.
+
+    Each fit has the penalty that was best with all rows, as if that did not depend on their number. With many labels answers
+    are those at 0.5, so that what changes is not the thresholds.
+    """
+    task, options, true = prepared.task, prepared.options, prepared.truth["test"] > 0
+    data, truth = _at_most(prepared.data, prepared.truth, options.seed, quiet=True)
+    sizes = [round(share * len(data.train)) for share in (*CURVE, 1)]
+    if sizes[0] < 2 * len(data.labels) or not true.any():
+        return None
+    answers = []
+    for size in sizes:
+        chosen = _sample(truth["train"], size, options.seed)
+        with fitting(options.threads):
+            of_test = answered(task, data.train.take(chosen).texts, truth["train"][chosen], data.test.texts, baseline.c)
+        answers.append(tasks.answers(task, of_test, [0.5] * len(data.labels)))
+    score = intervals.COMPARED[task]["macro_f1"]
+    once = np.ones((1, len(true)))
+    curve = [CurvePoint(size, float(score(true, each, once)[0])) for size, each in zip(sizes, answers, strict=True)]
+    return Growth(curve, intervals.paired_bootstrap(score, true, answers[-1:], answers[-2:-1]))
+
+
+def answered(task: str, texts: Sequence[str], truth: np.ndarray, unseen: Sequence[str], c: float) -> np.ndarray:
+    """(unseen texts, L) probabilities by a model of these texts, which may lack some of the labels."""
+    from sklearn.pipeline import make_pipeline
+
+    given = targets(task, truth)
+    probabilities = np.zeros((len(unseen), truth.shape[1]))
+    model = make_pipeline(vectorizer(), classifier(task, c)).fit(texts, given)
+    columns = np.arange(truth.shape[1]) if task == "multilabel" else model.classes_
+    probabilities[:, columns] = model.predict_proba(unseen)
+    return probabilities
+
+
+def out_of_fold(texts: list[str], truth: np.ndarray, task: str, c: float) -> np.ndarray:
+    """(R, L) probabilities of each row by a model that was fitted without it and without texts equal to it."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    numbers: dict[str, int] = {}
+    groups = [numbers.setdefault(normalise(text), len(numbers)) for text in texts]
+    folds = GroupKFold(FOLDS) if task == "multilabel" else StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    probabilities = np.zeros(truth.shape)
+    for seen, unseen in folds.split(texts, targets(task, truth), groups):
+        of_fold = [texts[index] for index in seen], truth[seen], [texts[index] for index in unseen]
+        probabilities[unseen] = answered(task, *of_fold, c)
+    return probabilities
+
+
+def most_rows(labels: int) -> int:
+    """How many rows of so many labels are fitted on at most."""
+    return max(min(MOST_ROWS, MOST_CELLS // labels), labels)
+
+
+def _at_most(data: Data, truth: dict[str, np.ndarray], seed: int, quiet: bool = False) -> tuple[Data, dict[str, np.ndarray]]:
     """The same with a sample of the training rows, stratified by their first label, where they are very many."""
     rows, labels = truth["train"].shape
-    size = max(min(MOST_ROWS, MOST_CELLS // labels), labels)
+    size = most_rows(labels)
     if rows <= size:
         return data, truth
-    say(f"TF-IDF is fitted on a stratified sample of {size:,} of the {rows:,} training rows")
-    first = np.where(truth["train"].any(axis=1), truth["train"].argmax(axis=1), -1)
-    chosen = stratified_sample(first.astype(str).tolist(), size, seed)
+    if not quiet:
+        say(f"TF-IDF is fitted on a stratified sample of {size:,} of the {rows:,} training rows")
+    chosen = _sample(truth["train"], size, seed)
     return replace(data, train=data.train.take(chosen)), {**truth, "train": truth["train"][chosen]}
+
+
+def _sample(truth: np.ndarray, size: int, seed: int) -> list[int]:
+    """The indices of so many rows, stratified by their first label."""
+    first = np.where(truth.any(axis=1), truth.argmax(axis=1), -1)
+    return stratified_sample(first.astype(str).tolist(), size, seed)

@@ -13,6 +13,7 @@ from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.long_texts import Pooling
 from halfbert.options import TrainOptions
+from halfbert.output.advice import Evidence, LabelErrors
 from halfbert.output.record import Baseline, CalibrationReport, Continued, Distillation, RateFinder, WindowsReport
 from halfbert.predictor.manifest import Numbers
 from halfbert.scoring.calibration import Calibration
@@ -111,7 +112,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Tested:
-    """Scores of the test rows; none of it where the fit or the test ended early, by `failure`."""
+    """Scores of the test rows; none of it where the fit or the test ended early, by `failure`.
+
+    `lengths`, (test rows,), are in tokens, before anything is truncated; `mislabelled` are the lines of label_errors.csv.
+    """
 
     failure: Failure | None = None
     probabilities: Any = None  # (test rows, labels)
@@ -121,6 +125,10 @@ class Tested:
     intervals: dict[str, Interval] | None = None
     tfidf: Baseline | None = None
     calibration: CalibrationReport | None = None
+    lengths: Any = None
+    label_errors: LabelErrors | None = None
+    mislabelled: list[dict[str, Any]] = field(default_factory=list)
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
