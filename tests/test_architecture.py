@@ -11,6 +11,7 @@ PACKAGE = ROOT / "halfbert"
 # From the top down: a folder imports from itself and from those after it.
 LAYERS = (
     "cli",
+    "runs",
     "tuning",
     "comparison",
     "benchmark",

@@ -59,7 +59,7 @@ def option_tables() -> str:
 def usage(option: Option) -> str:
     """An option and what stands for its value."""
     if option.positional:
-        return f"{option.metavar} …"
+        return f"{option.metavar} …" if option.many else str(option.metavar)
     return option.flag if option.is_switch else f"{option.flag} {option.metavar or '|'.join(option.choices)}"
 
 

@@ -13,11 +13,13 @@ from halfbert.data.phrases import listed
 from halfbert.options import (
     BenchmarkOptions,
     CompareOptions,
+    DiffOptions,
     DistillOptions,
     MulticlassOptions,
     MultilabelOptions,
     Options,
     PredictOptions,
+    RunsOptions,
     TuneOptions,
 )
 from halfbert.options.declaring import GROUPS, declared
@@ -64,7 +66,8 @@ class Verb:
                 required = option.required and not option.unless
                 kind: dict[str, Any] = {"metavar": option.value_name, "required": required, "dest": option.name}
                 if option.positional:
-                    kind = {"metavar": option.metavar, "nargs": ("+" if option.required else "*") if option.many else None}
+                    one, many = (None, "+") if option.required else ("?", "*")
+                    kind = {"metavar": option.metavar, "nargs": many if option.many else one}
                 elif option.is_switch:
                     kind = {"action": "store_true", "default": argparse.SUPPRESS, "dest": option.name}
                 name = option.name if option.positional else option.flag
@@ -149,6 +152,20 @@ VERBS = {
         "quotes, or - for lines of the standard input. A run that was "
         "killed resumes where it was when it is started again.",
         needs=(),
+    ),
+    "runs": Verb(
+        RunsOptions,
+        "halfbert.runs.leaderboard:leaderboard",
+        "List all finished runs below a folder, the best of each table first.",
+        "The engine is the one that halfbert.load takes on this machine; of a comparison, its fastest.",
+        needs=(),
+    ),
+    "diff": Verb(
+        DiffOptions,
+        "halfbert.runs.difference:diff",
+        "Say why two runs differ: rows, labels, options, versions, scores, and the test rows that are answered otherwise.",
+        "A and B are results folders, as halfbert runs lists them.",
+        needs=("sklearn", "scipy"),
     ),
 }
 

@@ -6,18 +6,21 @@ from halfbert.options.declaring import Option, Options, as_arguments, changed, d
 from halfbert.options.distillation import DistillOptions
 from halfbert.options.following import following
 from halfbert.options.prediction import PredictOptions
+from halfbert.options.runs import DiffOptions, RunsOptions
 from halfbert.options.training import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.options.tuning import TuneOptions
 
 __all__ = [
     "BenchmarkOptions",
     "CompareOptions",
+    "DiffOptions",
     "DistillOptions",
     "MulticlassOptions",
     "MultilabelOptions",
     "Option",
     "Options",
     "PredictOptions",
+    "RunsOptions",
     "TrainOptions",
     "TuneOptions",
     "as_arguments",

@@ -26,6 +26,7 @@ GROUPS = {
     "answers": None,
     "rows for a person": "they get the word review, and the best guess beside it; choose one rule, or every row is answered",
     "comparison": None,
+    "runs": None,
     "search": None,
     "what to time": None,
     "model": None,

@@ -1,6 +1,5 @@
 """The TF-IDF baseline: fit, speed, likely label errors."""
 
-import numpy as np
 from support import TAGS, example_rows, tagged_rows, write_csv, write_tags
 
 from halfbert.comparison import baseline
@@ -44,15 +43,6 @@ def test_any_number_of_labels_is_learnt(tmp_path):
     record, (probabilities, _) = records.read(tmp_path / "results"), records.read_answers(tmp_path / "results")
     assert record.test["at_thresholds"]["macro_f1"] > 0.9 > record.test["no_label"]["macro_f1"]
     assert len(record.test["thresholds"]) == 3 and probabilities.shape == (record.data.rows.test, 3)
-
-
-def test_out_of_fold_answers_come_from_models_fitted_without_the_text():
-    """Every text occurs twice, under a label that no other text shows: a model fitted on it would answer rightly."""
-    texts = [word for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten") for _ in range(2)]
-    truth = np.eye(2, dtype=int)[np.repeat(np.arange(10) % 2, 2)]
-    for task in ("multiclass", "multilabel"):
-        probabilities = baseline.out_of_fold(texts, truth, task, c=100.0)
-        assert probabilities.shape == (20, 2) and abs(probabilities[:, 0] - 0.5).max() < 0.2
 
 
 def test_likely_label_errors(tmp_path):

@@ -72,6 +72,15 @@ def test_of_very_many_rows_it_takes_a_stratified_sample_and_says_so(multilabel, 
     assert np.abs(shares[0] - shares[1]).max() < 0.1
 
 
+def test_out_of_fold_answers_come_from_models_fitted_without_the_text():
+    """Every text occurs twice, under a label that no other text shows: a model fitted on it would answer rightly."""
+    texts = [word for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten") for _ in range(2)]
+    truth = np.eye(2, dtype=int)[np.repeat(np.arange(10) % 2, 2)]
+    for task in ("multiclass", "multilabel"):
+        probabilities = tfidf.out_of_fold(texts, truth, task, c=100.0)
+        assert probabilities.shape == (20, 2) and abs(probabilities[:, 0] - 0.5).max() < 0.2
+
+
 def test_texts_without_a_word_are_one_line(tmp_path):
     signs = [("?" * number, label) for number, (_, label) in enumerate(example_rows(60), 1)]
     run = prepared(MulticlassOptions(model="bert", train=write_csv(tmp_path / "signs.csv", signs)))

@@ -1,0 +1,1 @@
+"""Finished runs: a leaderboard of all of them, and what makes two of them differ."""
