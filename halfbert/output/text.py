@@ -50,7 +50,7 @@ def scores_table(record: Record) -> str:
         more = [*tfidf, "", *more]
     more += cross_validation_lines(record.cross_validation)
     steps = [*next_steps(record.suggestions).splitlines(), ""] if record.suggestions else []
-    parts = [*lines, "", *more, *guarantees.lines(record.calibration), *_per_label(test["per_label"]), "", *steps]
+    parts = [*lines, "", *more, *guarantees.lines(record.calibration), *steps, *_per_label(test["per_label"]), ""]
     return "\n".join([f"{record.data.rows.test:,} test rows", "", *parts])
 
 

@@ -74,9 +74,12 @@ def test_the_console_tells_the_run_from_table_to_predictor(run):
     ]:
         assert part in run.out[place:], f"{part!r} is missing, or in another place"
         place = run.out.index(part, place)
-    *_, use, then = lines_of(run.out)
+    said, following = run.out.split("\nwhat to do next:\n")
+    *_, use, then = lines_of(said)
     assert use == f'use it: import halfbert; halfbert.load("{run.output.as_posix()}").predict("a text")'
     assert then.startswith("compare it with BERT and TF-IDF: ") and f" --train={run.train}" in then
+    whats = [f"  {number}. {each['what']}: {each['why']}" for number, each in enumerate(run.record["suggestions"], 1)]
+    assert whats and following.splitlines()[::2] == whats
     assert "TF_USE_LEGACY_KERAS" not in run.out  # which the card has, for plain ktrain
 
 
