@@ -107,7 +107,7 @@ def test_errors_are_the_wrong_rows_worst_first(run):
         applies = np.array([[tag in tags for tag in TAGS] for tags in truths])
         losses = -np.log(np.where(applies, probabilities, 1 - probabilities)).mean(axis=1)
         columns = ["missed", "invented"]
-    assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", *columns, "loss"]
+    assert list(wrong[0]) == ["file", "row", "text", "truth", "answer", *columns, "loss", "confidence"]
     assert [float(row["loss"]) for row in wrong] == sorted((float(row["loss"]) for row in wrong), reverse=True)
     numbers = [int(row["row"]) - 2 for row in wrong]  # the header is row 1
     differ = [set(answer) != set(truth) for answer, truth in zip(answers, truths, strict=True)]
