@@ -32,7 +32,7 @@ function drawLines(place, data) {
 
 function chart(data, width, about) {
   const longest = Math.max(...data.series.map((each) => each.name.length), 0);
-  const margin = { left: 48, right: Math.min(width * 0.35, 14 + 7 * longest), top: 10, bottom: 42 };
+  const margin = { left: 48, right: Math.min(width * 0.4, 14 + 7 * longest), top: 10, bottom: 42 };
   const height = Math.max(210, Math.min(320, width * 0.6));
   const [xLow, xHigh] = data.diagonal ? [0, 1] : extent(data.series.flatMap((each) => each.x));
   let [yLow, yHigh] = extent(data.series.flatMap((each) => [...each.y, ...each.low, ...each.high]));

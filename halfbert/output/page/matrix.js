@@ -96,5 +96,6 @@ function drawMatrix(place, data) {
 // Ends and beginnings tell labels apart, so the middle of a long one is left out.
 function short(label, longest = 28) {
   const letters = [...label];
-  return letters.length <= longest ? label : `${letters.slice(0, 14).join("")}…${letters.slice(1 - 14).join("")}`;
+  const half = Math.floor((longest - 1) / 2);
+  return letters.length <= longest ? label : `${letters.slice(0, half).join("")}…${letters.slice(-half).join("")}`;
 }

@@ -151,6 +151,7 @@ def test_rows_are_sorted_searched_and_filtered_by_keyboard(chromium, example):
         table.get_by_label("Search").press_sequentially("TEXT")
         table.get_by_role("button", name="rows").press("Enter")
         assert texts() == ["second text", "fourth text", "first text"]
+        assert table.get_by_role("status").inner_text() == "Rows 1 to 3 of 3 (of 4)"
         table.get_by_label("Search").fill("")
         table.get_by_label("label").press("c")
         assert texts() == ["first text", "third"]
