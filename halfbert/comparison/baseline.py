@@ -20,7 +20,7 @@ from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import CHIEF_BATCH
 from halfbert.comparison import judging, static
 from halfbert.comparison.record import Speed
-from halfbert.data.tables import LAYOUT
+from halfbert.data.tables import LAYOUT, Data
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
@@ -37,7 +37,7 @@ OPTIONS: dict[str, type[TrainOptions]] = {"multiclass": MulticlassOptions, "mult
 READ = (  # of the options of a training run
     *("train", "val", "test", "text_column", *LAYOUT, "drop_missing", "keep_leaks", "rows", "test_rows"),
     *("label_column", "label_columns", "label_separator", "true_values", "drop_constant_labels"),
-    *("split_seed", "threshold", "balance", "class_weights"),
+    *("split_seed", "threshold", "balance", "class_weights", "group_column"),
 )
 MODEL = "model.joblib"
 
@@ -55,15 +55,18 @@ def job(options: TrainOptions) -> dict[str, Any]:
     return {"task": options.task, "options": {name: getattr(options, name) for name in READ if hasattr(options, name)}}
 
 
-def fit_and_test(options: TrainOptions, results: str, embeddings: dict[str, str] | None = None) -> None:
-    """Fit and test; write record.json (as a training run's), answers.npz and model.joblib into the folder `results`.
+def fit_and_test(
+    options: TrainOptions, results: str, embeddings: dict[str, str] | None = None, data: Data | None = None
+) -> None:
+    """Fit and test on these rows, by default those of the options.
 
-    `embeddings` says whose word embeddings stand for the words of a text, in place of TF-IDF: "folder", "name" and "sha256".
+    Writes record.json (as a training run's), answers.npz and model.joblib into the folder `results`. `embeddings` says whose
+    word embeddings stand for the words of a text, in place of TF-IDF: "folder", "name" and "sha256".
     """
     import joblib
 
     started, task = time.perf_counter(), options.task
-    data = steps.read(options.task, options)
+    data = data or steps.read(options.task, options)
     read = time.perf_counter()
     truth = {part: tasks.truth(task, rows, data.labels) for part, rows in data.parts()}
     words: Any = static.vectorizer(Path(embeddings["folder"])) if embeddings else tfidf.vectorizer()

@@ -1,41 +1,28 @@
 """The course of a comparison: read, fit each contestant, time them, judge and report."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from halfbert.comparison import baseline, jobs, judging, report, rule, speed, wording
+from halfbert.comparison import baseline, jobs, judging, report, rule, speed
 from halfbert.comparison import record as records
+from halfbert.comparison.fitting import CURVE, Fits, fit
 from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
+from halfbert.comparison.wording import verdict_line
 from halfbert.options import CompareOptions
-from halfbert.output.words import significant
+from halfbert.output.words import model_name, significant
 from halfbert.scoring import label_errors
 from halfbert.system import cluster, machine, storage
-from halfbert.system.console import StopRequest, say
-from halfbert.system.errors import InputError
+from halfbert.system.console import Stopped, StopRequest, say
+from halfbert.system.errors import HalfbertError, InputError
 
 USUAL_C = 10.0  # of logistic regression, where no contestant has chosen one
-CURVE = (0.25, 0.5)  # of the training rows, for the learning curve
 PILOT_ROWS, PILOT_TEST_ROWS = 512, 256  # of the short runs for a time limit
 USABLE = 0.9  # of the time limit, since estimates err
-SPEED_SECONDS = 120  # a predictor, for timing its engines; for the estimate only
-
-
-@dataclass
-class Fits:
-    """The results of all fits: by contestant one a seed, and for the learning curve those on fewer rows."""
-
-    full: dict[str, list[Finished]]
-    curve: list[tuple[str, Finished]]
-
-    @property
-    def first(self) -> dict[str, Finished]:
-        """Those of the first seed on all rows."""
-        return {name: fits[0] for name, fits in self.full.items()}
 
 
 @dataclass(frozen=True)
@@ -54,25 +41,64 @@ class Suspects:
     found: list[dict[str, Any]]
 
 
+@dataclass
+class Done:
+    """What of a comparison is finished, and what ended it early."""
+
+    fits: Fits = field(default_factory=Fits)
+    speeds: dict[str, list[Speed]] = field(default_factory=dict)
+    suspects: Suspects | None = None
+    ended: Stopped | HalfbertError | None = None
+
+
 def compare(options: CompareOptions, stop: StopRequest) -> Compared:
-    """Compare the contestants on one table and write the report; finished parts of an earlier run are reused."""
+    """Compare the contestants on one table and write the report; finished parts of an earlier run are reused.
+
+    What ends the fits early, a signal or a failure, is raised once the contestants that are finished are reported.
+    """
     if cluster.here().count > 1:
         raise InputError(f"compare fits on one machine; unset {cluster.VARIABLE}")
     storage.check_disjoint(options.output, options.work, "--work")
-    storage.check_output(options.output, "--output", options.overwrite, marker=records.RECORD)
+    overwrite = options.overwrite or records.is_unfinished(options.output)
+    storage.check_output(options.output, "--output", overwrite, marker=records.RECORD)
     output = options.output.resolve()
     with storage.output_lock(output), storage.output_lock(options.work.resolve()):
         storage.remove_leftovers(output)
         experiment = jobs.read(options)
-        apply_time_limit(experiment)
-        fits = fit(experiment)
-        speeds = speed.measure(experiment, fits.first, stop)
-        suspects = experiment.attempt("likely label errors", lambda: suspect_labels(experiment, fits))
-        record, private = judge(experiment, fits, speeds, suspects)
-        with storage.atomic_folder(output) as folder:
-            report.write(record, private, folder)
-    say(f"\n{wording.verdict_line(record)}\n\nreport: {options.output / 'report.html'}   tables and record beside it")
+        done = Done()
+        try:
+            run(experiment, done, stop)
+        except (Stopped, HalfbertError) as ended:
+            if stop.count > 1:  # at once
+                raise
+            done.ended = ended
+        if done.fits.full:
+            record, private = judge(experiment, done)
+            with storage.atomic_folder(output) as folder:
+                report.write(record, private, folder)
+            say(f"\n{verdict_line(record)}\n\nreport: {options.output / 'report.html'}   tables and record beside it")
+    if done.ended is not None:
+        say_what_is_kept(experiment, done)
+        raise done.ended
     return Compared(record, options.output)
+
+
+def run(experiment: Experiment, done: Done, stop: StopRequest) -> None:
+    """Fit, and then time; what is finished is in `done` whatever ends it."""
+    apply_time_limit(experiment)
+    fit(experiment, done.fits)
+    done.suspects = experiment.attempt("likely label errors", lambda: suspect_labels(experiment, done.fits))
+    done.speeds = speed.measure(experiment, done.fits.first, stop)
+
+
+def say_what_is_kept(experiment: Experiment, done: Done) -> None:
+    """After an early end: what is finished, what is not, and how to go on."""
+    missing = [model_name(name) for name in experiment.contestants if name not in done.fits.full]
+    what = f"not finished: {', '.join(missing)}" if missing else "all contestants are fitted; their speeds are not measured"
+    reported = "" if done.fits.full else "; no contestant is finished, so there is no report"
+    say(f"ended early; {what}{reported}")
+    say(f"finished fits, and the state of one that was running, are kept in {experiment.options.work}")
+    say("to go on from there, give the same command again; the report of what is finished is replaced then")
 
 
 def apply_time_limit(experiment: Experiment) -> None:
@@ -87,12 +113,12 @@ def apply_time_limit(experiment: Experiment) -> None:
     names, seed = experiment.contestants, experiment.options.seed
     pilots = {name: experiment.finish(name, seed, rows, PILOT_TEST_ROWS) for name in names}
     spent = sum(pilot.seconds for pilot in pilots.values())
-    fixed, per_row = spent + SPEED_SECONDS * len(experiment.checkpoints), 0.0
+    fixed, per_row = spent + speed.budget(experiment.options.timing, len(experiment.checkpoints)), 0.0
     curve = CURVE if experiment.options.learning_curve else ()
     for name, pilot in pilots.items():
-        fixed_once, per_row_once = cost(pilot, len(experiment.data.test))
-        fixed += fixed_once * (experiment.fits(name) + len(curve))
-        per_row += per_row_once * (experiment.fits(name) + sum(curve))
+        fixed_once, per_row_once = cost(pilot, len(experiment.data.test) // (experiment.folds or 1))
+        fixed += fixed_once * (experiment.fits(name) + len(curve) * (experiment.folds or 1))
+        per_row += per_row_once * (experiment.fits(name) + sum(curve) * (experiment.folds or 1))
     usable = 60 * USABLE * limit - fixed
     if usable < rows * per_row:
         raise InputError(
@@ -122,20 +148,6 @@ def cost(pilot: Finished, test_rows: int) -> tuple[float, float]:
     return pilot.seconds - rows.train * per_row + (test_rows - rows.test) * evaluation, per_row
 
 
-def fit(experiment: Experiment) -> Fits:
-    """Fit every contestant with every seed, and for the learning curve with the first seed on fewer rows."""
-    seed, names, fits = experiment.options.seed, experiment.contestants, Fits({}, [])
-    for name in names:
-        seeds = range(seed, seed + experiment.fits(name))
-        fits.full[name] = [experiment.tested(name, each, experiment.rows) for each in seeds]
-    if experiment.options.learning_curve:
-        rows = fits.first[names[0]].record.data.rows.train
-        sizes = {max(round(share * rows), 2 * len(experiment.data.labels)) for share in CURVE}
-        for size in sorted(size for size in sizes if size < rows):
-            fits.curve += [(name, experiment.tested(name, seed, size)) for name in names]
-    return fits
-
-
 def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
     """The rows whose label is likely wrong, by cleanlab; None where it is not installed."""
     if not label_errors.installed():
@@ -148,18 +160,16 @@ def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
     return msgspec.convert(experiment.work.made_by_baseline("label-errors", depends_on, job), Suspects)
 
 
-def judge(
-    experiment: Experiment, fits: Fits, speeds: dict[str, list[Speed]], suspects: Suspects | None
-) -> tuple[Record, dict[str, list[dict[str, Any]]]]:
+def judge(experiment: Experiment, done: Done) -> tuple[Record, dict[str, list[dict[str, Any]]]]:
     """The record, and by the names of their csv files the rows with texts, which stand nowhere else."""
-    options, truth, data = experiment.options, experiment.truth, experiment.data
-    names = [name for name in experiment.contestants if fits.full.get(name)]
-    answers = {name: [experiment.answers(each) for each in fits.full[name]] for name in names}
+    options, truth, data, fits, suspects = experiment.options, experiment.truth, experiment.data, done.fits, done.suspects
+    names = [name for name in experiment.contestants if name in fits.full]
+    answers = {name: [each.answers for each in fits.full[name]] for name in names}
     comparisons = judging.comparisons(options.task, truth, answers)
     # DistilBERT has the student's initial weights, rows, epochs and seeds, and no teacher.
     taught = (pair for pair in comparisons if (pair.small, pair.large) == (STUDENT, CONTROL))
     found = suspects.found if suspects else []
-    of_test = sum(row["part"] == "test" for row in found)
+    of_test = sum(row["part"] == "test" or experiment.folds is not None for row in found)
     key = next(iter(records.SCORES[options.task]))
     curve = [*fits.curve, *fits.first.items()] if fits.curve else []
     record = Record(
@@ -167,17 +177,20 @@ def judge(
         options=shareable(options),
         data=records.Data(**vars(fits.first[names[0]].record.data), split_seed=experiment.training.split_seed or 0),
         notes=list(experiment.notes),
-        contestants=[contestant(experiment, name, fits.full[name], answers[name], speeds[name]) for name in names],
+        contestants=[contestant(experiment, name, fits.full[name], answers[name], done.speeds.get(name, [])) for name in names],
         comparisons=comparisons,
         teaching=next(taught, None),
         per_label=judging.per_label(truth, answers, data.labels),
         lengths=judging.by_length(truth, answers, data.test.texts),
         learning_curve=[
-            CurvePoint(name, each.record.data.rows.train, judging.score(key, truth, experiment.answers(each)))
-            for name, each in curve
+            CurvePoint(name, each.record.data.rows.train, judging.score(key, truth, each.answers)) for name, each in curve
         ],
         label_errors=LabelErrors(suspects.rows, len(found), len(data.test), of_test) if suspects else None,
         environment=machine.describe(experiment.training.device, options.threads, experiment.training.precision, options.seed),
+        folds=experiment.folds,
+        timing=options.timing,
+        stopped=str(done.ended) if done.ended else None,
+        unfinished=[name for name in experiment.contestants if name not in names],
     )
     pair, different = rule.chief_pair(record), []
     if pair:
@@ -209,5 +222,5 @@ def contestant(
         speeds=speeds,
         best_engine=best.engine if best else None,
         cost_per_million=best.cost_per_million(price) if best else None,
-        parts=[fit.part.label for fit in fits],
+        parts=[label for fit in fits for label in fit.parts],
     )

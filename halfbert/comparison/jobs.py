@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from halfbert import distillation, training
-from halfbert.comparison import baseline, rule, static
+from halfbert.comparison import baseline, dealing, pool, rule, static
 from halfbert.data.tables import Data
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
@@ -30,7 +30,7 @@ from halfbert.predictor.manifest import MANIFEST
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError
-from halfbert.training import resuming, steps, tasks, tfidf
+from halfbert.training import resuming, tasks, tfidf
 from halfbert.training.identity import PACKAGES
 
 STUDENT, CONTROL = "student", "distilbert"
@@ -68,18 +68,24 @@ class Part:
         """The name of its folders."""
         return f"{self.name}-{self.identity[:10]}"
 
+    @property
+    def makes_predictor(self) -> bool:
+        """Whether it leaves a predictor's folder beside its results."""
+        return self.job is None or bool(self.job.get("predictor"))
+
 
 @dataclass(frozen=True)
 class Finished:
-    """What a part left behind."""
+    """What a part left behind; of a fit in folds the first fold's, but the answers to the rows of all."""
 
     part: Part
     seconds: float
     results: Path
     predictor: Path
     record: records.Record
-    probabilities: np.ndarray  # (test rows, labels)
+    answers: np.ndarray  # (test rows, labels) bool
     numbers: np.ndarray  # (test rows,), in their file
+    parts: tuple[str, ...] = ()  # the labels of all of its folds
 
 
 class Work:
@@ -88,38 +94,58 @@ class Work:
     def __init__(self, folder: Path, debug: bool = False):
         self.folder, self.debug = folder.resolve(), debug
 
-    def finish(self, part: Part) -> Finished:
-        """The result of a part: reused if it is finished, else computed now."""
-        state, predictor, results = self._places(part)
-        try:
-            finished = self._finished(part)
-            say(f"{part.name}: finished earlier, reused")
+    def finish(self, part: Part, heard: Callable[[str], object] | None = None) -> Finished:
+        """The result of a part: reused if it is finished, else computed now; `heard` gets the lines that it prints."""
+        if (finished := self.finished(part)) is not None:
             return finished
-        except ArtefactError:  # missing or incomplete
-            say(f"{part.name}: running")
+        _, predictor, results = self.places(part)
+        say(f"{part.name}: running")
         started = time.perf_counter()
         if part.job is None:
-            places = ["--output", str(predictor), "--results", str(results), "--overwrite"]
-            places += ["--resume"] if resuming.has_state(predictor) else []
-            processes.run([*part.command, *places], part.name, debug=self.debug)
+            folders = ["--output", str(predictor), "--results", str(results), "--overwrite"]
+            folders += ["--resume"] if resuming.has_state(predictor) else []
+            processes.run([*part.command, *folders], part.name, debug=self.debug, heard=heard)
         else:
-            processes.run(part.command, part.name, {**part.job, "results": str(results)}, self.debug)
-        seconds = time.perf_counter() - started
-        storage.write_json({"identity": part.identity, "depends_on": part.depends_on, "seconds": seconds}, state)
-        return self._finished(part)
+            processes.run(part.command, part.name, {**part.job, "results": str(results)}, self.debug, heard)
+        self.note_finished(part, time.perf_counter() - started)
+        return self.read(part)
 
-    def _places(self, part: Part) -> tuple[Path, Path, Path]:
+    def fold_job(self, part: Part, threads: int) -> dict[str, Any]:
+        """What a process that fits folds is given to make a part."""
+        assert part.job is not None
+        _, predictor, results = self.places(part)
+        made = str(predictor) if part.makes_predictor else None
+        return {**part.job, "threads": threads, "results": str(results), "predictor": made}
+
+    def finished(self, part: Part) -> Finished | None:
+        """The result of a part that was finished earlier; None where it is missing or incomplete."""
+        try:
+            finished = self.read(part)
+        except ArtefactError:
+            return None
+        say(f"{part.name}: finished earlier, reused")
+        return finished
+
+    def places(self, part: Part) -> tuple[Path, Path, Path]:
         """The files of its state, predictor and results."""
         name, folder = part.label, self.folder
         return folder / f"{name}.json", folder / "predictor" / name, folder / "results" / name
 
-    def _finished(self, part: Part) -> Finished:
-        file, predictor, results = self._places(part)
+    def note_finished(self, part: Part, seconds: float) -> None:
+        """Write down that a part is finished."""
+        state = {"identity": part.identity, "depends_on": part.depends_on, "seconds": seconds}
+        storage.write_json(state, self.places(part)[0])
+
+    def read(self, part: Part) -> Finished:
+        """The result of a finished part. Raises ArtefactError where it is missing or incomplete."""
+        file, predictor, results = self.places(part)
         state, record = read_json(file), records.read(results)
-        complete = part.job is not None or (predictor / MANIFEST).is_file()
+        complete = not part.makes_predictor or (predictor / MANIFEST).is_file()
         if state.get("identity") != part.identity or record.stopped is not None or not complete:
             raise ArtefactError(f"{results}: not finished")
-        return Finished(part, state["seconds"], results, predictor, record, *records.read_answers(results))
+        probabilities, numbers = records.read_answers(results)
+        answers = tasks.answers(record.task, probabilities, (record.test or {}).get("thresholds")).astype(bool)
+        return Finished(part, state["seconds"], results, predictor, record, answers, numbers, (part.label,))
 
     def made(self, name: str, depends_on: dict[str, Any], make: Callable[[Path], None]) -> dict[str, Any]:
         """The JSON object that `make` writes into the file it is given; reused if it was written earlier."""
@@ -150,6 +176,8 @@ class Experiment:
     rows: int | None
     notes: list[str] = field(default_factory=list)  # what the report repeats of what was printed
     embeddings: Checkpoint | None = None  # whose words the static embeddings are; without one they are no contestant
+    dealt: dealing.Dealt | None = None  # the folds, whose test rows together are those of `data`
+    workers: int = 1  # processes that fit folds side by side
 
     @property
     def contestants(self) -> list[str]:
@@ -157,6 +185,21 @@ class Experiment:
         given = {*self.options.contestants, *([STUDENT] if self.options.distill else [])}
         given -= set() if self.embeddings else {static.NAME}
         return [name for name in SMALLEST_FIRST if name in given]
+
+    @property
+    def folds(self) -> int | None:
+        """How many; None for one split."""
+        return len(self.dealt.folds) if self.dealt else None
+
+    def checkpoint(self, contestant: str) -> Checkpoint | None:
+        """What a network begins with; None of a contestant that is none."""
+        return self.checkpoints.get(CONTROL if contestant == STUDENT else contestant)
+
+    def epochs(self, contestant: str) -> int:
+        """The epochs of a network."""
+        checkpoint = self.checkpoint(contestant)
+        assert checkpoint is not None
+        return self.options.epochs or checkpoint.epochs(self.rows or len(self.data.train))
 
     def note(self, line: str) -> None:
         """Print a line and keep it for the report."""
@@ -171,40 +214,63 @@ class Experiment:
             self.note(f"{what}: not measured ({error})")
             return None
 
+    def seeds(self, contestant: str) -> range:
+        """Those of its fits on all rows: logistic regression has one solution, whatever the seed."""
+        seed, network = self.options.seed, self.checkpoint(contestant) is not None
+        return range(seed, seed + (self.options.seeds if network else 1))
+
     def fits(self, contestant: str) -> int:
-        """How often a contestant is fitted on all rows: logistic regression has one solution, whatever the seed."""
-        return 1 if contestant in baseline.NAMES else self.options.seeds
+        """How often a contestant is fitted on all rows, each fold counted."""
+        return len(self.seeds(contestant)) * (self.folds or 1)
 
-    def finish(self, contestant: str, seed: int, rows: int | None, test_rows: int | None = None) -> Finished:
-        """The result of a contestant on so many training and test rows (None: as the options say)."""
-        return self.work.finish(self.part(contestant, seed, rows, test_rows))
+    def finish(
+        self,
+        contestant: str,
+        seed: int,
+        rows: int | None,
+        test_rows: int | None = None,
+        heard: Callable[[str], object] | None = None,
+    ) -> Finished:
+        """The result of a contestant on so many training and test rows (None: as the options say), in one split.
 
-    def tested(self, contestant: str, seed: int, rows: int | None) -> Finished:
-        """As `finish`. Raises ArtefactError where the answers are not those to the test rows of this comparison."""
-        finished = self.finish(contestant, seed, rows)
-        if finished.numbers.tolist() != self.data.test.numbers or finished.probabilities.shape != self.truth.shape:
-            raise ArtefactError(f"{finished.results}: its test rows are not those of this comparison; delete the folder")
-        return finished
-
-    def answers(self, finished: Finished) -> np.ndarray:
-        """(test rows, labels) bool."""
-        thresholds = (finished.record.test or {}).get("thresholds")
-        return tasks.answers(self.options.task, finished.probabilities, thresholds).astype(bool)
+        `heard` gets the lines that its fit prints.
+        """
+        return self.work.finish(self.part(contestant, seed, rows, test_rows), heard)
 
     def part(self, contestant: str, seed: int, rows: int | None, test_rows: int | None = None) -> Part:
         """The part of a contestant on so many training and test rows (None: as the options say)."""
-        name = f"{contestant}-seed{seed}" + (f"-rows{rows}" if rows != self.options.rows else "")
+        name = self._part_name(contestant, seed, rows)
         sizes: dict[str, Any] = {key: value for key, value in (("rows", rows), ("test_rows", test_rows)) if value}
         if contestant in baseline.NAMES:
             return self._baseline(name, contestant, dataclasses.replace(self.training, **sizes))
         if contestant == STUDENT:
             return self._student(name, seed, sizes, self.finish("bert", seed, rows, test_rows))
         requested = training_options(self.options, contestant, seed=seed, **sizes)
+        command = ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(requested, leave_out=PLACES)]
+        return Part(name, command, self._network_depends_on(contestant, requested))
+
+    def fold_part(self, contestant: str, seed: int, rows: int | None, fold: int) -> Part:
+        """The part of a contestant that leaves out one fold, which is its test; the first of them makes a predictor."""
+        name = f"{self._part_name(contestant, seed, rows)}-fold{fold + 1}of{self.folds}"
+        model = contestant if contestant in MODELS else "bert"
+        sizes = {} if rows is None else {"rows": rows}
+        requested = training_options(self.options, model, seed=seed, cv=self.folds, **sizes)
+        is_network = self.checkpoint(contestant) is not None
+        plain = None if is_network else self._baseline(name, contestant, requested)
+        depends_on = plain.depends_on if plain else self._network_depends_on(contestant, requested)
+        depends_on |= {"fold": f"{fold + 1} of {self.folds}"}
+        given = {key: value for key, value in dataclasses.asdict(requested).items() if key not in PLACES}
+        timed = is_network and (seed, rows, fold) == (self.options.seed, self.rows, 0)
+        job = {"contestant": contestant, "task": self.options.task, "options": given, "fold": fold, "predictor": timed}
+        job["embeddings"] = plain.job.get("embeddings") if plain and plain.job else None
+        return Part(name, [], depends_on, job)
+
+    def _part_name(self, contestant: str, seed: int, rows: int | None) -> str:
+        return f"{contestant}-seed{seed}" + (f"-rows{rows}" if rows != self.options.rows else "")
+
+    def _network_depends_on(self, contestant: str, requested: TrainOptions) -> dict[str, Any]:
         depends_on = self.depends_on({"training": training.RECIPE_VERSION}, requested, PACKAGES)
-        depends_on["checkpoint"] = identity(self.checkpoints[contestant])
-        return Part(
-            name, ["-m", "halfbert", f"train-{self.options.task}", *as_arguments(requested, leave_out=PLACES)], depends_on
-        )
+        return {**depends_on, "checkpoint": identity(self.checkpoints[contestant])}
 
     def _baseline(self, name: str, contestant: str, requested: TrainOptions) -> Part:
         job, words = {"do": "fit", **baseline.job(requested)}, self.embeddings
@@ -248,7 +314,7 @@ class Experiment:
 def read(options: CompareOptions) -> Experiment:
     """Read the table once, so that its mistakes are reported before anything is fitted, and find the checkpoints."""
     requested = training_options(options, "bert")
-    data = steps.read(options.task, requested)
+    data, dealt, note = dealing.read(options, requested)
     # The student begins as DistilBERT does, whether that is a contestant or not.
     models = dict.fromkeys([*options.contestants, *([CONTROL] if options.distill else [])])
     if static.NAME in models and not {*MODELS} & {*models}:
@@ -257,12 +323,15 @@ def read(options: CompareOptions) -> Experiment:
     truth = tasks.truth(options.task, data.test, data.labels).astype(bool)
     if not truth.any():
         raise InputError(f"{data.test.file}: no test row has a label, so no score can be compared; give test rows with labels")
-    experiment = Experiment(options, requested, data, truth, pretrained, Work(options.work, options.debug), options.rows)
+    work = Work(options.work, options.debug)
+    experiment = Experiment(options, requested, data, truth, pretrained, work, options.rows, dealt=dealt)
+    if dealt:
+        experiment.workers = pool.workers(requested, len(dealt.folds), list(pretrained.values()))
     if static.NAME in options.contestants:
         experiment.embeddings = _embeddings(experiment)
-    for checkpoint in pretrained.values():
-        if checkpoint.note:
-            experiment.note(checkpoint.note)
+    for line in (note, *(checkpoint.note for checkpoint in pretrained.values())):
+        if line:
+            experiment.note(line)
     if options.distill:
         teacher.check_tokenizers(pretrained[CONTROL], pretrained["bert"].folder, "bert")
     return experiment
@@ -280,7 +349,7 @@ def _embeddings(experiment: Experiment) -> Checkpoint | None:
 def training_options(options: CompareOptions, model: str, **changes: Any) -> TrainOptions:
     """The options of a contestant's training run."""
     given = {**changed(options, PASSED_ON), "model": model, "checkpoint": weights(options, model)}
-    given["no_tfidf"] = True  # a contestant of its own
+    given |= {"no_tfidf": True, "group_column": options.group_column}  # TF-IDF is a contestant of its own
     given["split_seed"] = options.seed if options.split_seed is None else options.split_seed
     return baseline.OPTIONS[options.task](**{**given, **changes})
 

@@ -181,7 +181,7 @@ class Record:
     environment: Environment
     disagreements: int = 0
     folds: int | None = None
-    timing: Literal["quick", "full", "none"] = "full"
+    timing: str = "full"
     stopped: str | None = None
     unfinished: list[str] = field(default_factory=list)
 
@@ -230,6 +230,14 @@ def read(folder: Path) -> Record:
         return msgspec.json.decode(file.read_bytes(), type=Record)
     except (OSError, msgspec.MsgspecError) as error:
         raise ArtefactError(f"{file}: no record of a comparison ({error})") from error
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether the folder holds the report of a comparison that ended early."""
+    try:
+        return read(folder).stopped is not None
+    except ArtefactError:
+        return False
 
 
 def write(record: Record, folder: Path, verdict: Any = None) -> None:

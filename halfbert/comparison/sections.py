@@ -148,15 +148,19 @@ def _speed(record: Record) -> Section:
         if speed.engine in (each.best_engine, "ktrain")
     ]
     if not rows:
-        return Section(title, [Words("Speed was not measured."), _sizes(record)])
+        why = " (--timing none)" if record.timing == "none" else ""
+        return Section(title, [Words(f"Speed was not measured{why}."), _sizes(record)])
     names = [f"texts per second, batches of {CHIEF_BATCH}", "one text, ms", "first answer, s", "memory above imports, MB"]
     names += ["weights, MB", "folder, MB", "parameters, M"]
     names += [f"cost of a million texts at {significant(price, 9)} per hour"] if price else []
     columns = [Column("model", "label"), Column("engine", "label"), *(Column(name, "number") for name in names)]
+    which, best = "the engine that halfbert.load takes for it", "these engines"
+    if record.timing == "full":
+        which, best = "its fastest engine and with plain ktrain", "the fastest engines"
     words = (
-        "Each model with its fastest engine and with plain ktrain, on texts of the test file, tokenising included. These are "
-        "the benchmark's quick measurements, too short to quote; benchmark.py measures thoroughly. The verdict compares the "
-        "fastest engines."
+        f"Each model with {which}, on texts of the test file, tokenising included. These are "
+        "the benchmark's quick measurements, too short to quote; benchmark.py measures thoroughly. The verdict compares "
+        f"{best}."
     )
     return Section(title, [Words(words), Table(columns, rows, "")])
 
@@ -281,11 +285,12 @@ def _label_errors(record: Record) -> Section:
 def _method(record: Record) -> Section:
     data, machine = record.data, record.environment
     files = ", ".join(f"{file.name} (SHA-256 {file.sha256[:12]}…)" for file in data.files)
+    of_processes = "Each fit ran in a process of its own." if record.folds is None else "Folds were fitted side by side."
     split = "one split" if record.folds is None else f"the same {record.folds} folds"
     rows = (
         f"Data: {files}. {data.rows.train:,} rows for training, {data.rows.val:,} for validation (they choose the epoch), "
         f"{data.rows.test:,} for the test (held out, never used for tuning); all models share {split} (seed "
-        f"{data.split_seed}). Each fit ran in a process of its own."
+        f"{data.split_seed}). {of_processes}"
     )
     extensions = ", ".join(machine.hardware.get("vector_extensions", [])) or "no vector extensions reported"
     versions = ", ".join(f"{package} {version}" for package, version in machine.versions.items())

@@ -51,7 +51,8 @@ def rule(record: Record) -> str:
     """How the verdict is reached."""
     limit, order = below(record.margin), ", ".join(model_name(each.name) for each in record.contestants)
     timed = all(each.best_speed for each in record.contestants)
-    costs = f"by texts a second with the fastest engine; less than {rules.ALIKE:g} times as many is no faster"
+    engine = "fastest engine" if record.timing == "full" else "engine that halfbert.load takes"
+    costs = f"by texts a second with the {engine}; less than {rules.ALIKE:g} times as many is no faster"
     costs = costs if timed else f"in this order, as not every model was timed: {order}"
     folds = f" Every row was tested once, by fits that had not seen it ({record.folds} folds)." if record.folds else ""
     return (

@@ -31,7 +31,7 @@ def divide(parts: Parts, label_count: int, draw: Draw, reading: Reading, finding
     for role in _absent(parts):
         parts["train"], parts[role] = split_off(parts["train"], share, draw, reading.seed)
         share = 1 / (HELD_OUT - 1)  # of what is left, for the second part to be as large as the first
-    _sample(parts, label_count, draw, reading, findings)
+    sample(parts, label_count, draw, reading, findings)
 
 
 def _absent(parts: Parts) -> list[str]:
@@ -119,7 +119,7 @@ def stratified_sample(labels: Sequence[str], size: int, seed: int) -> list[int]:
     return sorted(index for label, indices in members.items() for index in rng.sample(indices, drawn[label]))
 
 
-def _sample(parts: Parts, label_count: int, draw: Draw, reading: Reading, findings: Findings) -> None:
+def sample(parts: Parts, label_count: int, draw: Draw, reading: Reading, findings: Findings) -> None:
     """Shrink training to `rows`, validation in proportion but not to too few, and the test part to `test_rows`.
 
     Too few is FEWEST_VALIDATION_ROWS, or where half the training rows are fewer, that; and two rows for each label.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from halfbert.data import messages
 from halfbert.options import values
+from halfbert.options.crossvalidation import in_cross_validation
 from halfbert.options.declaring import changed, option, table_name
 from halfbert.options.training import (
     CHECKPOINT,
@@ -29,6 +30,8 @@ ONLY_FOR = {  # options that one task alone has
 PASSED_ON = ("table", "training", "machine")  # groups of options that the contestants' jobs have as well
 # Options of training that the teacher settles for the student.
 TEACHER_SETTLES = ("class_weights", "label_columns", "drop_constant_labels", "balance", "threshold")
+
+TIMINGS = ("quick", "full", "none")
 
 in_comparison = partial(option, "comparison")
 
@@ -57,6 +60,12 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
     price_per_hour: float | None = in_comparison(
         None, "price of an hour of this machine, to report costs", values.positive, metavar="PRICE"
     )
+    timing: str = in_comparison(
+        "quick",
+        "how speeds are measured, after all scores: in a minute, of each contestant by the engine that halfbert.load takes; "
+        "by all engines; or not at all",
+        choices=TIMINGS,
+    )
     learning_curve: bool = in_comparison(
         False, "also fit on a quarter and a half of the rows, to see whether more rows would help"
     )
@@ -66,6 +75,16 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
         "that names them all",
     )
     class_weights: str | None = in_training(None, "multiclass: as train_multiclass.py has it", choices=CLASS_WEIGHTS)
+    cv: int | str = in_cross_validation(
+        "auto",
+        "fit without each of K parts of the table, so that every row is a test row once; auto: 5 parts of a table of less than "
+        "2,000 rows without --val, --test or --test-rows, else one split, as none has it",
+        values.folds_or_word,
+        metavar="{auto,none,K}",
+    )
+    group_column: str | None = in_cross_validation(
+        None, "column whose equal values keep rows together, such as a customer, in folds and splits alike"
+    )
     output: Path = in_output(None, "folder of verdict, report, tables and plots (default: results/compare/TABLE)", values.path)
     work: Path = in_output(
         None,
@@ -84,6 +103,19 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
             raise InputError("--distill: the student is taught by bert; add it to --contestants")
         if len(self.contestants) + self.distill < 2:
             raise InputError("--contestants: give at least two")
+        self._check_folds()
         name = table_name(self.train or messages.TRAIN)
         self.output = self.output or Path("results") / "compare" / name
         self.work = self.work or Path("predictors") / "compare" / name
+
+    def _check_folds(self) -> None:
+        """Raise InputError where the rows cannot be dealt out to folds as requested."""
+        if self.group_column and self.distill:
+            raise InputError("--group-column and --distill: give one of them; a student's split knows no groups")
+        if not isinstance(self.cv, int):
+            return
+        if self.train is None:
+            raise InputError(f"--cv {self.cv}: the embedded messages have test rows of their own; give a table as --train")
+        apart = [name for name in ("val", "test", "test_rows", "distill") if getattr(self, name)]
+        if apart:
+            raise InputError(f"--cv {self.cv} and --{apart[0].replace('_', '-')}: give one of them")

@@ -108,6 +108,13 @@ def one_of(value: Any, known: Sequence[str]) -> str:
     return value
 
 
+def folds_or_word(value: Any) -> int | str:
+    """The word auto or none (in Python also None), or a number of folds."""
+    if value in ("auto", "none", None):
+        return value or "none"
+    return _integer(value, 2, LARGEST_INTEGER, "auto, none, or an integer of at least 2")
+
+
 def maxlen(value: Any) -> int | None:
     """A number of tokens from 3 (special tokens and a word) to 512, or None for "auto"."""
     return None if value == "auto" else _integer(value, 3, LARGEST_MAXLEN, f"auto, or an integer from 3 to {LARGEST_MAXLEN}")

@@ -35,6 +35,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.count = 0  # of the signals
         self.gently = False
 
     def install(self) -> "StopRequest":
@@ -62,6 +63,7 @@ class StopRequest:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _handle(self, number: int, _frame: object) -> None:
+        self.count += 1
         if self.gently and self.signal_number is None:
             self.signal_number = number
             with contextlib.suppress(RuntimeError):  # the signal interrupted a line being printed: do without this one

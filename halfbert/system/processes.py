@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from halfbert.system.console import Stopped, say
@@ -56,24 +56,34 @@ def start(
     )
 
 
-def run(arguments: Sequence[str], label: str, job: object = None, debug: bool = False) -> None:
+def run(
+    arguments: Sequence[str],
+    label: str,
+    job: object = None,
+    debug: bool = False,
+    heard: Callable[[str], object] | None = None,
+) -> None:
     """Run Python with these arguments to its end; `job` is its standard input, as JSON.
 
-    Its lines are passed on under the label, up to the first blank one, which precedes the tables of a verb. Raises what the
-    child failed with, by its exit code and the last line of its standard error. When this process is stopped, so is the child.
+    Its lines are passed on under the label, up to the first blank one, which precedes the tables of a verb; `heard` gets them
+    as well. Raises what the child failed with, by its exit code and the last line of its standard error. When this process is
+    stopped, so is the child, by one signal: it does not get the terminal's Ctrl-C beside, which would be its second.
     """
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as errors:
         given.write(json.dumps(job).encode())
         given.seek(0)
-        with start(arguments, given, errors) as process:
+        with start(arguments, given, errors, new_session=True) as process:
             assert process.stdout is not None
             try:
                 for line in itertools.takewhile(str.strip, process.stdout):
                     say(f"  {label} | {line.rstrip()}")
+                    if heard:
+                        heard(line)
                 for _ in process.stdout:  # read to the end, lest the child wait for a reader
                     pass
                 code = process.wait()
             except BaseException:
+                say(f"{label}: stopping where nothing is lost (once more: at once)")
                 stop(process)
                 raise
         reported = error_lines(errors)

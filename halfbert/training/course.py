@@ -270,6 +270,23 @@ def save(
     taught: Taught | None = None,
 ) -> Record:
     """Write the predictor with manifest and card into `folder`, and record, tables and pictures into `results`."""
+    record = saving.record(prepared, fitted, tested, taught)
+    record = save_predictor(prepared, fitted, record, folder, states, taught)
+    record = replace(record, suggestions=advice.suggestions(record, prepared.options))
+    saving.write(record, prepared, tested, results)
+    saving.draw(prepared, fitted, tested, results)
+    return record
+
+
+def save_predictor(
+    prepared: Prepared,
+    fitted: Fitted,
+    record: Record,
+    folder: Path,
+    states: States | None = None,
+    taught: Taught | None = None,
+) -> Record:
+    """Write the predictor with manifest and card into `folder`; returns the record, which then has the folder's size."""
     from halfbert.models.ktrain_data import ktrain
     from halfbert.predictor import writing
     from halfbert.predictor.writing import EPOCHS
@@ -277,17 +294,11 @@ def save(
     writing.reserve_space(fitted.model, folder)
     predictor = ktrain.get_predictor(fitted.model, fitted.transformer.for_predictor())
     predictor.save(str(folder))
-    if prepared.options.keep_epochs:
+    if prepared.options.keep_epochs and states:
         storage.link_folder(states.folder / EPOCHS, folder / EPOCHS)
-
-    record = saving.record(prepared, fitted, tested, taught)
     manifest = saving.manifest(prepared, fitted, record, taught)
     writing.finish(folder, manifest, model_card(manifest, record, prepared.options.output.name))
-    record = replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
-    record = replace(record, suggestions=advice.suggestions(record, prepared.options))
-    saving.write(record, prepared, tested, results)
-    saving.draw(prepared, fitted, tested, results)
-    return record
+    return replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
 
 
 def publish(options: MulticlassOptions | MultilabelOptions, record: Record, results: Path) -> Record:

@@ -20,7 +20,7 @@ from halfbert.predictor.manifest import Numbers
 from halfbert.scoring.intervals import standard_error
 from halfbert.system import console
 from halfbert.system.errors import ResourceError
-from halfbert.training import resuming, workers
+from halfbert.training import pace, resuming, workers
 from halfbert.training.optimizer import Adam
 from halfbert.training.values import History
 
@@ -323,6 +323,7 @@ class BestEpoch(tf.keras.callbacks.Callback):
             raise Diverged(f"the training loss became {loss} at batch {batch + 1}")
         self.losses.append({name: float(value) for name, value in logs.items()})
         next(self.bar, None)
+        pace.tell(self.step_ends, self.params["steps"], self.epochs)
         if self.stop.signal_number is not None:
             self.model.stop_training = True
 
@@ -388,13 +389,10 @@ class BestEpoch(tf.keras.callbacks.Callback):
         return (0.0 if score is None else score, -(row["val_loss"] or 0.0))
 
     def _report(self, row: Numbers) -> None:
-        scores = ", ".join(f"{readable(key[4:])} {_shown(row[key])}" for key in row if key.startswith("val_"))
+        known = {readable(key[4:]): "–" if row[key] is None else f"{row[key]:.3f}" for key in row if key.startswith("val_")}
+        scores = ", ".join(f"{name} {score}" for name, score in known.items())
         mark = "  (kept)" if row["epoch"] == self.best_epoch else ""
         console.say(
             f"epoch {row['epoch']}/{self.epochs}: train loss {row['train_loss']:.3f}; validation {scores}; "
             f"{row['seconds']:.0f} s{mark}"
         )
-
-
-def _shown(score: float | None) -> str:
-    return "–" if score is None else f"{score:.3f}"

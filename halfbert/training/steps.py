@@ -53,17 +53,22 @@ def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
 
 
 def read(task: str, options: TrainOptions) -> Data:
-    """The tables, checked; what was found is said."""
+    """As `read_rows`; what was found is said."""
+    data = read_rows(task, options)
+    say(report.data_line(data))
+    for note in data.notes:
+        say(f"  {note}")
+    return data
+
+
+def read_rows(task: str, options: TrainOptions) -> Data:
+    """The tables, checked, split and sampled."""
     reader, columns = tasks.reader(task, options)
     names = ("train", "val", "test", "text_column", *LAYOUT, "drop_missing", "keep_leaks", "rows", "test_rows")
     group_column = getattr(options, "group_column", None)
     given = {name: getattr(options, name) for name in names}
     reading = Reading(**given, seed=options.split_seed or 0, group_column=group_column)
-    data = reader(reading, **columns)
-    say(report.data_line(data))
-    for note in data.notes:
-        say(f"  {note}")
-    return data
+    return reader(reading, **columns)
 
 
 def prepare(

@@ -175,7 +175,7 @@ def _report(tuning: Tuning, study: Study, budget: Budget, trials: list[Ended], o
     differences = None
     if default is not None and default is not winner:
         truth = _truth(tuning, "test")
-        one, other = (_answers(tuning, fits[trial["number"]]) for trial in (winner, default))
+        one, other = (fits[trial["number"]].answers for trial in (winner, default))
         differences = intervals.paired_bootstraps(tuning.options.task, truth, one, other)
     study.seconds = budget.spent
     options = tuning.options
@@ -227,14 +227,8 @@ def _fit(tuning: Tuning, work: Work, trial: Ended) -> jobs.Finished:
     return work.finish(Part(name.replace(" ", "-"), command, {"setting": trial["setting"], **tuning.depends_on}))
 
 
-def _answers(tuning: Tuning, fit: jobs.Finished) -> Any:
-    """(test rows, labels) bool."""
-    thresholds = (fit.record.test or {}).get("thresholds")
-    return tasks.answers(tuning.options.task, fit.probabilities, thresholds).astype(bool)
-
-
 def _tested(tuning: Tuning, trial: Ended, fit: jobs.Finished) -> Fit:
-    scores = intervals.bootstraps(tuning.options.task, _truth(tuning, "test"), _answers(tuning, fit))
+    scores = intervals.bootstraps(tuning.options.task, _truth(tuning, "test"), fit.answers)
     return Fit(trial["number"], trial["setting"], scores, fit.seconds)
 
 

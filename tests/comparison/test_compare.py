@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from support import ROOT, end_here, example_rows, script_environment, write_csv
 
-from halfbert.comparison import speed
-
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
@@ -31,7 +29,7 @@ def test_mistakes_are_told_before_anything_is_fitted(here, capfd, arguments, say
 
 
 @pytest.mark.slow
-def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny_bert, tiny_distilbert):
+def test_a_stopped_or_killed_comparison_goes_on_where_it_was(here, capfd, tiny_bert, tiny_distilbert):
     # Made-up labels on every fourth test row, so that nobody is right everywhere.
     rows = [(text, "tool" if n >= 120 and n % 4 == 0 else label) for n, (text, label) in enumerate(example_rows(160))]
     write_csv(here / "things.csv", rows[:120])
@@ -39,28 +37,51 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
     weights = f"tfidf,distilbert={tiny_distilbert},bert={tiny_bert}"
     arguments = ["--train", "things.csv", "--test", "held_out.csv", "--contestants", weights, "--epochs", "1", "--seeds", "1"]
     arguments += ["--lr", "0.003", "--threads", "1", "--distill"]
-    monkeypatch.setattr(speed.engines, "timed", lambda: ["onnx"])  # the others start TensorFlow each time
 
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "compare.py"), *arguments],
-        cwd=here,
-        env=script_environment(),
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    said = [line for line in iter(process.stdout.readline, "student-seed0: running\n") if line]
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    assert [line for line in said if line.endswith(": running\n")] == ["tfidf-seed0: running\n", "bert-seed0: running\n"]
-    assert not (here / "results/compare/things").exists()
+    def start():
+        command, of_child = [sys.executable, str(ROOT / "compare.py"), *arguments], {"text": True, "start_new_session": True}
+        return subprocess.Popen(command, cwd=here, env=script_environment(), stdout=subprocess.PIPE, **of_child)
+
+    def said(process, until):
+        """The lines up to one that contains these words."""
+        lines = []
+        while not lines or until not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+        return "".join(lines)
+
+    folder = here / "results/compare/things"
+    with start() as process:  # Ctrl-C: what is finished is reported
+        assert "TF-IDF, DistilBERT, BERT, student on 108 rows, 1 epoch, 1 seed" in said(process, "DistilBERT: macro F1")
+        said(process, "bert-seed0: running")
+        process.send_signal(signal.SIGINT)
+        out = process.stdout.read()
+        assert process.wait() == 130
+    assert "not finished: BERT, the distilled student" in out and "give the same command again" in out
+    record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
+    assert record["stopped"] == "SIGINT" and record["unfinished"] == ["student", "bert"]
+    assert [each["name"] for each in record["contestants"]] == ["tfidf", "distilbert"] and record["verdict"]
+    assert "Not finished" in (folder / "verdict.md").read_text(encoding="utf-8")
+
+    before = (folder / "comparison.json").read_bytes()
+    with start() as process:  # twice: at once
+        assert "distilbert-seed0: finished earlier, reused" in said(process, "bert-seed0: running")
+        process.send_signal(signal.SIGINT)
+        said(process, "stopping where nothing is lost")
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    assert (folder / "comparison.json").read_bytes() == before
+    assert not [file for file in folder.parent.iterdir() if file != folder]  # nor a lock, nor anything half-written
+
+    with start() as process:
+        said(process, "student-seed0: running")
+        os.kill(process.pid, signal.SIGKILL)
+    assert (folder / "comparison.json").read_bytes() == before
 
     assert end_here(*arguments, script="compare") == 0
     out = capfd.readouterr().out
-    assert all(f"{name}-seed0: finished earlier, reused" in out for name in ("tfidf", "bert"))
-    assert all(f"{name}-seed0 | epoch 1/1" in out for name in ("student", "distilbert")) and "use it:" not in out
-    folder = here / "results/compare/things"
+    assert all(f"{name}-seed0: finished earlier, reused" in out for name in ("tfidf", "distilbert", "bert"))
+    assert "student-seed0 | epoch 1/1" in out and "use it:" not in out
     names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
     assert names <= {file.name for file in folder.iterdir()}
     record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
@@ -70,7 +91,8 @@ def test_a_killed_comparison_goes_on_where_it_was(here, monkeypatch, capfd, tiny
         for key in ("macro_f1", "accuracy"):
             assert contestant["scores"][key]["score"] == pytest.approx(own["test"][key])
         (timed,) = contestant["speeds"]
-        assert timed["engine"] == contestant["best_engine"] == ("scikit-learn" if contestant["name"] == "tfidf" else "onnx")
+        assert timed["engine"] == contestant["best_engine"]
+        assert (timed["engine"] == "scikit-learn") == (contestant["name"] == "tfidf")
         assert all(np.isfinite(value) and value > 0 for value in timed.values() if isinstance(value, float))
     assert [c["small"] for c in record["comparisons"]] == [*["tfidf"] * 3, *["student"] * 2, "distilbert"]
     assert record["teaching"]["small"] == "student" and record["verdict"]["ship"] in weights

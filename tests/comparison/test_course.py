@@ -26,6 +26,7 @@ def prepared(tmp_path, tiny_bert, tiny_distilbert):
         table = write_csv(tmp_path / "things.csv", example_rows(rows))
         contestants = {"tfidf": None, "distilbert": str(distilbert), "bert": str(tiny_bert)}
         given = {"train": table, "output": tmp_path / "out", "work": tmp_path / "work", "contestants": contestants}
+        given["cv"] = "none"
         return jobs.read(CompareOptions(**given | options))
 
     return make
@@ -111,7 +112,7 @@ def test_the_student_begins_as_distilbert_does(prepared, tmp_path, tiny_distilbe
 
     def taught_by(identity):
         bert = SimpleNamespace(predictor=tmp_path / "bert", part=SimpleNamespace(identity=identity))
-        monkeypatch.setattr(experiment.work, "finish", lambda part: bert if part.name == "bert-seed3" else None)
+        monkeypatch.setattr(experiment.work, "finish", lambda part, heard=None: bert if part.name == "bert-seed3" else None)
         return experiment.part("student", 3, None)
 
     found = parsed(taught_by("a"))
@@ -154,7 +155,7 @@ def test_a_multilabel_part_is_understood_by_its_verb(prepared, tmp_path):
 def test_a_part_is_run_once_and_again_if_it_is_damaged_or_differs(tmp_path, monkeypatch):
     runs, published = [], (ROOT / "results/published/multiclass/messages-bert-seed0/record.json").read_text(encoding="utf-8")
 
-    def run(command, label, job, debug):
+    def run(command, label, job, debug, heard):
         folder = Path(job["results"])
         folder.mkdir(parents=True, exist_ok=True)
         records.write_answers(np.eye(2), np.eye(2), [2, 3], folder)
@@ -164,7 +165,7 @@ def test_a_part_is_run_once_and_again_if_it_is_damaged_or_differs(tmp_path, monk
     monkeypatch.setattr(jobs.processes, "run", run)
     work, part = Work(tmp_path / "work"), Part("fake-seed0", [], {"x": 1}, {})
     finished = work.finish(part)
-    assert finished.numbers.tolist() == [2, 3] and finished.probabilities.tolist() == [[1, 0], [0, 1]]
+    assert finished.numbers.tolist() == [2, 3] and finished.answers.tolist() == [[True, False], [False, True]]
     assert work.finish(part).record == finished.record and len(runs) == 1
     (finished.results / records.ANSWERS).write_bytes(b"half of a file")
     work.finish(part)
@@ -196,9 +197,10 @@ def test_a_part_that_was_killed_goes_on(prepared, monkeypatch):
 
 def test_a_failing_measurement_leaves_a_note(prepared, tmp_path):
     experiment = prepared()
-    part = SimpleNamespace(identity="x", label="bert-seed0-x", job=None)
+    part = SimpleNamespace(identity="x", label="bert-seed0-x", makes_predictor=True)
     fit = SimpleNamespace(part=part, predictor=tmp_path / "missing", results=tmp_path)
-    tfidf = SimpleNamespace(part=SimpleNamespace(identity="y", label="tfidf-y", job={}), results=tmp_path / "missing")
+    part = SimpleNamespace(identity="y", label="tfidf-y", makes_predictor=False)
+    tfidf = SimpleNamespace(part=part, results=tmp_path / "missing")
     assert speed.measure(experiment, {"tfidf": tfidf, "bert": fit}, None) == {"tfidf": [], "bert": []}
     assert len(experiment.notes) == 2 and all("not measured (" in note for note in experiment.notes)
 
@@ -230,11 +232,11 @@ SOME = int((54 - 36 - 3 * (2 + (12 - 50) * 0.04)) / 0.3)
 )
 def test_a_time_limit_takes_the_rows_that_fit(prepared, monkeypatch, capsys, minutes, seconds, rows, reported):
     monkeypatch.setattr(course, "PILOT_ROWS", 12)
-    monkeypatch.setattr(course, "SPEED_SECONDS", 0)
+    monkeypatch.setattr(speed, "budget", lambda timing, networks: 0)
     more = {"seeds": 3, "learning_curve": True} if minutes < 1 else {}
     experiment = prepared(rows=120, time_limit=minutes, **more)
     names = []
-    monkeypatch.setattr(experiment.work, "finish", lambda part: names.append(part.name) or pilot(*seconds))
+    monkeypatch.setattr(experiment.work, "finish", lambda part, heard=None: names.append(part.name) or pilot(*seconds))
     if minutes < 1:
         with pytest.raises(InputError, match=reported):
             course.apply_time_limit(experiment)

@@ -66,14 +66,15 @@ def made_up(accuracies, seeds=1, suspects=None, curve=False, speeds=SPEEDS, fini
             timing=Timing(fit_seconds=12.0),
             size=Size(1_000_000, 38_000_000 if name != "bert" else 50_000_000),
         )
-        part, probabilities = jobs.Part(f"{name}-seed0", [], {"rows": rows}), np.eye(3)[(truth + wrong) % 3]
-        return jobs.Finished(part, 1.0, Path("results"), Path("predictor"), record, probabilities, np.array(test.numbers))
+        part, answers = jobs.Part(f"{name}-seed0", [], {"rows": rows}), np.eye(3, dtype=bool)[(truth + wrong) % 3]
+        folders = Path("results"), Path("predictor")
+        return jobs.Finished(part, 1.0, *folders, record, answers, np.array(test.numbers), (part.label,))
 
     fits = course.Fits({}, [])
     for name, share in accuracies.items():
         fits.full[name] = [finished(name, share)] * (1 if name == "tfidf" else seeds)
         fits.curve += [(name, finished(name, share - 0.1, 200)), (name, finished(name, share - 0.05, 400))] if curve else []
-    return course.judge(experiment, fits, {name: speeds[name] for name in accuracies}, suspects)
+    return course.judge(experiment, course.Done(fits, {name: speeds[name] for name in accuracies}, suspects))
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def contestant(tmp_path, tiny_distilbert, tiny_bert):
 
     def make(table, distilbert=tiny_distilbert, **options):
         contestants = {"static": None, "distilbert": str(distilbert), "bert": str(tiny_bert)}
-        options = {"contestants": contestants, **options}
+        options = {"contestants": contestants, "cv": "none", **options}
         given = CompareOptions(train=table, output=tmp_path / "out", work=tmp_path / "work", **options)
         experiment = jobs.read(given)
         return experiment, experiment.part("static", 0, None) if "static" in experiment.contestants else None
