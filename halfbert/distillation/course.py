@@ -71,7 +71,7 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
             with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
                 fitted = course.fit(ready.prepared, ready.states.fit("fit"), ready.lesson)
                 tested = steps.test(ready.prepared, fitted)
-                taught = _taught(taught_by, ready, fitted, tested)
+                taught, fitted, tested = _taught(taught_by, ready, fitted, tested)
                 record = course.save(ready.prepared, fitted, tested, folder, results_folder, ready.states, taught)
             steps.finish(ready.prepared, fitted, tested, record, ready.states)
     return course.Trained(options.output, options.results, record)
@@ -116,25 +116,63 @@ def _help(options: DistillOptions, ready: _Ready) -> None:
     steps.leave_to_chief(*fits)
 
 
-def _taught(taught_by: teacher.Teacher, ready: _Ready, fitted: Fitted, tested: Tested) -> Taught:
-    """What the teacher adds to the record; the control is fitted where the student was tested."""
+def _taught(taught_by: teacher.Teacher, ready: _Ready, fitted: Fitted, tested: Tested) -> tuple[Taught, Fitted, Tested]:
+    """What the teacher adds to the record, with the fit that is kept and its test.
+
+    The control is fitted where the student was tested.
+    """
     prepared, known, options = ready.prepared, taught_by.predictor.manifest, ready.prepared.options
     assert isinstance(options, DistillOptions)
     weights_sha256 = taught_by.predictor.weights_sha256
-    tested_teacher = TeacherTested(taught_by.name, taught_by.checkpoint, weights_sha256, ready.engine)
-    control: Control | None = None
-    worth: dict[str, Difference] | None = None
+    tested_teacher = TeacherTested(taught_by.name, taught_by.checkpoint, weights_sha256, ready.engine, own_test=known.test)
+    of_control: _Control | None = None
     if tested.failure is None:
         probabilities = probabilities_of(ready.of_test.logits, known.task)
         scores = tasks.scores(known.task, prepared.truth, probabilities, known.thresholds, prepared.data.labels)
         tested_teacher = replace(tested_teacher, test={**card_scores(scores)})
         if not options.no_control:
             with steps.aside(prepared, "the control"):
-                control, worth = _control(ready, fitted, tested)
-    made_of = options.temperature, ready.unlabelled, options.layers
-    of_record = Distillation(tested_teacher, ready.weights, *made_of, control, worth)
+                of_control = _control(ready, fitted, tested)
+    of_record = Distillation(tested_teacher, ready.weights, options.temperature, ready.unlabelled, options.layers)
+    if of_control:
+        of_record = _compared(of_record, options.save, prepared.task, (fitted, tested), of_control)
+        if of_record.kept == "control":
+            fitted, tested = of_control.fitted, steps.compared(prepared, of_control.fitted, of_control.tested)
     train_texts = merged(digests(ready.more_texts), taught_by.train_texts or "")
-    return Taught(of_record, ready.teacher_seconds, train_texts, taught_by.val_texts)
+    return Taught(of_record, ready.teacher_seconds, train_texts, taught_by.val_texts), fitted, tested
+
+
+def _compared(record: Distillation, save: str, task: str, student: tuple[Fitted, Tested], control: "_Control") -> Distillation:
+    """The record with the control, and which of the two is kept: by validation rows alone, and the student where they tie."""
+    chosen_by, of_student, of_control = _validation(task, student[0], control.fitted)
+    keeps_control = save == "control" or (save == "better" and of_control > of_student)
+    return replace(
+        record,
+        control=_as_recorded(control.fitted, control.tested),
+        worth=control.worth,
+        kept="control" if keeps_control else "student",
+        student=_as_recorded(*student) if keeps_control else None,
+        chosen_by=chosen_by,
+        validation={"student": of_student, "control": of_control},
+    )
+
+
+def _validation(task: str, *fits: Fitted) -> tuple[str, float, float]:
+    """The score that chose the epochs, and its values of both fits; the larger is better.
+
+    Where it could not be measured it is the loss, with its sign changed.
+    """
+    name = tasks.CHOSEN_BY[task]
+    best = [fitted.history.epochs[fitted.history.best_epoch - 1] for fitted in fits]
+    student, control = (epoch[name] for epoch in best)
+    if student is not None and control is not None:
+        return name.removeprefix("val_"), student, control
+    losses = [-(epoch["val_loss"] or 0.0) for epoch in best]
+    return "negative loss", losses[0], losses[1]
+
+
+def _as_recorded(fitted: Fitted, tested: Tested) -> Control:
+    return Control(fitted.history.epochs, fitted.history.best_epoch, {**card_scores(tested.scores or {})})
 
 
 def _lesson(
@@ -154,16 +192,24 @@ def _lesson(
     return course.Lesson(training_set, objective), weights
 
 
-def _control(ready: _Ready, fitted: Fitted, tested: Tested) -> tuple[Control, dict[str, Difference]]:
-    """The same student fitted without the teacher, and by how much the student's scores exceed that one's, if measurable."""
+@dataclass(frozen=True)
+class _Control:
+    """The same student fitted without the teacher, its test, and by how much the student's scores exceed its, if measurable."""
+
+    fitted: Fitted
+    tested: Tested
+    worth: dict[str, Difference]
+
+
+def _control(ready: _Ready, fitted: Fitted, tested: Tested) -> _Control:
+    """Fit and test the control of a student."""
     say("fitting the control: the same student, without the teacher")
     prepared = ready.prepared
     control = course.fit(prepared, ready.states.fit("control") if ready.states else None, control_of=fitted)
     tested_control = steps.score_test(prepared, control)
     student, baseline = _answers(prepared.task, fitted, tested), _answers(prepared.task, control, tested_control)
     worth = intervals.paired_bootstraps(prepared.task, prepared.truth["test"] > 0, student, baseline)
-    history, scores = control.history, card_scores(tested_control.scores or {})
-    return Control(history.epochs, history.best_epoch, {**scores}), worth
+    return _Control(control, tested_control, worth)
 
 
 def _answers(task: str, fitted: Fitted, tested: Tested) -> np.ndarray:

@@ -25,8 +25,19 @@ from halfbert.system.errors import InputError
 OBJECTIVES = ("task", "mlm", "embedding")
 # Options that an objective does not read.
 OF_TASK = (
-    *("unlabelled", "no_control", "test", "rows", "test_rows", "keep_leaks", "label_columns", "label_separator", "true_values"),
-    *("find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results", "xla", "long"),
+    *(
+        "unlabelled",
+        "no_control",
+        "save",
+        "test",
+        "rows",
+        "test_rows",
+        "keep_leaks",
+        "label_columns",
+        "label_separator",
+        "true_values",
+    ),
+    *("save", "find_lr", "head", "early_stopping", "no_tfidf", "keep_epochs", "results", "xla", "long"),
 )
 OF_ANSWERS = ("weight_soft", "weight_supervised", "weight_cosine", "temperature")
 OF_EMBEDDING = (
@@ -93,6 +104,12 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
     )
     batch_tokens: int = in_teaching(2048, "with embedding: tokens of a training step", values.count)
     no_control: bool = in_teaching(False, "leave out fitting the same student without the teacher")
+    save: str = in_teaching(
+        "student",
+        "the predictor to save: the student; the control, which is the same student fitted without the teacher; or the better "
+        "of them on validation",
+        choices=("student", "control", "better"),
+    )
     # The weights are those DistilBERT was published with: README of its training code (transformers,
     # examples/research_projects/distillation).
     weight_soft: float = in_loss(5.0, "weight of the divergence from the teacher's answers", values.non_negative)
@@ -134,6 +151,8 @@ class DistillOptions(LabelColumnsOptions, TrainOptions):
         )
         if sum(value is not None for value in (self.layers, self.keep, other)) > 1:
             raise InputError("--layers, --keep and --model with --checkpoint: give one of them")
+        if self.no_control and self.save != "student":
+            raise InputError(f"--no-control and --save {self.save}: there is no control to save; leave one of them out")
         if not self.weight_soft and not self.weight_cosine:
             raise InputError("--weight-soft 0 and --weight-cosine 0: then the teacher teaches nothing")
         unread = [name for name in changed(self) if name in UNREAD[self.objective]]

@@ -93,6 +93,13 @@ class PredictOptions(Options):
         values.path,
         metavar="TABLE",
     )
+    report: Path | None = in_output(
+        None,
+        "a page (.html) about the rows: counts of labels, confidence, the least confident rows with their texts, rows with "
+        "no answer",
+        values.path,
+        metavar="PAGE",
+    )
     overwrite: bool = in_output(False, "replace an earlier output")
     debug: bool = in_output(False, DEBUG)
 
@@ -115,6 +122,10 @@ class PredictOptions(Options):
             raise InputError("--explain: answers are explained on one machine, without --ray")
         if self.label_column is not None and not self.explain:
             raise InputError(f"--label-column {self.label_column}: goes with --explain")
+        if self.report is not None and self.report.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"--report {self.report}: a page is written; give it the ending .html")
+        if self.report is not None and self.ray is not None:
+            raise InputError(f"--report {self.report}: not with --ray; leave it out")
         if self.workers is not None and self.ray is None:
             raise InputError(f"--workers {self.workers}: goes with --ray")
         if self.ray is not None:

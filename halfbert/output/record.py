@@ -127,7 +127,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Control:
-    """The same student without a teacher."""
+    """The same student without a teacher; or the student, where the control was kept."""
 
     epochs: list[Numbers]
     best_epoch: int
@@ -147,7 +147,11 @@ class Unlabelled:
 
 @dataclass(frozen=True)
 class Distillation:
-    """Teacher, loss and control of a distilled student; `worth`, by score: the student less the control."""
+    """Teacher, loss and control of a distilled student; `worth`, by score: the student less the control.
+
+    `kept` is what was saved and what the record's own epochs and scores are of: where that is the control, the student's are in
+    `student`. `validation`: the score `chosen_by` of the best epoch of student and control.
+    """
 
     teacher: TeacherTested
     weights: dict[str, float]
@@ -156,6 +160,10 @@ class Distillation:
     layers: list[int] | None = None
     control: Control | None = None
     worth: dict[str, Difference] | None = None
+    kept: Literal["student", "control"] = "student"
+    student: Control | None = None
+    chosen_by: str = ""
+    validation: Numbers = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -239,10 +247,11 @@ class Record:
     """One run: record.json of its results folder.
 
     `test` holds the scores of the test rows as `scoring.multiclass` or `scoring.multilabel` gives them, None where the run
-    ended before its test, and `intervals` those of the scores that models are compared by, with many labels at thresholds;
-    `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that of a record which is TF-IDF's
-    own, of each penalty that was tried. `resumed_at`: the steps after which the fit was resumed, having been killed.
-    `suggestions`: what to do next, based on the `evidence`. `validation_intervals` are those of the kept epoch's scores.
+    ended before its test, `engine` what answered these rows, and `intervals` those of the scores that models are compared by,
+    with many labels at thresholds; `stopped` what ended it early. `tfidf` is the baseline beside a network, `validation` that
+    of a record which is TF-IDF's own, of each penalty that was tried. `resumed_at`: the steps after which the fit was resumed,
+    having been killed. `suggestions`: what to do next, based on the `evidence`. `validation_intervals` are those of the kept
+    epoch's scores.
     """
 
     schema_version: Literal[1] = 1
@@ -257,6 +266,7 @@ class Record:
     stopped: str | None = None
     learning_rate_finder: RateFinder | None = None
     test: dict[str, Any] | None
+    engine: str | None = None
     intervals: dict[str, Interval] | None = None
     tfidf: Baseline | None = None
     timing: Timing

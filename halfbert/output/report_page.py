@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.output import page as kit
-from halfbert.output import report_curves, report_errors, sheets, text
+from halfbert.output import report_curves, report_distillation, report_errors, sheets, text
 from halfbert.output.page import Card, Column, Command, Items, Page, Part, Section, Table, Words
 from halfbert.output.record import REPORT, Record
 from halfbert.output.report_curves import interval
@@ -40,6 +40,7 @@ def page(record: Record, folder: Path) -> Page:
     sections = [
         _suggestions(record),
         _scores(record),
+        report_distillation.section(record),
         report_errors.each_label(record),
         report_errors.confusions(record, wrong),
         report_errors.wrong_rows(record, wrong),
@@ -108,6 +109,8 @@ def _cards(record: Record) -> list[Card]:
         for key in COMPARED[record.task]
         if key in scores
     ]
+    if gained := report_distillation.card(record):
+        cards.append(gained)
     tfidf = record.tfidf
     if tfidf is not None and tfidf.test.get("macro_f1") is not None:
         ahead = tfidf.gain["macro_f1"].high < 0 if "macro_f1" in tfidf.gain else False
@@ -153,7 +156,7 @@ def _scores(record: Record) -> Section | None:
         always = test["commonest_label"]
         trivial = {f"always {shortened(always['label'])!r}": always}
         parts.append(_score_table(record, text.SCORE_NAMES, {"model": test}, trivial, ""))
-    lines = [*text.tfidf_lines(record), *text.distillation_lines(record.task, test, record.distillation)]
+    lines = text.tfidf_lines(record)
     parts.append(Items([line for line in lines if line]))
     if record.cross_validation is not None:
         parts += _folds(record)

@@ -51,7 +51,8 @@ def scores_table(record: Record) -> str:
     more += cross_validation_lines(record.cross_validation)
     steps = [*next_steps(record.suggestions).splitlines(), ""] if record.suggestions else []
     parts = [*lines, "", *more, *guarantees.lines(record.calibration), *steps, *_per_label(test["per_label"]), ""]
-    return "\n".join([f"{record.data.rows.test:,} test rows", "", *parts])
+    answered = f", answered by {record.engine}" if record.engine else ""
+    return "\n".join([f"{record.data.rows.test:,} test rows{answered}", "", *parts])
 
 
 def _multiclass_scores(record: Record, test: dict) -> list[str]:
@@ -192,6 +193,10 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
             lines.append(f"warning: no better than {trivial}: try another --lr, or more --epochs")
         if behind := _behind_tfidf(record):
             lines.append(behind)
+        if _control_is_better(record.distillation):
+            lines.append(
+                "warning: the control is better on validation, and the student is saved: --save better saves the control"
+            )
     if guarantee := guarantees.console_line(record.calibration):
         lines.append(guarantee)
     seconds, rows = record.timing.fit_seconds or 0.0, record.timing.fit_rows_per_second or 0.0
@@ -256,22 +261,43 @@ def _behind_tfidf(record: Record) -> str | None:
 
 
 def distillation_lines(task: str, scores: dict, distillation: Distillation | None) -> list[str]:
-    """How much of its teacher's scores a distilled student retains, and its gain over a fit without the teacher."""
+    """How much of its teacher's scores a student retains, its gain over a fit without the teacher, and which one is kept."""
     if distillation is None or not distillation.teacher.test or not scores:
         return []
-    of_teacher, test = distillation.teacher.test, card_scores(scores)
-    retained = [
-        f"{readable(name)} {of:.4f}" + (f", of which the student keeps {test[name] / of:.1%}" if of else "")
-        for name in statistics.COMPARED[task]
-        if name in test and (of := of_teacher.get(name)) is not None
-    ]
-    if not retained:  # no test row has a label
+    teacher, of_teacher = distillation.teacher, distillation.teacher.test
+    test = distillation.student.test if distillation.student else card_scores(scores)
+    names = [name for name in statistics.COMPARED[task] if name in test and of_teacher.get(name) is not None]
+    if not names:  # no test row has a label
         return []
+    retained = [
+        f"{readable(name)} {of:.4f}" + (f", of which the student keeps {(test[name] or 0) / of:.1%}" if of else "")
+        for name in names
+        if (of := of_teacher[name]) is not None
+    ]
     also = f" (also on {distillation.unlabelled.used:,} texts without labels)" if distillation.unlabelled else ""
-    lines = [f"the teacher, {distillation.teacher.name}{also}: {', '.join(retained)}"]
+    lines = [f"the teacher, {teacher.name}{also}: {', '.join(retained)} (teacher by {teacher.engine}, student by keras)"]
+    if own := [f"{readable(name)} {score:.4f}" for name in names if (score := (teacher.own_test or {}).get(name)) is not None]:
+        lines.append(f"the teacher's own training run measured, by keras on the test rows of that run: {', '.join(own)}")
     for name, worth in (distillation.worth or {}).items():
         lines.append(
             f"without the teacher: {readable(name)} {worth.second:.4f}; the teacher's gain {span(worth)}, "
             f"paired bootstrap over {worth.rows:,} test rows"
         )
-    return [*lines, ""]
+    return [*lines, *_kept_lines(distillation), ""]
+
+
+def _kept_lines(distillation: Distillation) -> list[str]:
+    """Student and control on validation, and which of them is saved."""
+    student, control = (distillation.validation.get(name) for name in ("student", "control"))
+    if student is None or control is None:
+        return []
+    saved = "the student" if distillation.kept == "student" else "the control, fitted without the teacher,"
+    name = readable(distillation.chosen_by)
+    return [f"{saved} is saved; validation {name}: student {student:.4f}, control {control:.4f}"]
+
+
+def _control_is_better(distillation: Distillation | None) -> bool:
+    """Whether a student is saved whose control is better on validation."""
+    if distillation is None or distillation.kept != "student" or not distillation.validation:
+        return False
+    return (distillation.validation["control"] or 0.0) > (distillation.validation["student"] or 0.0)

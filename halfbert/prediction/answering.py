@@ -140,8 +140,12 @@ def answer_rows(
     answering: Answering,
     write: Callable[[Block, Sequence[Sequence[Any]]], None],
     summary: Summary,
+    watch: Callable[[Block, np.ndarray], object] | None = None,
 ) -> None:
-    """Answer the rows of sources, have them written, and note in the summary what became of them."""
+    """Answer the rows of sources, have them written, and note in the summary what became of them.
+
+    `watch` is shown each block with the answers of its rows.
+    """
     scorer = answering.scorer
     labels = np.zeros(len(scorer.manifest.labels), np.int64)
     for block, answers in answering.answered(block for source in sources for block in source.blocks()):
@@ -149,6 +153,8 @@ def answer_rows(
         summary.note(block)
         if summary.words is not None:
             summary.words.note(scorer, block, answers)
+        if watch is not None:
+            watch(block, answers)
         answered = np.delete(answers, list(block.notes))
         summary.reviewed += int(answered["review"].sum())
         kept = answered[~answered["review"]]

@@ -13,7 +13,7 @@ from halfbert.data import texts
 from halfbert.data.phrases import plural
 from halfbert.data.tables import locate
 from halfbert.options.prediction import PredictOptions
-from halfbert.prediction import cluster, journal, outputs
+from halfbert.prediction import cluster, journal, outputs, page
 from halfbert.prediction.answering import Answering, answer_rows
 from halfbert.prediction.blocks import Source, Writer
 from halfbert.prediction.frames import DataFrame, FrameWriter
@@ -44,6 +44,8 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
     with _output_held(options.output):
         if options.output is not None:
             outputs.check(options.output, options.overwrite)
+        if options.report is not None:
+            page.check(options.report, options.overwrite)
         sources = open_all(options)
         for source in sources:
             texts.check_as_trained(source.name, source.text_columns, trained_on, "predictor")
@@ -63,16 +65,21 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
             say(note)
         if scorer.decider.line:
             say(scorer.decider.line)
+        watcher = page.Watcher(scorer) if options.report is not None else None
         if isinstance(sources[0], DataFrame):
             writer = FrameWriter(sources[0], columns)
-            summary = _answer(sources, scorer, writer, None, None, say, options.label_column)
+            summary = _answer(sources, scorer, writer, None, None, say, options.label_column, watcher)
             result: Any = writer.frame
         elif options.ray:
             result = summary = cluster.predict(options, sources, scorer, columns, say)
         else:
-            result = summary = _write(options, sources, scorer, columns, say)
+            result = summary = _write(options, sources, scorer, columns, say, watcher)
+        if options.report is not None and watcher is not None:
+            page.write_page(options.report, scorer, summary, watcher)
     for line in summary.lines():
         say(line)
+    if options.report is not None:
+        say(f"page: {options.report}")
     return result
 
 
@@ -100,7 +107,12 @@ def _output_held(output: Path | None) -> contextlib.AbstractContextManager[None]
 
 
 def _write(
-    options: PredictOptions, sources: Sequence[Source], scorer: Scorer, columns: list[Any], say: Callable[[str], object]
+    options: PredictOptions,
+    sources: Sequence[Source],
+    scorer: Scorer,
+    columns: list[Any],
+    say: Callable[[str], object],
+    watcher: page.Watcher | None,
 ) -> Summary:
     output = options.output
     with contextlib.ExitStack() as stack:
@@ -109,7 +121,7 @@ def _write(
             so_far = stack.enter_context(journal.kept(output, scorer.made_by(), scorer.kind))
         try:
             with outputs.opened(output, sources, columns, scorer.separator, so_far) as tables:
-                return _answer(sources, scorer, tables, output, so_far, say, options.label_column)
+                return _answer(sources, scorer, tables, output, so_far, say, options.label_column, watcher)
         except BrokenPipeError:  # who read the standard output has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
@@ -123,6 +135,7 @@ def _answer(
     so_far: journal.Journal | None,
     say: Callable[[str], object],
     truth: str | None,
+    watcher: page.Watcher | None,
 ) -> Summary:
     """Answer the rows of the sources and write them; `truth` names the column with the true labels."""
     words = LabelWords(truth) if scorer.explain else None
@@ -131,7 +144,7 @@ def _answer(
     progress = Progress(sum(rows) if len(rows) == len(sources) else None)
     began = time.monotonic()
     try:
-        answer_rows(sources, Answering(scorer, so_far, progress.advance), writer.write, summary)
+        answer_rows(sources, Answering(scorer, so_far, progress.advance), writer.write, summary, watcher)
     finally:
         progress.close()
     summary.seconds = time.monotonic() - began

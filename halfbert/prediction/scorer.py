@@ -178,7 +178,7 @@ class Scorer:
 
     def columns(self, answers: np.ndarray, notes: Mapping[int, str]) -> list[list[Any]]:
         """The values of `added`, of rows with these answers; the rows in `notes` have none, and the note in its place."""
-        found = self._guesses(answers["answer"])
+        found = self.guesses(answers["answer"])
         columns: list[list[Any]] = [found]
         if self.decider.asks:
             review: Any = self.review_word if self.one_label else [self.review_word]
@@ -196,7 +196,8 @@ class Scorer:
                 column[row] = None
         return [*columns, [notes.get(row, "") for row in range(len(answers))]]
 
-    def _guesses(self, answers: np.ndarray) -> list[Any]:
+    def guesses(self, answers: np.ndarray) -> list[Any]:
+        """The label of each row, or its list of labels, from the field "answer"."""
         labels = self.manifest.labels
         if self.one_label:
             return [labels[number] for number in answers]

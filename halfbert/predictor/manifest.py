@@ -65,13 +65,17 @@ class CheckpointUsed:
 
 @dataclass(frozen=True)
 class TeacherTested:
-    """The teacher of a distilled student, the engine it answered with, and its scores on the student's test rows."""
+    """The teacher of a distilled student, the engine it answered with, and its scores on the student's test rows.
+
+    `own_test` are the scores of its training run, by keras on the test rows of that.
+    """
 
     name: str
     checkpoint: str
     weights_sha256: str
     engine: str
     test: Numbers | None = None
+    own_test: Numbers | None = None
 
 
 @dataclass(frozen=True)

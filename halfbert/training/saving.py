@@ -15,6 +15,7 @@ from halfbert.system import machine, storage
 from halfbert.training import calibrating, mislabelled, tasks
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
+REFERENCE = "keras"  # the model that was fitted answers the test rows
 STEADY_AFTER_STEPS = 20
 
 
@@ -34,6 +35,7 @@ def record(prepared: Prepared, fitted: Fitted, tested: Tested, taught: Taught | 
         stopped=None if tested.failure is None else str(tested.failure),
         learning_rate_finder=fitted.finder,
         test=tested.scores,
+        engine=REFERENCE if tested.scores is not None else None,
         intervals=tested.intervals,
         tfidf=tested.tfidf,
         calibration=tested.calibration,
@@ -105,7 +107,7 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
         best_epoch=record.best_epoch,
         test={**text.card_scores(record.test)} if record.test else None,
         stopped=record.stopped,
-        teacher=record.distillation.teacher if record.distillation else None,
+        teacher=record.distillation.teacher if record.distillation and record.distillation.kept == "student" else None,
         calibration=fitted.calibration,
         long=fitted.transformer.way,
         pooling=fitted.pooling,

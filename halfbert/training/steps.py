@@ -164,10 +164,10 @@ def test(prepared: Prepared, fitted: Fitted) -> Tested:
         return Tested(failure)
     finally:
         prepared.stop.gently = True
-    return _compared(prepared, fitted, tested)
+    return compared(prepared, fitted, tested)
 
 
-def _compared(prepared: Prepared, fitted: Fitted, tested: Tested) -> Tested:
+def compared(prepared: Prepared, fitted: Fitted, tested: Tested) -> Tested:
     """The test with the intervals of its scores, TF-IDF's and what suggestions need, each only lost where it ends early."""
     from halfbert.training import evidence, mislabelled, tfidf
 

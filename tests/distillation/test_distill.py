@@ -1,6 +1,7 @@
 """distill.py through its real arguments: whole runs of both tasks, what teaches, the control, what is refused."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,12 @@ def test_a_whole_run_with_its_record(trained_teacher, distil, here):
         assert worth["second"] == pytest.approx(found["control"]["test"][score])
         assert worth["low"] <= worth["difference"] <= worth["high"] and worth["rows"] == 40
     assert f"the teacher, bert-things (also on {len(used)} texts without labels): accuracy" in said
+    assert f"(teacher by {found['teacher']['engine']}, student by keras)" in said and "40 test rows, answered by keras" in said
+    own = told["test"]["accuracy"]
+    assert (
+        found["teacher"]["own_test"]["accuracy"] == own and f"by keras on the test rows of that run: accuracy {own:.4f}" in said
+    )
+    assert record["engine"] == "keras" and found["kept"] == "student" and found["student"] is None
     assert "the teacher, bert-things" in (student / "README.md").read_text() and "paired bootstrap over 40 test rows" in said
     assert record["options"]["maxlen"] == told["maxlen"] and record["timing"]["teacher_seconds"] > 0
     manifest = json.loads((student / "halfbert.json").read_text())
@@ -152,6 +159,39 @@ def test_the_control_is_the_same_student_without_the_teacher(trained_teacher, di
     for mine, theirs in zip(record["distillation"]["control"]["epochs"], plain["epochs"], strict=True):
         assert mine["train_loss"] == pytest.approx(theirs["train_loss"], rel=1e-3)
     assert record["distillation"]["control"]["test"]["accuracy"] == pytest.approx(plain["test"]["accuracy"], abs=0.04)
+
+
+@pytest.mark.parametrize(("save", "kept"), [("student", "student"), ("better", "control"), ("control", "control")])
+def test_the_control_is_saved_on_request_or_where_validation_has_it_higher(trained_teacher, distil, monkeypatch, save, kept):
+    folder, table = trained_teacher
+    from halfbert.distillation import course
+
+    monkeypatch.setattr(course, "_validation", lambda *_: ("macro_f1", 0.5, 0.4 if save == "control" else 0.6))
+    record, student, said = distil(folder, "--train", table, "--rows", "30", "--epochs", "1", "--lr", "0.003", "--save", save)
+    found, manifest = record["distillation"], json.loads((student / "halfbert.json").read_text())
+    assert found["kept"] == kept and ("train_soft" in record["epochs"][0]) == (kept == "student")
+    assert ("warning: the control is better on validation" in said) == (save == "student")
+    assert manifest["test"]["accuracy"] == record["test"]["accuracy"] and record["tfidf"]
+    if kept == "student":
+        assert found["student"] is None and manifest["teacher"]["name"] == "bert-things"
+        assert "the student is saved; validation macro F1: student 0.5000, control 0.6000" in said
+        return
+    assert record["epochs"] == found["control"]["epochs"] and "train_soft" in found["student"]["epochs"][0]
+    assert record["test"]["accuracy"] == found["control"]["test"]["accuracy"] == found["worth"]["accuracy"]["second"]
+    assert (
+        "teacher" not in manifest and "the control, fitted without the teacher, is saved" in (student / "README.md").read_text()
+    )
+
+
+def test_student_and_control_are_compared_by_what_chose_their_epochs():
+    from halfbert.distillation.course import _validation
+
+    def fit(score, loss):
+        epochs = [{"val_macro_f1": 0.9, "val_loss": 0.1}, {"val_macro_f1": score, "val_loss": loss}]
+        return SimpleNamespace(history=SimpleNamespace(epochs=epochs, best_epoch=2))
+
+    assert _validation("multiclass", fit(0.5, 2.0), fit(0.6, 3.0)) == ("macro_f1", 0.5, 0.6)
+    assert _validation("multiclass", fit(None, 2.0), fit(0.6, 3.0)) == ("negative loss", -2.0, -3.0)
 
 
 def test_no_control_and_a_student_of_ones_own(trained_teacher, distil, tiny_distilbert):
@@ -247,6 +287,7 @@ def test_the_student_is_not_tested_on_what_trained_the_teacher(trained_teacher, 
     [
         (["--layers", "0", "--keep", "1"], "give one of them"),
         (["--keep", "1", "--model", "bert"], "give one of them"),
+        (["--no-control", "--save", "better"], "there is no control to save"),
         (["--weight-soft", "0", "--weight-cosine", "0"], "teaches nothing"),
         (["--objective", "mlm", "--train", "a.csv"], "--output"),
         (["--objective", "mlm", "--train", "a.csv", "--output", "a", "--test", "b.csv"], "--test has no effect"),
