@@ -15,10 +15,12 @@ import psutil
 from halfbert.benchmark import base, plots, report, statistics, timing, trial
 from halfbert.benchmark import record as records
 from halfbert.benchmark.figures import figures
+from halfbert.benchmark.page import PAGE, page_of
 from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, check_columns, count_known, describe, read_texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Environment, Pair, Protocol, Record, Tokens
 from halfbert.options import BenchmarkOptions
+from halfbert.output import page
 from halfbert.predictor import engines
 from halfbert.system import machine, storage
 from halfbert.system.console import Stopped, StopRequest, say
@@ -91,6 +93,7 @@ def write_report(record: Record, output: Path) -> None:
         pictures = plots.draw(record, folder)
         storage.write_text(report.markdown(record, pictures), folder / report.MARKDOWN)
         report.write_workbook(record, folder / "report.xlsx")
+        page.write(page_of(record, pictures, folder, output.name), folder / PAGE)
 
 
 def measure_ceilings(plan: Plan) -> dict[str, float]:

@@ -54,7 +54,7 @@ def test_a_tiny_benchmark(small, tmp_path, table, capfd):
     shown = capfd.readouterr()
     assert shown.err == "" and "quick look" in shown.out and str(output) in shown.out
     plots = {"latency.png", "throughput.png", "speed_size_accuracy.png"}
-    assert {path.name for path in output.iterdir()} == {"report.md", "report.xlsx", *plots}
+    assert {path.name for path in output.iterdir()} == {"report.html", "report.md", "report.xlsx", *plots}
     assert {path.name for path in output.parent.iterdir()} == {"things", "things.json"}
     record = benchmark_records.read(output.parent / "things.json")
     assert record.schema_version == 1 and record.quick is True and record.environment.command

@@ -3,18 +3,22 @@
 import copy
 import importlib.util
 import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import browser
 import openpyxl
 import pytest
 from support import ROOT
 
 from halfbert.benchmark import figures as benchmark_figures
+from halfbert.benchmark import page as benchmark_page
 from halfbert.benchmark import plots as benchmark_plots
 from halfbert.benchmark import record as records
 from halfbert.benchmark import report as benchmark_report
+from halfbert.output.page import write
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 PUBLISHED = sorted((ROOT / "results" / "published" / "benchmark").glob("*.json"))
@@ -235,6 +239,49 @@ def test_an_accuracy_on_texts_that_the_predictor_learned_from_is_called_in_quest
         assert "trained large or chose its epoch, so its accuracy on these texts means nothing" in said
         assert "trained small" not in said
     assert "means nothing" not in closing(without_accuracies(record)) + benchmark_report.markdown(record)
+
+
+def page_data(record, folder):
+    """Tables and record of the page that is written of a benchmark."""
+    pictures = benchmark_plots.draw(record, folder)
+    write(benchmark_page.page_of(record, pictures, folder, "things"), folder / "report.html")
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    assert text.count("data:image/png") == len(pictures)
+    found = re.findall(r'<script type="application/json" id="\w+">(.*?)</script>', text)
+    return text, *map(json.loads, found)
+
+
+def test_the_page_has_every_contestant_pair_and_figure(record, tmp_path):
+    record.predictors[0].learned_from = record.texts.used
+    text, (contestants, pairs, missing, every), data = page_data(record, tmp_path)
+    assert "The fastest in batches is small, onnx: 955 texts a second, 5 times as fast as large, keras." in text
+    assert (
+        "trained large or chose its epoch, so its accuracy on these texts means nothing" in text and "trained small" not in text
+    )
+    found = {tuple(row[:2]): row[3:] for row in contestants["rows"]}
+    assert set(found) == {("large", "keras"), ("large", "onnx"), ("small", "keras"), ("small", "onnx")}
+    score, rate, one, start, memory, weights, equal = found["small", "onnx"]
+    assert (score, start, memory, weights, equal) == (0.75, pytest.approx(1.55), 123, 45, 1.0)
+    assert (rate, one) == (pytest.approx(954.5, abs=0.1), pytest.approx(2.1, abs=0.01))
+    assert [row[3] for row in pairs["rows"]] == [2.0, 1.01] and missing["rows"][0][:2] == ["small", "torch"]
+    assert len(every["rows"]) == len(record.figures) and data["texts"]["used"] == record.texts.used
+    assert "cases" not in data["contestants"][0] and "blocks" not in data["pairs"][0]
+    record.quick, record.stopped = True, "SIGINT"
+    assert "A quick look, too short to quote figures from. Stopped by SIGINT" in page_data(record, tmp_path)[0]
+
+
+def test_the_page_of_a_benchmark_that_measured_nothing(record, tmp_path):
+    for each in of_cases(without_scores(record), lambda _: False).contestants:
+        each.cold, each.not_run = [], "stopped"
+    record.pairs = []
+    text, tables, _ = page_data(record, tmp_path)
+    assert "0 contestants measured." in text and len(tables) == 1
+
+
+def test_the_page_is_sound_in_a_browser(record, tmp_path):
+    with browser.browser() as running:
+        page_data(record, tmp_path)
+        browser.check(running, tmp_path / "report.html")
 
 
 def test_blocks_that_were_run_again_are_reported(record):
