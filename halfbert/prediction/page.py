@@ -93,8 +93,8 @@ def check(file: Path, overwrite: bool) -> None:
 
 def write_page(file: Path, scorer: Scorer, summary: Summary, watcher: Watcher) -> None:
     """Write the page about the rows that a watcher has seen."""
-    stated = dataclasses.asdict(summary)
-    stated["output"] = summary.output and summary.output.name
+    stated = dict(vars(summary))
+    stated.update(output=summary.output and summary.output.name, unanswered=dict(summary.unanswered))
     name = summary.output.name if summary.output else "rows"
     answered = summary.rows - summary.unanswered.total()
     page = Page(
