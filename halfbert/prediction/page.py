@@ -93,7 +93,7 @@ def check(file: Path, overwrite: bool) -> None:
 
 def write_page(file: Path, scorer: Scorer, summary: Summary, watcher: Watcher) -> None:
     """Write the page about the rows that a watcher has seen."""
-    stated = dict(vars(summary))
+    stated = {name: value for name, value in vars(summary).items() if name != "words"}
     stated.update(output=summary.output and summary.output.name, unanswered=dict(summary.unanswered))
     name = summary.output.name if summary.output else "rows"
     answered = summary.rows - summary.unanswered.total()

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import browser
 import numpy as np
 import pytest
 import tiny_predictors
@@ -100,6 +101,11 @@ def test_a_whole_run_with_its_record(trained_teacher, distil, here):
         found["teacher"]["own_test"]["accuracy"] == own and f"by keras on the test rows of that run: accuracy {own:.4f}" in said
     )
     assert record["engine"] == "keras" and found["kept"] == "student" and found["student"] is None
+    page = (here / "results" / "multiclass" / "student" / "report.html").read_text(encoding="utf-8")
+    assert "<h2>Teacher and control</h2>" in page and "gained by the teacher: macro F1" in page
+    assert f"teacher, by {found['teacher']['engine']}" in page and "paired bootstrap over 40 test rows" in page
+    with browser.browser() as running:
+        browser.check(running, here / "results" / "multiclass" / "student" / "report.html")
     assert "the teacher, bert-things" in (student / "README.md").read_text() and "paired bootstrap over 40 test rows" in said
     assert record["options"]["maxlen"] == told["maxlen"] and record["timing"]["teacher_seconds"] > 0
     manifest = json.loads((student / "halfbert.json").read_text())
