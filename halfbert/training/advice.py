@@ -20,7 +20,7 @@ from halfbert.system import machine
 
 MOST_SUGGESTIONS = 3
 SIGNIFICANT = 0.05
-FEWEST_ERRORS = 0.01  # of the rows
+FEWEST_ERRORS, MOST_ERRORS = 0.01, 0.2  # of the rows; more of them are a sign of unsure answers rather than of wrong labels
 LONGEST, WINDOW = 512, 256  # tokens
 MULTIPLE = 16  # of tokens, to round up to
 
@@ -126,9 +126,9 @@ def label_conflicts(record: Record, commands: Commands) -> Suggestion | None:
 
 
 def label_errors(record: Record, commands: Commands) -> Suggestion | None:
-    """A look at the likely label errors, where they are at least one row in a hundred."""
+    """A look at the likely label errors, where they are from one row in a hundred to one in five."""
     found = record.label_errors
-    if not found or found.count < FEWEST_ERRORS * found.rows or not found.count:
+    if not found or not found.count or not FEWEST_ERRORS <= found.count / found.rows <= MOST_ERRORS:
         return None
     return Suggestion(
         f"check the labels in {_file(commands, LABEL_ERRORS)}, the worst first",

@@ -160,6 +160,11 @@ def test_three_at_most_the_measured_gains_first_and_none_without_a_test():
     assert next_steps([]) == "what to do next: nothing in this run says"
 
 
+def test_a_list_of_many_rows_says_that_answers_are_unsure_and_is_no_suggestion():
+    assert advice.label_errors(record_with(label_errors=LabelErrors(200, 1000, "tfidf")), Commands(OPTIONS))
+    assert advice.label_errors(record_with(label_errors=LabelErrors(201, 1000, "tfidf")), Commands(OPTIONS)) is None
+
+
 def test_a_record_holds_no_private_folder(tmp_path):
     options = replace(
         OPTIONS, train=str(tmp_path / "secret" / "a.csv"), output=tmp_path / "p" / "x", results=tmp_path / "r" / "x"
