@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from typing import IO, Any
 
 from halfbert.system.console import Stopped, say
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
@@ -21,6 +21,7 @@ SECONDS_TO_STOP = 60  # between asking a child to stop and killing it
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Loaded here: between fork and exec a child of a program with threads must not load libraries.
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+STOPPING = {signal.SIGINT, signal.SIGTERM}
 
 
 def environment() -> dict[str, str]:
@@ -40,20 +41,45 @@ def start(
 ) -> "subprocess.Popen[str]":
     """Start Python with these arguments, its standard output a pipe; on Linux the child is killed when its parent dies.
 
-    `variables` are added to the environment. In a `new_session` the child does not get the terminal's Ctrl-C.
+    `variables` are added to the environment. In a `new_session` the child does not get the terminal's Ctrl-C. A signal that
+    comes meanwhile takes effect afterwards: what a handler raises in the middle of a fork, Python prints and forgets.
     """
-    return subprocess.Popen(
-        [sys.executable, *arguments],
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        env={**environment(), **(variables or {})},
-        start_new_session=new_session,
-        preexec_fn=functools.partial(LIBC.prctl, PR_SET_PDEATHSIG, signal.SIGKILL) if LIBC else None,
-    )
+    held_back = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING) if os.name == "posix" else set()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**environment(), **(variables or {})},
+            start_new_session=new_session,
+            preexec_fn=functools.partial(_in_child, held_back) if os.name == "posix" else None,
+        )
+    except BaseException:
+        _let_through(held_back)
+        raise
+    try:
+        _let_through(held_back)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
+
+
+def _let_through(held_back: set[Any]) -> None:
+    """Put the signals that this thread holds back to what they were; a signal that waited is handled here."""
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_SETMASK, held_back)
+
+
+def _in_child(held_back: set[Any]) -> None:
+    if LIBC:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    _let_through(held_back)
 
 
 def run(

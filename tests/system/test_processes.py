@@ -69,3 +69,17 @@ def test_no_child_outlives_its_parent_which_passes_lines_on_at_once(tmp_path, nu
     while running():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+def test_a_signal_in_the_middle_of_a_fork_is_not_lost():
+    """Python forgets what is raised in a callback of a fork, as logging has one."""
+    code = (
+        "import os, signal, sys; from halfbert.system import console, processes\n"
+        "def main(argv, stop):\n"
+        "    os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGINT))\n"
+        "    processes.run(['-c', 'import time; time.sleep(60)'], 'child')\n"
+        "sys.exit(console.run(main, []))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 130 and ended.stderr == "stopped by SIGINT\n"
