@@ -85,7 +85,7 @@ def fit(options: TrainOptions, data: Data, results: Path, predictor: Path | None
             stop.raise_if_set()
         with storage.atomic_folder(results) as folder:
             records.write(record, folder)
-            records.write_answers(tested.probabilities, data.test.numbers, folder)
+            records.write_answers(tested.probabilities, prepared.truth["test"], data.test.numbers, folder)
         crossvalidation.release(fitted.model)
 
 
