@@ -133,7 +133,7 @@ def _suggestions(record: Record) -> Section | None:
         return None
     parts: list[Part] = []
     for suggestion in record.suggestions:
-        said = f"{suggestion.what.rstrip('.')}. {suggestion.why}"
+        said = " ".join(f"{words[:1].upper()}{words[1:].rstrip('.')}." for words in (suggestion.what, suggestion.why))
         parts.append(Command(suggestion.command, said) if suggestion.command else Words(said))
     return Section("What to do next", parts)
 

@@ -161,7 +161,7 @@ def test_likely_wrong_labels_are_listed(finished, tmp_path):
 
 
 def test_suggestions_stand_first_each_with_its_evidence_and_command(finished):
-    found = [Suggestion("Try BERT", "It was 3 points better.", "train --model bert"), Suggestion("Add rows.", "Few.")]
+    found = [Suggestion("try BERT", "it was 3 points better", "train --model bert"), Suggestion("Add rows.", "Few.")]
     page = report_page.page(dataclasses.replace(read(finished), suggestions=found), finished.results)
     assert page.sections[0].title == "What to do next"
     command, words = page.sections[0].parts
