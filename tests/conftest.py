@@ -132,3 +132,14 @@ def finished_multilabel(tmp_path_factory, tiny_distilbert) -> SimpleNamespace:
     run = whole_run("train_multilabel", folder, "tags", checkpoint, write_tags, rows[:120], test_rows, *threshold)
     shutil.rmtree(checkpoint)
     return run
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that were written."""
+    from halfbert.output import drawing
+
+    seen = []
+    write = drawing._write
+    monkeypatch.setattr(drawing, "_write", lambda figure, path: (seen.append(figure), write(figure, path)))
+    return seen

@@ -1,8 +1,11 @@
 """A small example of every picture of a run, and what tests read of figures."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.text import Text
 from PIL import Image
 
 from halfbert.output import calibration_plots, multilabel_plots, plots
@@ -64,3 +67,49 @@ def tick_labels(axis) -> list[str]:
 
 def numbers_in(axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
+
+
+def overlaps(figure) -> list[str]:
+    """Which names and legends of a figure cover what is drawn or each other, or leave the picture, by matplotlib's geometry."""
+    figure.draw_without_rendering()
+    written = [(text.get_text(), Text.get_window_extent(text)) for axes in figure.axes for text in axes.texts]
+    legends = [*figure.legends, *(legend for axes in figure.axes if (legend := axes.get_legend()))]
+    written += [("legend", legend.get_window_extent()) for legend in legends]
+    headings = [title for axes in figure.axes for title in (axes.title, axes._left_title, axes._right_title)]
+    headings += [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
+    headings += [label for axes in figure.axes for label in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+    fixed = [(text.get_text(), text.get_window_extent()) for text in headings if text.get_text()]
+    drawn = np.concatenate([np.empty((0, 2)), *(_points(axes) for axes in figure.axes)])
+    found = [
+        f"{name!r} covers what is drawn"
+        for name, box in written
+        if (((box.x0, box.y0) < drawn) & (drawn < (box.x1, box.y1))).all(axis=1).any()
+    ]
+    others = [*written, *fixed]
+    return found + [
+        f"{name!r} covers {other!r}"
+        for number, (name, box) in enumerate(written)
+        for other, its in others[number + 1 :]
+        if box.overlaps(its)
+    ]
+
+
+def _points(axes) -> np.ndarray:
+    """Points in pixels all along the lines of axes, in their dots and in their bars."""
+    paths = [(line.get_transform().transform(line.get_xydata()), line.get_linestyle() == "None") for line in axes.get_lines()]
+    for collection in axes.collections:
+        if isinstance(collection, LineCollection):
+            paths += [(collection.get_transform().transform(segment), False) for segment in collection.get_segments()]
+        elif isinstance(collection, PathCollection):
+            paths.append((collection.get_offset_transform().transform(collection.get_offsets()), True))
+    points = []
+    for corners, dots in paths:
+        corners = corners[np.isfinite(corners).all(axis=1)]
+        points.append(corners)
+        if not dots:
+            steps = np.linspace(0, 1, 200)[:, None]
+            points += [begin + steps * (end - begin) for begin, end in itertools.pairwise(corners)]
+    for bar in axes.patches:
+        box = bar.get_window_extent()
+        points.append(np.array([(x, y) for x in np.linspace(box.x0, box.x1, 9) for y in np.linspace(box.y0, box.y1, 9)]))
+    return np.concatenate([np.empty((0, 2)), *points])

@@ -1,6 +1,7 @@
 """The shape of the code: imports point one way, and nothing grows past what a reader can hold."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,3 +72,19 @@ def test_nothing_is_longer_than_a_reader_can_hold(module):
     for node in ast.walk(ast.parse(source)):
         most = LARGEST.get(type(node))
         assert most is None or node.end_lineno - node.lineno < most, f"{node.name}: more than {most} lines"
+
+
+COUNTABLE = "row|text|label|epoch|step|trial|seed|window|file|line|cell|thread|prediction|repeat|group|layer"
+
+
+def test_a_count_is_printed_with_the_plural_it_needs():
+    """`counted` knows that there is 1 row; "{number:,} rows" does not, unless it is a share of rows: "3 of 1,000 rows"."""
+    count = rf"len\([^{{}}]*\)|[^{{}}\"]*:,|[\w.]*({COUNTABLE})s"
+    printed = re.compile(rf"(\w* ?\w* )?\{{({count})\}} ([a-z-]+ )?({COUNTABLE})s\b(?!/)")
+    wrong = [
+        f"{module.relative_to(ROOT)}: {found[0]}"
+        for module in MODULES
+        for found in printed.finditer(module.read_text(encoding="utf-8"))
+        if not re.search(r"\b(of|than)( the)? $", found[1] or "") and "LAST_ROW" not in found[0]
+    ]
+    assert not wrong

@@ -13,7 +13,7 @@ from halfbert.benchmark.figures import CHIEF_BATCH, cell_figures, score_of
 from halfbert.benchmark.record import Contestant
 from halfbert.comparison import record as comparison_record
 from halfbert.comparison.wording import span, verdict_line
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.output import record as training_record
 from halfbert.output.sheets import markdown_table
 from halfbert.output.words import model_name
@@ -336,7 +336,7 @@ def streaming() -> str:
         f"{memory['rows']:,} short texts of a csv file took {memory['peak_bytes'] / 1e6:,.0f} MB of memory at most, with a "
         f"predictor of {memory['predictor_bytes'] / 1e6:.1f} MB, and of a larger one more by its size. Answering "
         f"{speed['rows']:,} headlines of a file ran at {share:.0%} of the speed of `halfbert.load(...).predict` on a list of "
-        f"them, by processor time (median of {turns} turns; {speed['engine']}, {plural(speed['threads'], 'thread')}; "
+        f"them, by processor time (median of {turns} turns; {speed['engine']}, {counted(speed['threads'], 'thread')}; "
         f"`python -m tools.streaming`)."
     )
 
@@ -376,7 +376,7 @@ def _races() -> dict[str, dict[str, Any]]:
 def _with_hardware(columns: list[str], rows: list[list], environments: list[dict]) -> str:
     """A table, and one sentence on the machine, the threads and the versions that all the figures share."""
     described = {
-        f"{plural(e['threads'], 'thread')} of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
+        f"{counted(e['threads'], 'thread')} of {e['hardware']['cpu']} ({', '.join(e['hardware']['vector_extensions'])}), "
         f"TensorFlow {e['versions']['tensorflow']}, Python {e['versions']['python']}"
         for e in environments
     }

@@ -18,7 +18,7 @@ from halfbert.predictor.manifest import PROBLEM_TYPES, CheckpointUsed, Manifest
 from halfbert.system import console, machine, processes, tensorflow_setup
 from halfbert.system.errors import ResourceError
 
-NAMES = {"bert": "bert-base (random weights)", "distilbert": "distilbert-base (random weights)"}
+NAMES = {"bert": "BERT-base (random weights)", "distilbert": "DistilBERT-base (random weights)"}
 LABELS = ["first", "second"]
 PROBLEM = PROBLEM_TYPES["multiclass"]
 VOCABULARY = 30522

@@ -7,7 +7,7 @@ import numpy as np
 
 from halfbert.benchmark import statistics
 from halfbert.benchmark.record import Case, Contestant, Figure, MeasuredCase, Predictor, Record, Who, part
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 
 CHIEF_BATCH = 32
 
@@ -88,6 +88,6 @@ def too_good(predictor: Predictor, used: int) -> str:
         return ""
     worth = "means nothing" if 2 * known > used else "is too high"
     return (
-        f"{known:,} of the {plural(used, 'text')} trained {predictor.name} or chose its epoch, so its accuracy on these texts "
+        f"{known:,} of the {counted(used, 'text')} trained {predictor.name} or chose its epoch, so its accuracy on these texts "
         f"{worth} (its speed is not affected)"
     )

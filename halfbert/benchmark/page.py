@@ -10,7 +10,7 @@ import msgspec
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import cell_figures, chief_batch, score_of, too_good
 from halfbert.benchmark.record import Contestant, Record, Who
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.output.page import Card, Column, Command, Items, Page, Part, Picture, Section, Table, Words
 from halfbert.output.words import significant
 
@@ -68,7 +68,7 @@ def _headline(record: Record, many: dict[str, float]) -> str:
     doubt = "A quick look, too short to quote figures from. " if record.quick else ""
     stopped = f"Stopped by {record.stopped} before all was measured. " if record.stopped else ""
     if not many:
-        return f"{doubt}{stopped}{plural(len(record.ran), 'contestant')} measured."
+        return f"{doubt}{stopped}{counted(len(record.ran), 'contestant')} measured."
     fastest, slowest = next(iter(many.items())), list(many.items())[-1]
     ratio = f", {significant(fastest[1] / slowest[1], 2)} times as fast as {slowest[0]}" if len(many) > 1 else ""
     return f"{doubt}{stopped}The fastest in batches is {fastest[0]}: {significant(fastest[1])} texts a second{ratio}."
@@ -173,7 +173,7 @@ def _how(record: Record) -> list[Part]:
     machine, protocol = record.environment, record.protocol
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     items = [
-        f"{protocol.repeats} repeats of {protocol.seconds:g} s a case, each in a fresh process.",
+        f"{counted(protocol.repeats, 'repeat')} of {protocol.seconds:g} s a case, each in a fresh process.",
         f"{machine.hardware.get('cpu')}, {machine.hardware.get('cpus')} processors.",
         f"Load average before and after: {machine.load_average['before']}, {machine.load_average['after']}.",
         f"{versions}.",

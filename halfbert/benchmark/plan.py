@@ -12,7 +12,7 @@ import numpy as np
 from halfbert.benchmark.figures import too_good
 from halfbert.benchmark.record import Case, Contestant, Predictor, Score, Sizes, TextsUsed
 from halfbert.data import multiclass
-from halfbert.data.phrases import listed_names, plural
+from halfbert.data.phrases import counted, listed_names
 from halfbert.data.tables import Layout
 from halfbert.data.texts import SEPARATOR
 from halfbert.models import weights
@@ -76,10 +76,10 @@ class Plan:
         options = self.options
         timed = sum(case.scenario != "paper" for case in self.cases) * options.seconds
         each = len(self.contestants) * (START_SECONDS + timed) + pairs * (START_SECONDS + options.seconds)
-        minutes = plural(max(1, round(options.repeats * each / 60)), "minute")
+        minutes = counted(max(1, round(options.repeats * each / 60)), "minute")
         counts = {"contestant": len(self.contestants), "case": len(self.cases), "pair": pairs}
-        what = ", ".join(plural(count, noun) for noun, count in counts.items())
-        return f"{what}, {plural(options.repeats, 'repeat')} of {options.seconds:g} s each: about {minutes}, or more"
+        what = ", ".join(counted(count, noun) for noun, count in counts.items())
+        return f"{what}, {counted(options.repeats, 'repeat')} of {options.seconds:g} s each: about {minutes}, or more"
 
 
 def read_texts(options: BenchmarkOptions) -> Texts:
@@ -192,7 +192,7 @@ def contestants(options: BenchmarkOptions, predictors: Sequence[str]) -> list[Co
             engine=engine,
             device=device,
             threads=threads,
-            setting=f"cpu, {threads} {'thread' if threads == 1 else 'threads'}" if device == "cpu" else device,
+            setting=f"cpu, {counted(threads, 'thread')}" if device == "cpu" else device,
         )
         for predictor, device, engine in itertools.product(predictors, options.devices, options.engines)
         for threads in (options.threads if device == "cpu" else options.threads[-1:])

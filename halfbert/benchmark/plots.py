@@ -1,5 +1,6 @@
 """Plots of a benchmark, drawn from its record in the style of `halfbert.output.plots`; each may raise ResourceError."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from halfbert.benchmark.figures import cell_figures, plane_points, samples
 from halfbert.benchmark.record import Figure, Record, Who
 from halfbert.output import drawing
+from halfbert.output.labelling import Named, name_lines, name_points
 from halfbert.output.words import shortened
 
 if TYPE_CHECKING:
@@ -73,7 +75,8 @@ def throughput(record: Record, path: Path) -> None:
     figures = cell_figures(record, "offline")
     batches = sorted({figure.batch for figure in figures})
     title = ("Throughput by batch, end to end, natural lengths", "bars: slowest and fastest repeat")
-    with _panels(path, figures, 1.6, "texts a second (log scale)", *title) as panels:
+    names: dict[Axes, list[Named]] = defaultdict(list)
+    with _panels(path, figures, "texts a second (log scale)", *title) as panels:
         for axes, setting in panels:
             for name in dict.fromkeys(_name(figure) for figure in figures if figure.setting == setting):
                 line = [figure for figure in figures if (_name(figure), figure.setting) == (name, setting)]
@@ -83,17 +86,19 @@ def throughput(record: Record, path: Path) -> None:
                     [figure.batch for figure in line],
                     medians,
                     np.abs(ends - medians),
-                    label=name,
                     color=_colour(record, line[0]),
                     marker=_marker(record, line[0]),
                     linestyle="-" if _marker(record, line[0]) == PREDICTOR_MARKERS[0] else "--",
                     capsize=2,
                 )
+                names[axes].append(Named(line[-1].batch, float(medians[-1]), name, _colour(record, line[0])))
             axes.set_xscale("log", base=2)
             axes.set_xticks(batches, [f"{batch}" for batch in batches])
             axes.minorticks_off()
             _log(axes, "y")
             axes.set_xlabel("texts a call")
+        for axes, of_panel in names.items():
+            name_lines(axes, of_panel)
 
 
 def plane(record: Record, path: Path) -> None:
@@ -105,39 +110,38 @@ def plane(record: Record, path: Path) -> None:
     weights = {figure.who: record.contestant(figure).weight_bytes or 0 for figure in figures}
     better = "Speed, size and score: up and right is better" if score else "Speed and size: right is faster"
     title = (score or "parameters (M); there is no score", better, "area: bytes of the weights as the engine holds them")
-    with _panels(path, figures, 2.6, *title) as panels:
+    names: dict[Axes, list[Named]] = defaultdict(list)
+    with _panels(path, figures, *title) as panels:
         for axes, setting in panels:
             for figure, height in points:
                 if figure.setting == setting:
-                    size = weights[figure.who]
-                    axes.scatter(
-                        figure.texts_per_second.median,
-                        height,
-                        LEAST_AREA + (MOST_AREA - LEAST_AREA) * size / max(weights.values()),
-                        color=_colour(record, figure),
-                        marker=_marker(record, figure),
-                        edgecolors="white",
-                        label=f"{_name(figure)}, {size / 1e6:.1f} MB",
-                    )
+                    size, colour, rate = weights[figure.who], _colour(record, figure), figure.texts_per_second.median
+                    area = LEAST_AREA + (MOST_AREA - LEAST_AREA) * size / max(*weights.values(), 1)
+                    axes.scatter(rate, height, area, color=colour, marker=_marker(record, figure), edgecolors="white")
+                    name = f"{_name(figure)}, {size / 1e6:.1f} MB"
+                    names[axes].append(Named(rate, height, name, colour, np.sqrt(area) / 2))
             _log(axes, "x")
             axes.margins(0.15)
             axes.set_xlabel(f"texts a second, batches of {figures[0].batch} (log scale)")
+        heights = [height for _, height in points]
+        axes.set_ylim(*(drawing.score_limits(heights) if score else (0, 1.15 * max(heights))))
+        for axes, of_panel in names.items():
+            name_points(axes, of_panel)
 
 
 @contextmanager
 def _panels(
-    path: Path, figures: Sequence[Figure], beside: float, ylabel: str, statement: str, detail: str
+    path: Path, figures: Sequence[Figure], ylabel: str, statement: str, detail: str
 ) -> "Iterator[Iterator[tuple[Axes, str]]]":
-    """Panels side by side, each with its setting; the legend takes `beside` inches at the right."""
+    """Panels side by side, each with its setting."""
     settings = _settings(figures)
-    with drawing.picture(path, beside + 4.4 * len(settings), 4.8) as canvas:
+    with drawing.picture(path, 1 + 6.4 * len(settings), 4.8) as canvas:
         panels = canvas.subplots(1, len(settings), sharey=True, squeeze=False)[0]
         for axes, setting in zip(panels, settings, strict=True):
             axes.set_title(setting)
-        yield zip(panels, settings, strict=True)
         panels[0].set_ylabel(ylabel)
-        panels[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=8, labelspacing=1.2)
         drawing.title(canvas, statement, detail)
+        yield zip(panels, settings, strict=True)
 
 
 def _settings(figures: Sequence[Who]) -> list[str]:
@@ -145,8 +149,7 @@ def _settings(figures: Sequence[Who]) -> list[str]:
 
 
 def _name(figure: Who) -> str:
-    name = f"{shortened(figure.predictor, 30)}, {figure.engine}"
-    return f" {name}" if name.startswith("_") else name  # matplotlib leaves such a label out of the legend
+    return f"{shortened(figure.predictor, 30)}, {figure.engine}"
 
 
 def _colour(record: Record, figure: Who) -> str:

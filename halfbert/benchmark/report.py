@@ -14,9 +14,10 @@ import numpy as np
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import cell_figures, chief_batch, measured, score_of, too_good
 from halfbert.benchmark.record import Block, Figure, PairBlock, Published, Record
+from halfbert.data.phrases import counted
 from halfbert.output import sheets
 from halfbert.output.sheets import markdown_table
-from halfbert.output.words import significant
+from halfbert.output.words import model_name, significant
 from halfbert.predictor.engines import INSTALL_TRAIN
 from halfbert.system import storage
 from halfbert.system.errors import InputError, ResourceError
@@ -51,6 +52,7 @@ def markdown(record: Record, pictures: Sequence[str] = ()) -> str:
     }
     environment.globals |= {"figures_of": cell_figures, "median": np.median, "describe": statistics.describe}
     environment.filters |= {
+        "counted": counted,
         "significant": significant,
         "about": _about,
         "million": lambda number: f"{number / 1e6:.1f}",
@@ -118,7 +120,8 @@ def write_workbook(record: Record, path: Path) -> None:
     compared = [pair for pair in plain["pairs"] if pair["comparison"]]
     sides = [{f"{side}_{name}": value for side in "ab" for name, value in pair[side].items()} for pair in compared]
     pairs = [{**who, **pair["case"], **pair["comparison"]} for who, pair in zip(sides, compared, strict=True)]
-    lists = {"figures": plain["figures"], "contestants": contestants, "predictors": plain["predictors"]}
+    predictors = [{**predictor, "model": model_name(predictor["model"])} for predictor in plain["predictors"]]
+    lists = {"figures": plain["figures"], "contestants": contestants, "predictors": predictors}
     sheets.write_workbook(path, {**lists, "cold": starts, "pairs": pairs})
 
 

@@ -13,6 +13,7 @@ from halfbert.comparison.fitting import CURVE, Fits, fit
 from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
 from halfbert.comparison.wording import verdict_line
+from halfbert.data.phrases import counted
 from halfbert.options import CompareOptions
 from halfbert.output.words import model_name, significant
 from halfbert.scoring import label_errors
@@ -108,7 +109,7 @@ def apply_time_limit(experiment: Experiment) -> None:
         return
     option, rows = f"--time-limit {significant(limit)}", max(PILOT_ROWS, 2 * len(experiment.data.labels))
     if rows >= available:
-        experiment.note(f"{option}: no timed runs for only {available:,} training rows; all are used")
+        experiment.note(f"{option}: no timed runs for only {counted(available, 'training row')}; all are used")
         return
     names, seed = experiment.contestants, experiment.options.seed
     pilots = {name: experiment.finish(name, seed, rows, PILOT_TEST_ROWS) for name in names}
@@ -122,16 +123,17 @@ def apply_time_limit(experiment: Experiment) -> None:
     usable = 60 * USABLE * limit - fixed
     if usable < rows * per_row:
         raise InputError(
-            f"{option}: the fits would take about {(fixed + rows * per_row) / 60 / USABLE:.0f} minutes even on {rows:,} rows; "
+            f"{option}: the fits would take about "
+            f"{counted(round((fixed + rows * per_row) / 60 / USABLE), 'minute')} even on {counted(rows, 'row')}; "
             f"give more time, or fewer --seeds or --contestants"
         )
-    which = f"all {available:,} training rows"
+    which = f"all {counted(available, 'training row')}"
     if usable < available * per_row:
         experiment.rows = int(usable / per_row)
         which = f"{experiment.rows:,} of {available:,} training rows (a stratified sample)"
     experiment.note(
-        f"{option}: short runs on {rows:,} rows took {spent:,.0f} s; training on {which} is likely to fit; every test row is "
-        f"used"
+        f"{option}: short runs on {counted(rows, 'row')} took {spent:,.0f} s; training on {which} is likely to fit; every "
+        "test row is used"
     )
 
 

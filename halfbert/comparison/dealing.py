@@ -5,7 +5,7 @@ from typing import Any
 
 from halfbert.comparison.baseline import READ
 from halfbert.data import splits
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.data.tables import Data, Findings, Reading, Rows
 from halfbert.options import CompareOptions, TrainOptions
 from halfbert.system.console import say
@@ -50,7 +50,7 @@ def read(options: CompareOptions, requested: TrainOptions) -> tuple[Data, Dealt 
             raise
         note = f"one split, as the rows cannot be dealt out to folds: {error}"
         return steps.read(options.task, requested), None, note
-    rows, labels = plural(len(dealt.rows), "row"), plural(len(data.labels), "label")
+    rows, labels = counted(len(dealt.rows), "row"), counted(len(data.labels), "label")
     say(f"{data.files[0]['name']}: {rows}, {labels}; {folds} folds, so that every row is a test row once")
     for line in data.notes:
         say(f"  {line}")

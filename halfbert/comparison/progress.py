@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from halfbert.comparison import speed
 from halfbert.comparison.jobs import Experiment, Finished
 from halfbert.comparison.record import SCORES
-from halfbert.data.phrases import listed, plural
+from halfbert.data.phrases import counted, listed
 from halfbert.output.words import model_name
 from halfbert.scoring import intervals
 from halfbert.system.console import say
@@ -53,9 +53,9 @@ class Forecast:
         if experiment.dealt and experiment.rows is None:
             rows = len(experiment.dealt.rows)
         epochs = dict.fromkeys(experiment.epochs(name) for name in self.networks)
-        what = [f"{listed([model_name(name, short=True) for name in self.left])} on {rows:,} rows"]
+        what = [f"{listed([model_name(name, short=True) for name in self.left])} on {counted(rows, 'row')}"]
         what += [f"{' and '.join(map(str, epochs))} {'epoch' if list(epochs) == [1] else 'epochs'}"] if epochs else []
-        what += [plural(options.seeds, "seed"), *([f"{experiment.folds} folds"] if experiment.folds else [])]
+        what += [counted(options.seeds, "seed"), *([f"{experiment.folds} folds"] if experiment.folds else [])]
         return ", ".join(what)
 
     def hear(self, name: str) -> Callable[[str], None]:
@@ -111,7 +111,7 @@ def about(seconds: float) -> str:
     """A duration in words that claim no more than is known."""
     if seconds < 90:
         return f"about {max(10, round(seconds, -1)):.0f} seconds"
-    return f"about {plural(round(seconds / 60), 'minute')}"
+    return f"about {counted(round(seconds / 60), 'minute')}"
 
 
 def score_line(experiment: Experiment, name: str, fits: Sequence[Finished], before: Mapping[str, Sequence[Finished]]) -> str:

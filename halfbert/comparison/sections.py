@@ -10,6 +10,7 @@ from halfbert.benchmark.figures import CHIEF_BATCH
 from halfbert.comparison import plots, rule
 from halfbert.comparison.record import Contestant, Pairing, Record, Speed, ratio
 from halfbert.comparison.wording import interval, sentence, signed
+from halfbert.data.phrases import counted
 from halfbert.output.page import Bars, Column, Lines, Part, Section, Series, Table, Words
 from halfbert.output.words import model_name, significant
 
@@ -220,7 +221,7 @@ def _lengths(record: Record, pair: tuple[str, str] | None) -> Section:
         small, large = map(model_name, pair)
         words = (
             f"Points are percentage points of {small} less those of {large}. disagreements.csv lists the "
-            f"{record.disagreements:,} test rows that the two answer differently, with their texts."
+            f"{counted(record.disagreements, 'test row')} that the two answer differently, with their texts."
         )
         parts.insert(0, Words(words))
     return Section("Text lengths", parts)
@@ -237,7 +238,7 @@ def _curve(record: Record, pair: tuple[str, str] | None) -> Section:
     sizes = sorted({point.rows for point in points})
     columns = [
         Column(f"{record.score_name} after training on", "label"),
-        *(Column(f"{size:,} rows", "number") for size in sizes),
+        *(Column(counted(size, "row"), "number") for size in sizes),
     ]
     rows = [
         [
@@ -262,9 +263,9 @@ def _what_helped(by_name: dict[str, list[tuple[int, float]]], pair: tuple[str, s
     by_rows, by_size = score - before, by_name[pair[1]][-1][1] - score
     small, large = map(model_name, pair)
     return (
-        f"From {half:,} to {whole:,} training rows {small} gained {signed(by_rows)}; {large} on all rows gains another "
-        f"{signed(by_size)}. So far {'the rows' if by_rows > by_size else 'the larger model'} made more of a difference. These "
-        f"are fits with the first seed only: three points are a hint."
+        f"From {half:,} to {counted(whole, 'training row')} {small} gained {signed(by_rows)}; {large} on all rows gains "
+        f"another {signed(by_size)}. So far {'the rows' if by_rows > by_size else 'the larger model'} made more of a "
+        f"difference. These are fits with the first seed only: three points are a hint."
     )
 
 
@@ -288,13 +289,13 @@ def _method(record: Record) -> Section:
     of_processes = "Each fit ran in a process of its own." if record.folds is None else "Folds were fitted side by side."
     split = "one split" if record.folds is None else f"the same {record.folds} folds"
     rows = (
-        f"Data: {files}. {data.rows.train:,} rows for training, {data.rows.val:,} for validation (they choose the epoch), "
-        f"{data.rows.test:,} for the test (held out, never used for tuning); all models share {split} (seed "
+        f"Data: {files}. {counted(data.rows.train, 'row')} for training, {data.rows.val:,} for validation (they choose the "
+        f"epoch), {data.rows.test:,} for the test (held out, never used for tuning); all models share {split} (seed "
         f"{data.split_seed}). {of_processes}"
     )
     extensions = ", ".join(machine.hardware.get("vector_extensions", [])) or "no vector extensions reported"
     versions = ", ".join(f"{package} {version}" for package, version in machine.versions.items())
-    hardware = f"Machine: {machine.hardware.get('cpu')} ({extensions}), {machine.threads} threads. {versions}."
+    hardware = f"Machine: {machine.hardware.get('cpu')} ({extensions}), {counted(machine.threads, 'thread')}. {versions}."
     lines = [*record.notes, rows, hardware, "All figures: comparison.json and comparison.xlsx."]
     return Section("Method", [Words(line) for line in lines], folded=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from halfbert.data.cells import NUMBERED, cell_text, difference, label_key, name_text, quoted, written_label
 from halfbert.data.equality import normalise
-from halfbert.data.phrases import listed, listed_names, place, plural, row_word
+from halfbert.data.phrases import counted, listed, listed_names, place, row_word
 from halfbert.data.tables import Findings, Rows, Table
 from halfbert.data.texts import texts_of
 from halfbert.system.errors import InputError
@@ -44,7 +44,7 @@ def complete_rows(
         formulas = set().union(*(table.formulas.get(column, set()) for column in text_columns))
         if read_back := sorted(formulas.intersection(kept)):
             counts["formula_texts"] += len(read_back)
-            count = plural(len(read_back), "text")
+            count = counted(len(read_back), "text")
             findings.notes.append(f"{table.file}: {count} stored as a formula, read back as text: {table.rows(read_back)}")
         if table.hidden_rows:
             counts["hidden_rows"] = counts.get("hidden_rows", 0) + table.hidden_rows
@@ -66,7 +66,7 @@ def _fill_merged(table: Table, text_columns: Sequence[str], findings: Findings) 
             table.columns[column][rows.start : rows.stop] = [table.columns[column][rows.start]] * len(rows)
             if rows.start in table.formulas.get(column, set()):
                 table.formulas[column].update(rows)
-        cells = plural(len(merged), "cell")
+        cells = counted(len(merged), "cell")
         findings.notes.append(f"{table.file}: column {column!r} has {cells} merged over rows, filled down: {listed(numbers)}")
 
 
@@ -87,7 +87,7 @@ def _without_missing(
             quoted_names = listed_names(names)
             what = f"column {quoted_names} is" if len(names) == 1 else f"columns {quoted_names} are all"
             raise InputError(
-                f"{table.file}: {what} empty or blank in {plural(len(missing), row_word(table.file))}: {table.rows(missing)}"
+                f"{table.file}: {what} empty or blank in {counted(len(missing), row_word(table.file))}: {table.rows(missing)}"
                 f"{hint}; fill them in, or give --drop-missing to leave them out"
             )
         incomplete.update(missing)
@@ -96,7 +96,7 @@ def _without_missing(
     if incomplete:
         findings.counts["dropped_missing"] += len(incomplete)
         what = "text" if text_only else "text or label"
-        findings.notes.append(f"{table.file}: dropped {plural(len(incomplete), 'row')} with a missing {what}")
+        findings.notes.append(f"{table.file}: dropped {counted(len(incomplete), 'row')} with a missing {what}")
     return [index for index in range(len(table.numbers)) if index not in incomplete]
 
 
@@ -110,7 +110,7 @@ def settle_labels(parts: Parts, column: str, findings: Findings) -> dict[str, st
     distinct = set(train.labels)
     if len(train) >= IDENTIFIER_ROWS and 2 * len(distinct) > len(train):
         raise InputError(
-            f"{train.file}: column {column!r} has {len(distinct):,} different values in {len(train):,} rows; "
+            f"{train.file}: column {column!r} has {len(distinct):,} different values in {counted(len(train), 'row')}; "
             "is it the label column?"
         )
     _check_spelt_apart(parts, column)
@@ -136,7 +136,7 @@ def _merge_spellings(parts: Parts, findings: Findings) -> dict[str, str]:
         label = written_label(commonest, numbered and key not in map(name_text, spellings))
         label_of.update(dict.fromkeys(spellings, label))
         if len(spellings) > 1:
-            merged.append(" and ".join(f"{quoted(way)} ({plural(count, 'row')})" for way, count in spellings.items()))
+            merged.append(" and ".join(f"{quoted(way)} ({counted(count, 'row')})" for way, count in spellings.items()))
         elif label != commonest.strip():
             changed.append(f"{quoted(commonest)} as {quoted(label)}")
     for part in parts.values():
@@ -161,7 +161,7 @@ def _check_seen_in_train(parts: Parts, column: str) -> None:
             hint = "; day and month are not guessed: write dates as YYYY-MM-DD in every file" if dates else ""
             raise InputError(
                 f"{place(part.file, part.numbers[first], column)}: label {quoted(label)} is in no row of "
-                f"{train.file} ({plural(len(unseen), 'row')} with unseen labels){hint}"
+                f"{train.file} ({counted(len(unseen), 'row')} with unseen labels){hint}"
             )
 
 
@@ -177,7 +177,7 @@ def _check_spelt_apart(parts: Parts, column: str) -> None:
     for label in counts:
         other = lookalikes.setdefault(normalise(label).replace(" ", ""), label)
         if other != label:
-            described = [f"{quoted(name)} ({plural(counts[name], 'row')}, first {places[name]})" for name in (other, label)]
+            described = [f"{quoted(name)} ({counted(counts[name], 'row')}, first {places[name]})" for name in (other, label)]
             raise InputError(
                 f"column {column!r}: the labels {' and '.join(described)} differ in {difference(other, label)}; "
                 "write them alike, or apart"
@@ -237,11 +237,11 @@ def settle_repeats(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
         counts["duplicates"] += duplicates
         counts["conflicting_texts"] += len(conflicting)
         if duplicates:
-            notes.append(f"{part.file}: {plural(duplicates, 'row')} repeating the text of an earlier row; kept")
+            notes.append(f"{part.file}: {counted(duplicates, 'row')} repeating the text of an earlier row; kept")
         if conflicting:
             where = ", ".join(str(part.numbers[index]) for index in conflicting[0])
             notes.append(
-                f"{part.file}: {plural(len(conflicting), 'text')} under more than one labelling, kept; "
+                f"{part.file}: {counted(len(conflicting), 'text')} under more than one labelling, kept; "
                 f"the first in {row_word(part.file)}s {where}"
             )
     _drop_leaks(parts, keep_leaks, findings)
@@ -263,7 +263,7 @@ def _drop_leaks(parts: Parts, keep_leaks: bool, findings: Findings) -> None:
                 raise InputError(f"{part.file}: every text also stands in {where}; give other rows, or --keep-leaks")
             findings.counts[key] += len(leaks)
             verb = "kept" if keep_leaks else "dropped"
-            findings.notes.append(f"{part.file}: {verb} {plural(len(leaks), 'row')} whose text also stands in {where}")
+            findings.notes.append(f"{part.file}: {verb} {counted(len(leaks), 'row')} whose text also stands in {where}")
         if not keep_leaks:
             parts[role] = part.take(index for index in range(len(part)) if index not in leaks)
         held_out.update(groups)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from halfbert.data.cells import cell_text, quoted
-from halfbert.data.phrases import listed_names, plural
+from halfbert.data.phrases import counted, listed_names
 from halfbert.system.errors import InputError
 
 DOCCANO, LABEL_STUDIO, JSON_MIN = "doccano", "Label Studio", "Label Studio, JSON-MIN"
@@ -29,7 +29,7 @@ def flattened(file: str, rows: list[NumberedRow]) -> tuple[list[NumberedRow], st
     if all(isinstance(row.get("data"), dict) and isinstance(_annotations(row), list) for row in fields):
         flat, choices = _of_tasks(rows)
         columns = f"the choices {listed_names(choices)}" if choices else "no choices"
-        return flat, LABEL_STUDIO, [f"{file}: an export of Label Studio, {plural(len(rows), 'task')}, with {columns}"]
+        return flat, LABEL_STUDIO, [f"{file}: an export of Label Studio, {counted(len(rows), 'task')}, with {columns}"]
     if all(row.keys() >= OF_JSON_MIN for row in fields):
         return rows, JSON_MIN, [f"{file}: a JSON-MIN export of Label Studio"]
     column = next((name for name in OF_DOCCANO if all(isinstance(row.get(name), list) for row in fields)), None)

@@ -12,7 +12,7 @@ from halfbert.data import json_tables, packed, text_folders, workbooks
 from halfbert.data.cells import as_spelt
 from halfbert.data.characters import is_blank
 from halfbert.data.decoding import decoded
-from halfbert.data.phrases import listed, plural
+from halfbert.data.phrases import counted, listed
 from halfbert.data.tables import EVERY_OTHER, Layout, Table, column_names, locate
 from halfbert.system.errors import InputError
 from halfbert.system.storage import sha256
@@ -122,7 +122,7 @@ def _read_workbook(path: Path, wanted: Sequence[str], layout: Layout) -> Table:
     if hidden:
         where = listed([str(number) for number in hidden])
         table.notes.append(
-            f"{path}: {plural(len(hidden), 'row')} hidden, by a filter or by hand, and read like the others: row {where}"
+            f"{path}: {counted(len(hidden), 'row')} hidden, by a filter or by hand, and read like the others: row {where}"
         )
     return table
 
@@ -144,7 +144,7 @@ def workbook_header(path: Path, cells: workbooks.Sheet, header_row: int | None) 
 def hidden_columns_note(path: Path, cells: workbooks.Sheet, positions: dict[str, int]) -> list[str]:
     """A line that names the columns read that are hidden, if there are any."""
     hidden = [repr(name) for name, position in positions.items() if position in cells.hidden_columns]
-    count = f"{plural(len(hidden), 'column')} hidden, and read like the others"
+    count = f"{counted(len(hidden), 'column')} hidden, and read like the others"
     return [f"{path}: {count}: {listed(hidden)}"] if hidden else []
 
 
@@ -193,7 +193,7 @@ def _read_delimited(path: Path, text: str, suffix: str, wanted: Sequence[str], l
     above = lines_above(lines, layout.header_row)
     below = text[sum(map(len, above)) :]
     if is_blank(below):
-        raise InputError(f"--header-row {layout.header_row}: {path} has no more than {len(above)} lines")
+        raise InputError(f"--header-row {layout.header_row}: {path} has no more than {counted(len(above), 'line')}")
     delimiter = layout.delimiter or delimiter_of(below, suffix, wanted)
     numbered = records_of(path, lines, delimiter, len(above))
     header: list[str] = []
@@ -266,7 +266,7 @@ def check_cells(path: str | Path, line: int, cells: Sequence[str], header: Seque
     """Raise InputError, naming the line, if a record has another number of cells than the header."""
     if len(cells) != len(header):
         raise InputError(
-            f"{path}: line {line} has {len(cells)} cells and the header has {len(header)}; "
+            f"{path}: line {line} has {counted(len(cells), 'cell')} and the header has {len(header)}; "
             "a cell that holds the delimiter or a line break goes in double quotes"
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 from halfbert.data import exports
 from halfbert.data.cells import cell_text, is_missing, quoted
 from halfbert.data.characters import is_blank
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.data.tables import Findings, Table
 from halfbert.system.errors import InputError
 
@@ -75,7 +75,7 @@ def read_names(table: Table, column: str, separator: str | None, findings: Findi
         )
     if lists:
         findings.notes.append(
-            f"{table.file}: column {column!r} has lists written as text in {plural(len(lists), 'row')}, such as "
+            f"{table.file}: column {column!r} has lists written as text in {counted(len(lists), 'row')}, such as "
             f"{quoted(lists[0].text or '')}; read as lists of names"
         )
     return [tuple(dict.fromkeys(name.strip() for name in cell.names if not is_blank(name))) for cell in cells]
@@ -166,5 +166,5 @@ def _check_no_vectors(cells: Sequence[Cell]) -> None:
         return  # the numbers of the labels that apply
     first = cells[0]
     shown = first.text if first.text is not None else f"[{', '.join(first.names)}]"
-    others = f", as do {plural(len(cells) - 1, 'other row')}" if len(cells) > 1 else ""
+    others = f", as do {counted(len(cells) - 1, 'other row')}" if len(cells) > 1 else ""
     raise InputError(f"{first.place}: holds {shown[:60]}, 0 and 1 in place of the names of labels{others}; {NAMES_WANTED}")

@@ -12,7 +12,7 @@ from halfbert.data.checks import Parts
 from halfbert.data.equality import normalise
 from halfbert.data.iterative import iterative_sample
 from halfbert.data.lists import check_no_list, read_names
-from halfbert.data.phrases import listed, listed_names, place, plural
+from halfbert.data.phrases import counted, listed, listed_names, place
 from halfbert.data.sources import describe_files, read_tables
 from halfbert.data.splits import divide
 from halfbert.data.tables import EVERY_OTHER, Data, Findings, Piece, Reading, Table
@@ -77,7 +77,7 @@ def read_multilabel(
     labels = _without_constant_labels(parts, labels, drop_constant_labels, findings)
     for part in parts.values():
         if without := sum(not names for names in part.labels):
-            findings.notes.append(f"{part.file}: {without:,} of {plural(len(part), 'row')} have no label")
+            findings.notes.append(f"{part.file}: {without:,} of {counted(len(part), 'row')} have no label")
     divide(parts, len(labels), iterative_sample, reading, findings)
     _note_rare_labels(parts, labels, findings)
     files = describe_files(tables)
@@ -169,7 +169,7 @@ def _without_constant_labels(parts: Parts, labels: list[str], drop: bool, findin
     varying = [label for label in labels if 0 < having[label] < len(train)]
     constant = [f"{quoted(label)} in {having[label]:,}" for label in labels if label not in varying]
     findings.counts["constant_labels_dropped"] = len(constant)
-    described = f"of its {plural(len(train), 'row')} to train on, {', '.join(constant)}"
+    described = f"of its {counted(len(train), 'row')} to train on, {', '.join(constant)}"
     if constant and not drop:
         raise InputError(
             f"{train.file}: labels that no row has, or every one, cannot be learnt: {described}; "
@@ -178,7 +178,7 @@ def _without_constant_labels(parts: Parts, labels: list[str], drop: bool, findin
     if not varying:
         raise InputError(f"{train.file}: has no label that some rows to train on have and others do not")
     if constant:
-        left_out = plural(len(constant), "label")
+        left_out = counted(len(constant), "label")
         findings.notes.append(f"{train.file}: left out {left_out} that no row has, or every one: {described}")
         for part in parts.values():
             part.labels = [tuple(label for label in row if label in varying) for row in part.labels]

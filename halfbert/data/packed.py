@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from halfbert.data import workbooks
-from halfbert.data.phrases import listed
+from halfbert.data.phrases import counted, listed
 from halfbert.system.errors import InputError
 
 GZIP, ZIP = ".gz", ".zip"
@@ -58,7 +58,7 @@ def _member(path: Path) -> zipfile.ZipInfo:
         if not member.filename.startswith("__MACOSX/") and not PurePosixPath(member.filename).name.startswith(".")
     ]
     if len(files) != 1:
-        held = f"{len(files):,} files ({listed([file.filename for file in files])})" if files else "no file"
+        held = f"{counted(len(files), 'file')} ({listed([file.filename for file in files])})" if files else "no file"
         raise InputError(f"{path}: holds {held}; a zip archive of one file is read, so unpack it")
     if files[0].flag_bits & ENCRYPTED:
         raise InputError(f"{path}: is encrypted; unpack it with its password")

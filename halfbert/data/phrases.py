@@ -22,9 +22,9 @@ def truncated(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def plural(count: int, noun: str) -> str:
-    """The count and the noun, with an s where it takes one."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(number: float, thing: str) -> str:
+    """A number and what it counts: "1 row", "1,234 rows", "0.5 minutes"."""
+    return f"{number:,.12g} {thing}" + ("" if number == 1 else "s")
 
 
 def row_word(file: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from halfbert.data.cells import quoted
 from halfbert.data.checks import Parts, rows_together
-from halfbert.data.phrases import listed, plural
+from halfbert.data.phrases import counted, listed
 from halfbert.data.tables import Findings, Reading, Rows
 from halfbert.system.errors import InputError
 
@@ -27,7 +27,9 @@ def divide(parts: Parts, label_count: int, draw: Draw, reading: Reading, finding
     share = 1 / HELD_OUT
     if parts["train"].groups is not None:
         findings.counts["groups"] = len(rows_together(parts["train"]))
-        findings.notes.append(f"{parts['train'].file}: {plural(findings.counts['groups'], 'group')} of rows that stay together")
+        findings.notes.append(
+            f"{parts['train'].file}: {counted(findings.counts['groups'], 'group')} of rows that stay together"
+        )
     for role in _absent(parts):
         parts["train"], parts[role] = split_off(parts["train"], share, draw, reading.seed)
         share = 1 / (HELD_OUT - 1)  # of what is left, for the second part to be as large as the first
@@ -46,7 +48,7 @@ def check_enough_texts(parts: Parts, labels: Sequence[str]) -> None:
     if rare:
         units = "texts" if train.groups is None else "groups"
         raise InputError(
-            f"{train.file}: too few different {units} to have each label in {plural(part_count, 'part')}: "
+            f"{train.file}: too few different {units} to have each label in {counted(part_count, 'part')}: "
             f"{listed(rare)}, and {part_count} are needed; add rows, leave these labels out or merge them"
             + ("" if part_count == 1 else ", or give files for --val and --test")
         )

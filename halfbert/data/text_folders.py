@@ -7,7 +7,7 @@ from typing import Any
 
 from halfbert.data.characters import is_blank
 from halfbert.data.decoding import decoded
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.data.tables import Table, locate
 from halfbert.system.errors import InputError
 
@@ -66,7 +66,7 @@ def read(folder: Path, wanted: Sequence[str], role: str, encoding: str | None) -
     positions = locate(str(part), [TEXT, LABEL], wanted)
     cells: list[list[Any]] = [texts, of_file]
     columns = {name: cells[position] for name, position in positions.items()}
-    note = f"{part}: {plural(len(texts), 'file')}, in {plural(len(labels), 'folder')} whose names are the labels"
+    note = f"{part}: {counted(len(texts), 'file')}, in {counted(len(labels), 'folder')} whose names are the labels"
     numbers = list(range(1, len(texts) + 1))
     own_name = str(part.relative_to(folder.parent))
     return Table(str(part), columns, numbers, digest.hexdigest(), notes=[note], row_names=names, name=own_name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from halfbert.data.cells import cell_text, name_text
-from halfbert.data.phrases import listed_names, plural
+from halfbert.data.phrases import counted, listed_names
 from halfbert.data.tables import Table, TextPiece, locate, put_together
 from halfbert.system.errors import InputError
 
@@ -67,7 +67,7 @@ def check_as_trained(file: str, columns: Sequence[str], stated: Sequence[str], w
     trained_on = stated or [DEFAULT]
     if len(columns) != len(trained_on):
         raise InputError(
-            f"{file}: {plural(len(columns), 'text column')}, and the {whose} was trained on {len(trained_on)}, "
+            f"{file}: {counted(len(columns), 'text column')}, and the {whose} was trained on {len(trained_on)}, "
             f"{listed_names(trained_on)}; name as many with --text-column"
         )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from halfbert.data.phrases import counted
 from halfbert.system.errors import InputError
 
 OLE2_SIGNATURE = b"\xd0\xcf\x11\xe0"
@@ -128,7 +129,7 @@ def _check_unpacked_size(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if len(members) > MAX_MEMBERS:
-        raise InputError(f"{path}: is packed from {len(members):,} files, more than the {MAX_MEMBERS:,} accepted")
+        raise InputError(f"{path}: is packed from {counted(len(members), 'file')}, more than the {MAX_MEMBERS:,} accepted")
     unpacked = sum(member.file_size for member in members)
     if unpacked > MAX_UNPACKED_BYTES:
         raise InputError(

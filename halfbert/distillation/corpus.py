@@ -18,6 +18,7 @@ import numpy as np
 from halfbert.data import lines
 from halfbert.data.equality import digest
 from halfbert.data.formats import ACCEPTED_FILES, READ_SUFFIXES
+from halfbert.data.phrases import counted
 from halfbert.distillation import rows
 from halfbert.models import batching, checkpoints
 from halfbert.options import DistillOptions
@@ -105,11 +106,12 @@ def read(
     learnt, held_out = int((~corpus.held_out).sum()), int(corpus.held_out.sum())
     if not learnt or held_out < 2:
         raise InputError(
-            f"--texts: {len(corpus.held_out):,} distinct texts are too few to learn from and to hold out some; add texts"
+            f"--texts: {counted(len(corpus.held_out), 'distinct text')} can be read, too few to learn from and to hold "
+            "out some; add texts"
         )
     console.say(
-        f"{len(files):,} files: {learnt:,} distinct texts ({corpus.tokens / 1e6:.1f} M tokens) to learn from, "
-        f"{held_out:,} held out; embedded by {corpus.embedded_by}"
+        f"{counted(len(files), 'file')}: {counted(learnt, 'distinct text')} ({corpus.tokens / 1e6:.1f} M tokens) to "
+        f"learn from, {held_out:,} held out; embedded by {corpus.embedded_by}"
     )
     return corpus, described
 
@@ -130,7 +132,7 @@ def _embed_all(
         encoded, _ = batching.encode(tokenizer, part, maxlen)
         store.append(encoded, forward(encoded), np.array([_is_held_out(text) for text in part]), name)
         if store.texts % TEXTS_PER_LINE == 0:
-            console.say(f"teacher's embeddings: {store.texts:,} texts")
+            console.say(f"teacher's embeddings: {counted(store.texts, 'text')}")
     store.finish()
 
 

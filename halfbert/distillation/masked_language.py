@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 import transformers
 
+from halfbert.data.phrases import counted
 from halfbert.distillation import losses
 from halfbert.models import batching
 from halfbert.models.checkpoints import Checkpoint
@@ -80,7 +81,7 @@ def fit(
     train.epochs = epochs = options.epochs or teacher.recipe["epochs"]
     rate = options.lr or teacher.recipe["learning_rate"]
     say(
-        f"training {student.count_params() / 1e6:.1f} M parameters on the {device}: {epochs} epochs, batches of "
+        f"training {student.count_params() / 1e6:.1f} M parameters on the {device}: {counted(epochs, 'epoch')}, batches of "
         f"{options.batch_size}, one-cycle to {rate:.2g}; perplexity of the teacher {before['teacher']:.4g}, of the student "
         f"{before['start']:.4g}"
     )

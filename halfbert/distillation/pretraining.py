@@ -13,6 +13,7 @@ import numpy as np
 
 from halfbert import distillation
 from halfbert.data.equality import normalise
+from halfbert.data.phrases import counted
 from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
 from halfbert.models import checkpoints, distilbert_form
@@ -138,7 +139,7 @@ def read_texts(options: DistillOptions) -> tuple[list[str], list[str], list[Data
     train = [text for name, text in distinct.items() if name not in held_out]
     if not train or not val:
         raise InputError(f"{file.name}: too few distinct texts to train on and to hold out; add texts, or give --val")
-    say(f"{file.name}: {len(train):,} distinct texts to train on, {len(val):,} held out")
+    say(f"{file.name}: {counted(len(train), 'distinct text')} to train on, {len(val):,} held out")
     return train, val, files
 
 

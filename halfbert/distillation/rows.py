@@ -3,7 +3,7 @@
 from halfbert.data import multiclass
 from halfbert.data.cells import quoted
 from halfbert.data.equality import count_shared, normalise, shared
-from halfbert.data.phrases import listed, plural, row_word
+from halfbert.data.phrases import counted, listed, row_word
 from halfbert.data.tables import Data, Layout
 from halfbert.data.texts import check_as_trained
 from halfbert.distillation.teacher import Teacher
@@ -44,7 +44,7 @@ def _check_texts(teacher: Teacher, train_texts: str, data: Data, options: Distil
     if numbers:
         word = row_word(data.test.file)
         raise InputError(
-            f"{data.test.file}: {len(numbers):,} of the {plural(len(seen), 'test row')} trained the teacher "
+            f"{data.test.file}: {len(numbers):,} of the {counted(len(seen), 'test row')} trained the teacher "
             f"{teacher.name} or chose its epoch ({word} {listed(numbers)}), so the student's scores would be too good; "
             + ("leave them out, or " if options.test else "")
             + f"{_own_split(teacher, data)}; or test on other rows with --test FILE"
@@ -52,7 +52,7 @@ def _check_texts(teacher: Teacher, train_texts: str, data: Data, options: Distil
     validated = count_shared(train_texts, data.val.texts)
     if validated:
         say(
-            f"note: {validated:,} of the {plural(len(data.val), 'validation row')} trained the teacher, so validation "
+            f"note: {validated:,} of the {counted(len(data.val), 'validation row')} trained the teacher, so validation "
             f"scores are too good; the test scores are not affected"
         )
 
@@ -99,7 +99,7 @@ def read_unlabelled(options: DistillOptions, data: Data) -> tuple[list[str], Unl
     used = [text for name, text in unseen.items() if name not in parts["train"]]
     dropped = len(distinct) - len(unseen)
     say(
-        f"{file.name}: {plural(file.rows, 'text')} without labels; {len(used):,} are used, {dropped:,} dropped that "
+        f"{file.name}: {counted(file.rows, 'text')} without labels; {len(used):,} are used, {dropped:,} dropped that "
         f"occur in the validation or test rows, the others repeat texts"
     )
     return used, Unlabelled(file.name, file.sha256, file.rows, len(used), dropped)

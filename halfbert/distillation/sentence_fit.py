@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 import transformers
 
+from halfbert.data.phrases import counted
 from halfbert.distillation import losses
 from halfbert.distillation.corpus import Corpus
 from halfbert.distillation.sentence_teacher import last_states, mean_embedding
@@ -103,7 +104,7 @@ def fit(
     total, rate = data.rounds * data.steps, options.lr
     assert rate is not None  # DistillOptions has filled it in
     say(
-        f"training, {total:,} steps: "
+        f"training, {counted(total, 'step')}: "
         f"{sum(math.prod(each.shape) for each in student.trainable_variables) / 1e6:.1f} M parameters on the {device}, "
         f"batches of {options.batch_tokens:,} tokens, one-cycle to {rate:.2g}"
     )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from halfbert.data.phrases import counted
 from halfbert.models import layers, mini
 from halfbert.models.distilbert_form import read_config
 from halfbert.models.weights import MODELS, TOKENIZER_FILES
@@ -124,7 +125,7 @@ def with_layers(checkpoint: Checkpoint, keep: int) -> Checkpoint:
     config = checkpoint.config
     available = layers.number_of(config)
     if keep > available:
-        raise InputError(f"--keep {keep}: {checkpoint.name} has {available} layers")
+        raise InputError(f"--keep {keep}: {checkpoint.name} has {counted(available, 'layer')}")
     if keep == available:
         return checkpoint
     kept = layers.evenly_spread(available, keep)

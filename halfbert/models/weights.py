@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from halfbert.data.phrases import counted
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -263,7 +264,7 @@ def _read_weights(file: Path, kind: str, shapes: dict[str, tuple[int, ...]], lay
         with h5py.File(file) as tensors:
             stored = len(_follow(tensors, [kind, None, kind, "encoder" if kind == "bert" else "transformer"], file))
             if stored != layers:
-                raise ArtefactError(f"{file}: {stored} layers; config.json has {layers}")
+                raise ArtefactError(f"{file}: {counted(stored, 'layer')}; config.json has {layers}")
             return {name: _tensor(_follow(tensors, _steps(kind, name), file), name, shape) for name, shape in shapes.items()}
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
         raise ArtefactError(f"{file}: cannot be read ({error})") from error

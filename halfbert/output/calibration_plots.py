@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from halfbert.data.phrases import counted
+from halfbert.output import drawing, labelling
 from halfbert.output.drawing import BLUE, DASHED, GREY, INK, VERMILLION, picture, tick_whole_numbers, title
 from halfbert.output.guarantees import RISK_NAMES
 from halfbert.output.record import Guarantee
-from halfbert.output.words import counted
+from halfbert.scoring.intervals import standard_error
 from halfbert.scoring.reliability import Bin, expected_calibration_error
 
 if TYPE_CHECKING:
@@ -39,11 +41,12 @@ def reliability(kinds: dict[str, list[Bin]], task: str, path: Path) -> None:
             upper.set_title(name)
             lower.set_xlabel(AXES[task][0])
         panels[0, 0].set_ylabel(AXES[task][1])
-        panels[0, 0].legend(loc="upper left")
+        drawing.legend_below(figure, panels[0, :1])
         panels[1, 0].set_ylabel("predictions")
         tick_whole_numbers(panels[1, 0].yaxis)
         number = sum(each.rows for each in next(iter(kinds.values())))
-        title(figure, f"Reliability: expected calibration error {', '.join(errors)}", f"{counted(number, 'prediction')}")
+        notes = counted(number, "prediction"), drawing.few_note((each.rows for bins in kinds.values() for each in bins), "bins")
+        title(figure, f"Reliability: expected calibration error {', '.join(errors)}", "; ".join(filter(None, notes)))
 
 
 def _draw_bins(upper: "Axes", lower: "Axes", bins: list[Bin]) -> None:
@@ -51,11 +54,18 @@ def _draw_bins(upper: "Axes", lower: "Axes", bins: list[Bin]) -> None:
     width = 0.92 * (bins[0].high - bins[0].low)
     accuracy, confidence = np.array([(each.accuracy, each.confidence) for each in bins]).T
     upper.plot([0, 1], [0, 1], **DASHED, label="perfect calibration")
-    upper.bar(centres, accuracy, width, color=BLUE, label="share that are right")
+    reach = [1.96 * standard_error(each.accuracy, each.rows) for each in bins]
+    drawn = upper.bar(centres, accuracy, width, color=BLUE, label="share that is right")
+    ends = np.clip(accuracy - reach, 0, 1), np.clip(accuracy + reach, 0, 1)
+    upper.vlines(centres, *ends, color=INK, linewidth=0.8, label="its 95 % interval")
     upper.hlines(confidence, centres - width / 2, centres + width / 2, color=VERMILLION, label="mean confidence")
     upper.set(xlim=(0, 1), ylim=(0, 1.02))
-    bars = lower.bar(centres, [each.rows for each in bins], width, color=GREY)
-    lower.bar_label(bars, [f"{each.rows:,}" for each in bins], padding=1, fontsize=6, color=INK, rotation=90)
+    below = lower.bar(centres, [each.rows for each in bins], width, color=GREY)
+    for each, *pair in zip(bins, drawn, below, strict=True):
+        if each.rows < drawing.FEW_ROWS:
+            for bar in pair:
+                bar.set_alpha(drawing.FADED)
+    lower.bar_label(below, [f"{each.rows:,}" for each in bins], padding=1, fontsize=6, color=INK, rotation=90)
     lower.margins(y=0.45)
     lower.yaxis.set_major_formatter("{x:,.0f}")
     lower.grid(False)
@@ -74,32 +84,32 @@ def risk_coverage(curves: dict[str, tuple[np.ndarray, np.ndarray]], guarantees: 
     with picture(path, 5.6 * len(curves) + 0.6, 4.6) as figure:
         panels = figure.subplots(1, len(curves), squeeze=False)[0]
         for axes, (risk, (shares, errors)) in zip(panels, curves.items(), strict=True):
-            axes.plot(shares, errors, color=BLUE, label="test rows, the most confident first")
+            axes.plot(shares, errors, color=BLUE, alpha=drawing.FADED)
+            enough = shares * len(shares) >= drawing.FEW_ROWS
+            axes.plot(shares[enough], errors[enough], color=BLUE)
             of_risk = [guarantee for guarantee in made if guarantee.risk == risk]
-            _draw_guarantees(axes, of_risk)
             top = np.nanmax([*errors[shares >= 0.1], *(guarantee.max_error for guarantee in of_risk), 0.01])
             axes.set(xlim=(0, 1.02), ylim=(0, 1.15 * top), title=RISK_NAMES[risk])
             axes.set(xlabel="share of the test rows that is answered", ylabel="error of those rows")
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(PercentFormatter(1))
-            axes.legend(loc="upper left")
         held = sum((guarantee.error or 0) <= guarantee.max_error for guarantee in made)
         result = f"{held} of {counted(len(made), 'guarantee')} held on the test" if made else "no guarantee could be given"
-        detail = "cuts chosen on validation; lines lead from the error that was guaranteed" if made else ""
-        title(figure, f"Error against share answered: {result}", detail)
+        notes = ["the most confident test rows first; pale: fewer than 10"]
+        notes += ["lines lead from the guaranteed error (cut chosen on validation) to the error found"] if made else []
+        title(figure, f"Error against share answered: {result}", "\n".join(notes))
+        for axes, risk in zip(panels, curves, strict=True):
+            _draw_guarantees(axes, [guarantee for guarantee in made if guarantee.risk == risk])
 
 
 def _draw_guarantees(axes: "Axes", guarantees: list[Guarantee]) -> None:
-    for number, guarantee in enumerate(guarantees):
+    """Draw each guarantee above the error found, with both named."""
+    names = []
+    for guarantee in guarantees:
         assert guarantee.answered is not None and guarantee.error is not None
-        ends = [guarantee.max_error, guarantee.error]
-        axes.plot([guarantee.answered] * 2, ends, color=VERMILLION, linewidth=1)
-        label = "guaranteed" if number == 0 else None
-        axes.plot(
-            guarantee.answered, guarantee.max_error, marker="_", markersize=14, color=VERMILLION, linestyle="", label=label
-        )
-        label = "achieved" if number == 0 else None
-        axes.plot(guarantee.answered, guarantee.error, marker="o", color=VERMILLION, linestyle="", label=label)
-        at = (guarantee.answered, guarantee.max_error)
-        note = f"at most {100 * guarantee.max_error:g}%"
-        axes.annotate(note, at, xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8, color=INK)
+        axes.plot([guarantee.answered] * 2, [guarantee.max_error, guarantee.error], color=VERMILLION, linewidth=1)
+        axes.plot(guarantee.answered, guarantee.max_error, marker="_", markersize=14, color=VERMILLION)
+        axes.plot(guarantee.answered, guarantee.error, marker="o", color=VERMILLION)
+        name = f"at most {100 * guarantee.max_error:g}%, found {100 * guarantee.error:.1f}%"
+        names.append(labelling.Named(guarantee.answered, guarantee.max_error, name))
+    labelling.name_points(axes, names)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from halfbert.data.phrases import HUB_PREFIX
+from halfbert.data.phrases import HUB_PREFIX, counted
 from halfbert.data.texts import SEPARATOR, joined
 from halfbert.models import mini
 from halfbert.models.long_texts import HEAD_TAIL, SPECIAL_TOKENS, head_tokens
@@ -21,7 +21,7 @@ from halfbert.output.text import (
     example,
     tfidf_lines,
 )
-from halfbert.output.words import one_line
+from halfbert.output.words import model_name, one_line
 from halfbert.predictor.manifest import Manifest
 
 METRICS = {  # of the hub's model index, by the manifest's score
@@ -34,11 +34,11 @@ METRICS = {  # of the hub's model index, by the manifest's score
 CARD = """
 # {name}
 
-A ktrain predictor that gives a text {answers} of {number} labels. {model}, fine-tuned from {checkpoint}.
+A ktrain predictor that gives a text {answers} of {labels_counted}. {model}, fine-tuned from {checkpoint}.
 {note}
 - Labels{thresholds}: {labels}
 - {lengths}{columns}
-- Data: {files}; {train:,} rows for training, {val:,} for validation (epoch {best_epoch} of {epochs} was kept), {test:,} for the
+- Data: {files}; {train} for training, {val:,} for validation (epoch {best_epoch} of {epochs} was kept), {test:,} for the
   test; split seed {seed}.
 
 {scores}
@@ -95,8 +95,8 @@ def model_card(manifest: Manifest, record: Record, name: str, hub_name: str | No
         name=one_line(name),
         quoted=json.dumps(name, ensure_ascii=False),
         answers="any number" if manifest.task == "multilabel" else "one",
-        number=len(labels),
-        model={"bert": "BERT", "distilbert": "DistilBERT"}.get(record.model, record.model),
+        labels_counted=counted(len(labels), "label"),
+        model=model_name(record.model),
         checkpoint=f"{used.name} (SHA-256 of its weights `{used.weights_sha256[:12]}…`)",
         note=f"\nNote: {one_line(used.note)}.\n" if used.note else "",
         thresholds=", each predicted from the probability beside it" if manifest.thresholds is not None else "",
@@ -104,8 +104,8 @@ def model_card(manifest: Manifest, record: Record, name: str, hub_name: str | No
         lengths=_lengths(manifest),
         columns=_columns(manifest),
         example=json.dumps(_example_text(manifest.text_columns), ensure_ascii=False),
-        files=", ".join(f"{_code(f.name)} ({f.rows:,} rows, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
-        train=record.data.rows.train,
+        files=", ".join(f"{_code(f.name)} ({counted(f.rows, 'row')}, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
+        train=counted(record.data.rows.train, "row"),
         val=record.data.rows.val,
         test=record.data.rows.test,
         best_epoch=record.best_epoch,

@@ -57,6 +57,9 @@ STYLE = {
 
 MOST_CLASSES_WITH_COUNTS = 20
 SMALLEST_PRINT = 5  # points
+FEW_ROWS = 10  # below which a share says little: what it is shown by is pale
+FADED = 0.35  # opacity of what is pale
+LEAST_RANGE = 0.1  # of an axis of scores, so that noise does not look like progress
 WIDEST_MATRIX = 18.0  # inches, beyond which cells shrink instead
 
 
@@ -77,9 +80,12 @@ def picture(path: Path, width: float, height: float) -> Iterator["Figure"]:
 
 @contextmanager
 def shaded_matrix(
-    path: Path, shares: np.ndarray, row_names: list[str], column_names: list[str], meaning: str
+    path: Path, shares: np.ndarray, row_names: list[str], column_names: list[str], meaning: str, rows: np.ndarray
 ) -> Iterator[tuple["Figure", "Axes", float]]:
-    """Yield figure, axes and a cell's side in inches of a picture of a square matrix of shares (0 to 1, NaN blank)."""
+    """Yield figure, axes and a cell's side in inches of a picture of a square matrix of shares (0 to 1, NaN blank).
+
+    `rows` are those that each line's shares are of, (labels,); lines of fewer than FEW_ROWS are pale.
+    """
     classes = len(shares)
     cell = min(_cell_inches(classes), WIDEST_MATRIX / classes)
     size = 9 if classes <= MOST_CLASSES_WITH_COUNTS else 7
@@ -89,11 +95,13 @@ def shaded_matrix(
     height = (longest_name if upright else 0.2) + cell * classes + 1.1
     with picture(path, width, height) as figure:
         axes = figure.subplots()
-        image = shaded_cells(axes, shares, cell)
+        image = shaded_cells(axes, shares, cell, rows)
         # Where cells are thinner than a line of text, only every so many are named.
         step = math.ceil(size / 72 / cell)
         axes.set_xticks(range(0, classes, step), column_names[::step], rotation=90 if upright else 0, fontsize=size)
         axes.set_yticks(range(0, classes, step), row_names[::step], fontsize=size)
+        for label, few in zip(axes.get_yticklabels(), rows[::step] < FEW_ROWS, strict=True):
+            label.set_color(GREY if few else INK)
         bar = figure.colorbar(image, ax=axes, shrink=min(1, 4 / (cell * classes)), aspect=18, pad=0.02)
         bar.set_label(meaning)
         bar.set_ticks([0, 0.05, 0.2, 0.5, 1], labels=["0%", "5%", "20%", "50%", "100%"])
@@ -102,7 +110,7 @@ def shaded_matrix(
 
 
 def _write(figure: "Figure", path: Path) -> None:
-    _set_fonts(figure)
+    set_fonts(figure)
     try:
         with warnings.catch_warnings(), storage.atomic_file(path) as stream:
             warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # reported by `families_for`
@@ -111,7 +119,7 @@ def _write(figure: "Figure", path: Path) -> None:
         raise ResourceError(f"cannot write the picture {path}: {error.strerror or error}") from error
 
 
-def _set_fonts(figure: "Figure") -> None:
+def set_fonts(figure: "Figure") -> None:
     """Give every text of the figure the fonts that its letters need."""
     from matplotlib.text import Text
 
@@ -128,6 +136,44 @@ def title(figure: "Figure", statement: str, detail: str = "") -> None:
     """Write a title at the top left, and a detail below it."""
     size = max(12, figure.get_figwidth())  # large pictures are looked at from further away
     figure.suptitle(f"{statement}\n{detail}" if detail else statement, x=0.01, ha="left", fontsize=size)
+
+
+def legend_below(figure: "Figure", panels: Iterable["Axes"]) -> None:
+    """One legend of all panels, below them, where it covers nothing."""
+    handles = {name: handle for axes in panels for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+    if handles:
+        widest = max(text_inches(name, 9) for name in handles) + 0.5
+        legend = figure.legend(
+            handles.values(),
+            handles.keys(),
+            loc="outside lower left",
+            ncols=max(1, min(len(handles), int(figure.get_figwidth() / widest))),
+            fontsize=9,
+        )
+        for handle in legend.legend_handles:
+            if handle is not None:
+                handle.set_alpha(1)  # be the first of its kind pale
+
+
+def score_limits(*scores: Iterable[float | None]) -> tuple[float, float]:
+    """The range of scores from 0 to 1 and a little more, at least LEAST_RANGE wide."""
+    values = np.array([score for some in scores for score in some if score is not None and math.isfinite(score)])
+    if not len(values):
+        return 0.0, 1.0
+    middle, reach = (values.min() + values.max()) / 2, max(0.6 * np.ptp(values), LEAST_RANGE / 2)
+    return max(float(middle - reach), 0.0), min(float(middle + reach), 1.02)
+
+
+def fade(axes: "Axes") -> None:
+    """Make what a panel shows pale."""
+    for artist in (*axes.lines, *axes.collections, *axes.images):
+        artist.set_alpha(FADED)
+
+
+def few_note(rows: Iterable[int], things: str) -> str:
+    """What pale means, for a title; empty where nothing is pale."""
+    few = sum(0 < each < FEW_ROWS for each in rows)
+    return f"pale: {things} with fewer than {FEW_ROWS} rows ({few})" if few else ""
 
 
 def tick_whole_numbers(axis: "Axis") -> None:
@@ -148,11 +194,19 @@ def number_size(longest: str, cell: float) -> float:
 
 
 def number_cells(
-    axes: "Axes", shares: np.ndarray, numbers: Iterable[tuple[int, int, str]], size: float, none: str = GREY
+    axes: "Axes",
+    shares: np.ndarray,
+    numbers: Iterable[tuple[int, int, str]],
+    size: float,
+    rows: np.ndarray,
+    none: str = GREY,
 ) -> None:
-    """Write a number into each of some cells, by row and column; that of a share of 0 in the colour `none`."""
+    """Write a number into each of some cells, by row and column; that of a share of 0 in the colour `none`.
+
+    `rows`: as of `shaded_cells`.
+    """
     for row, column, number in numbers:
-        colour = "white" if shares[row, column] > 0.3 else INK if shares[row, column] else none
+        colour = "white" if shares[row, column] > 0.3 and rows[row] >= FEW_ROWS else INK if shares[row, column] else none
         axes.text(column, row, number, ha="center", va="center", fontsize=size, color=colour)
 
 
@@ -162,14 +216,15 @@ def _cell_inches(classes: int) -> float:
     return 1.3 if classes <= 3 else 0.75 if classes <= 8 else 0.45
 
 
-def shaded_cells(axes: "Axes", shares: np.ndarray, cell: float) -> "AxesImage":
-    """Draw shares as a grid of shaded cells, each `cell` inches wide."""
+def shaded_cells(axes: "Axes", shares: np.ndarray, cell: float, rows: np.ndarray) -> "AxesImage":
+    """Draw shares as a grid of shaded cells, each `cell` inches wide; lines with shares of fewer than FEW_ROWS `rows` pale."""
     from matplotlib import colormaps
     from matplotlib.colors import PowerNorm
 
     # The colours follow the square root: on a linear scale an error of a few percent looks like none.
     norm = PowerNorm(0.5, vmin=0, vmax=1)
-    image = axes.imshow(shares, cmap=colormaps["Blues"].with_extremes(bad=PALE), norm=norm)
+    opacity = np.broadcast_to(np.where(rows < FEW_ROWS, FADED, 1.0)[:, None], shares.shape)
+    image = axes.imshow(shares, cmap=colormaps["Blues"].with_extremes(bad=PALE), norm=norm, alpha=opacity)
     edges = np.arange(len(shares) + 1) - 0.5
     axes.set_xticks(edges, minor=True)
     axes.set_yticks(edges, minor=True)

@@ -1,5 +1,6 @@
 """What a run reports of its calibration, in words: how good its probabilities are, and what guarantees of few errors cost."""
 
+from halfbert.data.phrases import counted
 from halfbert.output.record import CalibrationReport, Guarantee
 from halfbert.output.words import percent
 
@@ -22,8 +23,9 @@ def lines(report: CalibrationReport | None) -> list[str]:
         return []
     raw, calibrated = report.raw, report.calibrated
     fitted = f"temperature {report.temperature:.3f}, " if report.temperature is not None else ""
+    probabilities = f"probabilities ({fitted}of {counted(report.rows, 'validation row')})"
     table = [
-        f"{f'probabilities ({fitted}of {report.rows:,} validation rows)':52}{'network':>10}{'calibrated':>12}",
+        f"{probabilities:52}{'network':>10}{'calibrated':>12}",
         *(f"{name:52}{getattr(raw, key):>10.4f}{getattr(calibrated, key):>12.4f}" for key, name in QUALITY_NAMES.items()),
         "",
     ]

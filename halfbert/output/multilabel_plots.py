@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halfbert.data.phrases import counted
 from halfbert.output import drawing
 from halfbert.output.drawing import BLUE, DASHED, GREY, INK, VERMILLION, number_cells, number_size, picture, title
-from halfbert.output.words import counted, shortened
+from halfbert.output.words import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +40,8 @@ def roc_and_precision_recall(
     from halfbert.scoring.multilabel import ranking_scores
 
     _check(truth, labels, probabilities.shape[1], len(thresholds))
-    shown = _most_frequent(truth.sum(axis=0))
+    rows = truth.sum(axis=0)
+    shown = _most_frequent(rows)
     columns = math.ceil(math.sqrt(len(shown) / 2))  # twice as high as wide: two blocks stand side by side
     side = min((WIDTH / 2 - 0.8) / columns, WIDEST_PANEL)
     height = math.ceil(len(shown) / columns) * (side + 0.3) + 1.4
@@ -48,15 +50,15 @@ def roc_and_precision_recall(
         left, right = figure.subfigures(1, 2, squeeze=False)[0]
         panels = zip(_panels(left, len(shown), columns), _panels(right, len(shown), columns), strict=True)
         for label, (roc, precision_recall) in zip(shown, panels, strict=True):
-            _name(roc, labels[label], side, areas[label])
-            _name(precision_recall, labels[label], side, precisions[label])
             _draw_ranking(roc, precision_recall, truth[:, label] > 0, probabilities[:, label], thresholds[label])
+            _name(roc, labels[label], side, rows[label], areas[label])
+            _name(precision_recall, labels[label], side, rows[label], precisions[label])
         _head(left, "false positive rate", "true positive rate", "ROC (number: area under the curve)")
         _head(right, "recall", "precision", "Precision and recall (number: average precision)")
         title(
             figure,
             f"Ranking: mean ROC AUC {_mean(areas)}, mean average precision {_mean(precisions)}",
-            f"dot: the chosen threshold; dashed: random guessing; {_of_what(*truth.shape)}",
+            f"dot: the chosen threshold; dashed: random guessing; {_of_what(len(truth), rows)}",
         )
 
 
@@ -67,7 +69,8 @@ def f1_against_threshold(
     from halfbert.scoring.multilabel import f1_curve, scores_per_label
 
     _check(truth, labels, probabilities.shape[1], len(thresholds))
-    shown = _most_frequent(truth.sum(axis=0))
+    rows = truth.sum(axis=0)
+    shown = _most_frequent(rows)
     columns, side = _landscape(len(shown))
     height = math.ceil(len(shown) / columns) * (0.8 * side + 0.3) + 1.2
     chosen, at_half = (
@@ -77,18 +80,18 @@ def f1_against_threshold(
     means = [f"{f1.mean():.3f}" if having.any() else "unknown" for f1 in (chosen, at_half)]
     with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
         for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
-            _name(axes, labels[label], side, chosen[label] if having[label] else None)
             if having[label]:
                 cuts, f1 = f1_curve(truth[:, label], probabilities[:, label])
                 # A threshold between two probabilities predicts as the upper one does, above the highest nothing.
                 axes.plot([0, *cuts, 1], [f1[0], *f1, 0], drawstyle="steps-pre", **LINE)
                 axes.plot(thresholds[label], chosen[label], **DOT)
             axes.axvline(0.5, **DASHED)
+            _name(axes, labels[label], side, rows[label], chosen[label] if having[label] else None)
         _head(figure, "threshold", "F1")
         title(
             figure,
             f"F1 against threshold: macro F1 {means[0]} at the chosen thresholds, {means[1]} at 0.5",
-            f"dot and number: F1 at the chosen threshold; dashed: 0.5; {_of_what(*truth.shape)}",
+            f"dot and number: F1 at the chosen threshold; dashed: 0.5; {_of_what(len(truth), rows)}",
         )
 
 
@@ -100,27 +103,27 @@ def confusion_grid(confusions: list[list[list[int]]], labels: list[str], path: P
     counts = np.asarray(confusions)
     if counts.shape != (len(labels), 2, 2) or not counts.any(axis=(1, 2)).all():
         raise ValueError(f"expected 2 by 2 counts above 0 of {len(labels)} labels, found shape {counts.shape}")
-    support = counts.sum(axis=2, keepdims=True)
-    shares = np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
-    shown = _most_frequent(support[:, 1, 0])
+    support = counts.sum(axis=2)
+    shares = np.divide(counts, support[:, :, None], out=np.full(counts.shape, np.nan), where=support[:, :, None] > 0)
+    shown = _most_frequent(support[:, 1])
     columns, side = _landscape(len(shown), widest=2.6)
     height = math.ceil(len(shown) / columns) * (side + 0.2) + 1.2
     hits, misses, false_alarms = counts[:, 1, 1].sum(), counts[:, 1, 0].sum(), counts[:, 0, 1].sum()
     with picture(path, max(columns * side + 0.8, NARROWEST), height) as figure:
         for label, axes in zip(shown, _panels(figure, len(shown), columns), strict=True):
-            drawing.shaded_cells(axes, shares[label], side / 2)
+            drawing.shaded_cells(axes, shares[label], side / 2, support[label])
             axes.set(xlim=(-0.5, 1.5), ylim=(1.5, -0.5))
             axes.set_xticks([0, 1], ["no", "yes"])
             axes.set_yticks([0, 1], ["no", "yes"])
-            _name(axes, labels[label], side)
+            _name(axes, labels[label], side, support[label, 1], fade=False)
             numbers = ((row, column, f"{counts[label, row, column]:,}") for row, column in np.ndindex(2, 2))
             size = min(10, number_size(f"{counts[label].max():,}", side / 2))
-            number_cells(axes, shares[label], numbers, size, none=INK)
+            number_cells(axes, shares[label], numbers, size, support[label], none=INK)
         _head(figure, "predicted", "true")
         title(
             figure,
             f"Confusion by label: {hits:,} of {counted(int(hits + misses), 'label')} found, {false_alarms:,} false",
-            f"shade: share of the row's two counts; {_of_what(int(counts[0].sum()), len(labels))}",
+            f"shade: share of the row's two counts; {_of_what(int(counts[0].sum()), support[:, 1])}",
         )
 
 
@@ -129,15 +132,16 @@ def cooccurrence(truth: np.ndarray, labels: list[str], path: Path) -> None:
     _check(truth, labels)
     true = (truth > 0).astype(int)
     both = true.T @ true
-    support = both.diagonal()[:, None]
-    shares = np.divide(both, support, out=np.full(both.shape, np.nan), where=support > 0)
+    support = both.diagonal()
+    shares = np.divide(both, support[:, None], out=np.full(both.shape, np.nan), where=support[:, None] > 0)
     np.fill_diagonal(shares, np.nan)  # 1 by definition
     names = [shortened(label) for label in labels]
-    row_names = [f"{name} ({rows:,})" for name, rows in zip(names, support[:, 0], strict=True)]
+    row_names = [f"{name} ({rows:,})" for name, rows in zip(names, support, strict=True)]
     several = int((true.sum(axis=1) > 1).sum())
-    with drawing.shaded_matrix(path, shares, row_names, names, "share of the label's rows") as (figure, axes, cell):
+    with drawing.shaded_matrix(path, shares, row_names, names, "share of the label's rows", support) as (figure, axes, cell):
         axes.set(xlabel="other label on the same rows", ylabel="label (its rows)")
-        numbered = _write_shares(axes, shares, cell)
+        notes = _write_shares(axes, shares, cell, support), drawing.few_note(support, "labels")
+        numbered = "; ".join(filter(None, notes))
         title(figure, f"Co-occurrence: {several:,} of {counted(len(true), 'row')} with several labels", numbered)
 
 
@@ -151,9 +155,11 @@ def _most_frequent(support: np.ndarray) -> np.ndarray:
     return np.sort(np.argsort(-support, kind="stable")[:MOST_PANELS])
 
 
-def _of_what(rows: int, labels: int) -> str:
-    left_out = f"; the {MOST_PANELS} most frequent of {labels:,} labels" if labels > MOST_PANELS else ""
-    return f"{counted(rows, 'row')}{left_out}"
+def _of_what(rows: int, of_labels: np.ndarray) -> str:
+    """What a picture of panels is of: its rows, and which labels are left out or pale, by the rows of each."""
+    labels = len(of_labels)
+    left_out = f"the {MOST_PANELS} most frequent of {counted(labels, 'label')}" if labels > MOST_PANELS else ""
+    return "; ".join(filter(None, (counted(rows, "row"), left_out, drawing.few_note(of_labels, "labels"))))
 
 
 def _landscape(panels: int, widest: float = WIDEST_PANEL) -> tuple[int, float]:
@@ -174,11 +180,15 @@ def _panels(figure: "FigureBase", number: int, columns: int) -> Iterator["Axes"]
         yield axes
 
 
-def _name(axes: "Axes", label: str, width: float, score: float | None = None) -> None:
-    """Write the label above its panel, as much of it as fits, and its score."""
+def _name(axes: "Axes", label: str, width: float, rows: int, score: float | None = None, fade: bool = True) -> None:
+    """Write label and score above a panel, as much as fits; of few rows their number, and the panel is pale."""
+    few = rows < drawing.FEW_ROWS
     number = "" if score is None else f"{score:.2f}"
-    room = int(width / drawing.text_inches("x", PANEL_PRINT)) - len(number) - 1
-    axes.set_title(shortened(label, room), fontsize=PANEL_PRINT)
+    size = f" ({counted(int(rows), 'row')})" if few else ""
+    room = int(width / drawing.text_inches("x", PANEL_PRINT)) - len(number) - len(size) - 1
+    axes.set_title(shortened(label, max(room, 3)) + size, fontsize=PANEL_PRINT, color=GREY if few else INK)
+    if few and fade:
+        drawing.fade(axes)
     axes.set_title(number, loc="right", fontsize=PANEL_PRINT, color=GREY)
 
 
@@ -212,7 +222,7 @@ def _draw_ranking(roc: "Axes", precision_recall: "Axes", true: np.ndarray, proba
         precision_recall.plot(predicted[true].mean(), true[predicted].mean(), **DOT)
 
 
-def _write_shares(axes: "Axes", shares: np.ndarray, cell: float) -> str:
+def _write_shares(axes: "Axes", shares: np.ndarray, cell: float, rows: np.ndarray) -> str:
     """Write percentages into cells; returns a note on which, unless into all."""
     size = min(9, number_size("100", cell))
     known = np.sort(shares[~np.isnan(shares)])
@@ -225,5 +235,5 @@ def _write_shares(axes: "Axes", shares: np.ndarray, cell: float) -> str:
         (row, column, "<1" if 0 < shares[row, column] < 0.005 else f"{100 * shares[row, column]:.0f}")
         for row, column in np.argwhere(shares >= least)
     )
-    number_cells(axes, shares, percentages, size)
+    number_cells(axes, shares, percentages, size, rows)
     return f"numbers: percent, of {least:.0%} and more" if least else "numbers: percent"

@@ -6,16 +6,19 @@ nats per text.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halfbert.data.phrases import counted
 from halfbert.models.long_texts import CUT, HEAD_TAIL, WINDOWS
-from halfbert.output import drawing
+from halfbert.output import drawing, labelling
 from halfbert.output.drawing import BLUE, DASHED, GREEN, GREY, INK, PURPLE, SKY, VERMILLION, picture, tick_whole_numbers, title
-from halfbert.output.words import counted, percent, readable, shortened
+from halfbert.output.words import percent, readable, shortened
+from halfbert.scoring.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,15 +26,18 @@ if TYPE_CHECKING:
 CONFUSIONS_NUMBERED = 20  # in a matrix of more classes than MOST_CLASSES_WITH_COUNTS; more if several are equal
 
 
-def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
+def learning_curves(
+    epochs: list[dict], best_epoch: int, path: Path, intervals: Mapping[str, Interval] = MappingProxyType({})
+) -> None:
     """Draw the losses of each epoch, beside every other validation score.
 
     Each has `epoch` (from 1), `train_loss`, `val_loss` and any `val_<metric>` (from 0 to 1). A value that is missing, None or
-    not finite leaves a gap; a loss is named then. The weights of `best_epoch` were kept.
+    not finite leaves a gap; a loss is named then. The weights of `best_epoch` were kept; `intervals` are those of its scores,
+    and every epoch is drawn with as wide a band.
     """
     numbers = [entry["epoch"] for entry in epochs]
     if best_epoch not in numbers:
-        raise ValueError(f"epoch {best_epoch} is not among the {len(numbers)} epochs to draw")
+        raise ValueError(f"epoch {best_epoch} is not among the {counted(len(numbers), 'epoch')} to draw")
     names = dict.fromkeys(["train_loss", "val_loss", *(name for entry in epochs for name in entry)])
     values = {name: _finite_or_nan([entry.get(name) for entry in epochs]) for name in names}
     metrics = [name for name in names if name.startswith("val_") and name != "val_loss" and not np.isnan(values[name]).all()]
@@ -42,18 +48,23 @@ def learning_curves(epochs: list[dict], best_epoch: int, path: Path) -> None:
             losses.plot(numbers, values[name], color=colour, label=label, marker="o")
         for name, colour in zip(metrics, itertools.cycle([GREEN, VERMILLION, PURPLE, BLUE, SKY, GREY])):
             scores.plot(numbers, values[name], color=colour, label=readable(name.removeprefix("val_")), marker="o")
-        top = 1.1 * np.nanmax([*values["train_loss"], *values["val_loss"], 0]) or 1.0
+        bands = {name: _band(values[name], intervals.get(name)) for name in ("train_loss", "val_loss", *metrics)}
+        top = 1.1 * np.nanmax([*values["train_loss"], *bands["val_loss"][1], *values["val_loss"], 0]) or 1.0
         losses.set(title="Loss", ylabel="mean loss (nats per text)", ylim=(0, top))
-        limits = _score_limits([values[name] for name in metrics])
+        limits = drawing.score_limits(*(end for name in metrics for end in (values[name], *bands[name])))
         scores.set(title="Validation scores", ylabel="score (from 0 to 1)", ylim=limits)
         for axes in (losses, scores):
             axes.axvline(best_epoch, **DASHED)
             axes.set(xlabel="epoch", xlim=(min(numbers) - 0.3, max(numbers) + 0.3))
             tick_whole_numbers(axes.xaxis)
-            if axes.get_legend_handles_labels()[0]:
-                axes.legend()
-        detail = f"a loss is missing or not finite: epoch {', '.join(map(str, gaps))}" if len(gaps) else ""
-        title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", detail)
+        _shade(losses, numbers, bands["val_loss"], BLUE)
+        for line, name in zip(scores.get_lines(), metrics, strict=False):
+            _shade(scores, numbers, bands[name], line.get_color())
+        notes = [f"a loss is missing or not finite: epoch {', '.join(map(str, gaps))}"] if len(gaps) else []
+        notes += ["bands: 95 % intervals over the validation rows, as wide as the kept epoch's"] if intervals else []
+        title(figure, f"Learning curves: epoch {best_epoch} of {max(numbers)} was kept (dashed line)", "; ".join(notes))
+        for axes in (losses, scores):
+            _name_lines(axes)
 
 
 def learning_rate(rates: list[float], momenta: list[float], path: Path) -> None:
@@ -83,15 +94,23 @@ def confusion(matrix: list[list[int]], labels: list[str], path: Path) -> None:
     classes = len(labels)
     if counts.shape != (classes, classes) or not counts.any():
         raise ValueError(f"expected counts above 0 of {classes} by {classes} labels, found shape {counts.shape}")
-    support = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, support, out=np.full(counts.shape, np.nan), where=support > 0)
+    support = counts.sum(axis=1)
+    shares = np.divide(counts, support[:, None], out=np.full(counts.shape, np.nan), where=support[:, None] > 0)
     names = [shortened(label) for label in labels]
-    true_names = [name if rows else f"{name} (no rows)" for name, rows in zip(names, support[:, 0], strict=True)]
+    true_names = [
+        name if rows >= drawing.FEW_ROWS else f"{name} ({counted(rows, 'row') if rows else 'no rows'})"
+        for name, rows in zip(names, support, strict=True)
+    ]
     right, rows = int(counts.trace()), int(counts.sum())
-    with drawing.shaded_matrix(path, shares, true_names, names, "share of the true label's rows") as (figure, axes, cell):
+    with drawing.shaded_matrix(path, shares, true_names, names, "share of the true label's rows", support) as (
+        figure,
+        axes,
+        cell,
+    ):
         axes.set(xlabel="predicted label", ylabel="true label")
-        numbered = _number_cells(axes, counts, shares, cell)
-        title(figure, f"Confusion matrix: {right:,} of {rows:,} predictions right ({percent(right / rows)})", numbered)
+        notes = _number_cells(axes, counts, shares, cell), drawing.few_note(support, "labels")
+        numbered = "; ".join(filter(None, notes))
+        title(figure, f"Confusion matrix: {right:,} of {counted(rows, 'prediction')} right ({percent(right / rows)})", numbered)
 
 
 def text_lengths(lengths: np.ndarray, maxlen: int, longer: float, path: Path, way: str = CUT) -> None:
@@ -170,13 +189,32 @@ def _finite_or_nan(numbers: Sequence[float | None]) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _score_limits(scores: list[np.ndarray]) -> tuple[float, float]:
-    """The range of the scores and a little more, at least 0.1 wide, so that noise does not look like progress."""
-    if not scores:
-        return 0.0, 1.0
-    low, high = np.nanmin(scores), np.nanmax(scores)
-    middle, reach = (low + high) / 2, max(0.6 * (high - low), 0.05)
-    return max(middle - reach, 0.0), min(middle + reach, 1.02)
+def _band(values: np.ndarray, interval: Interval | None) -> tuple[np.ndarray, np.ndarray]:
+    """The ends of intervals around values, each as wide as a known one; NaN where none is."""
+    if interval is None:
+        return np.full(len(values), np.nan), np.full(len(values), np.nan)
+    return np.maximum(values - (interval.score - interval.low), 0), values + (interval.high - interval.score)
+
+
+def _shade(axes: "Axes", numbers: list[int], band: tuple[np.ndarray, np.ndarray], colour: Any) -> None:
+    if np.isnan(band[0]).all():
+        return
+    if len(numbers) > 1:
+        axes.fill_between(numbers, *band, color=colour, alpha=0.13, linewidth=0, zorder=0)
+    else:  # a band over a single epoch has no width
+        axes.vlines(numbers, *band, color=colour, alpha=0.4, linewidth=4, zorder=0)
+
+
+def _name_lines(axes: "Axes") -> None:
+    """Write the name of each line that has one at its last point."""
+    handles = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    ends = []
+    for line in handles:
+        known = np.isfinite(np.asarray(line.get_ydata(), dtype=float))
+        if known.any():
+            x, y = (np.asarray(side, dtype=float)[known][-1] for side in line.get_data())
+            ends.append(labelling.Named(x, y, str(line.get_label()), str(line.get_color())))
+    labelling.name_lines(axes, ends)
 
 
 def _number_cells(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: float) -> str:
@@ -188,8 +226,10 @@ def _number_cells(axes: "Axes", counts: np.ndarray, shares: np.ndarray, cell: fl
         # Of equal confusions all or none are numbered, and none of a single row.
         least = max(np.sort(errors, axis=None)[-CONFUSIONS_NUMBERED], 2)
         chosen = (errors >= least) & (size >= drawing.SMALLEST_PRINT)
-        note = f"numbers: confusions of {least:,} rows or more" if chosen.any() else ""
-    drawing.number_cells(axes, shares, [(*at, f"{counts[tuple(at)]:,}") for at in np.argwhere(chosen)], size)
+        note = f"numbers: confusions of {least:,} or more rows" if chosen.any() else ""
+    drawing.number_cells(
+        axes, shares, [(*at, f"{counts[tuple(at)]:,}") for at in np.argwhere(chosen)], size, counts.sum(axis=1)
+    )
     return note
 
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from halfbert.data.phrases import counted
 from halfbert.data.tables import Data
 from halfbert.output import guarantees
 from halfbert.output.advice import Suggestion
 from halfbert.output.folds import SCORES, CrossValidation
 from halfbert.output.record import REPORT, Distillation, Record
-from halfbert.output.words import columns, padded, readable, shortened
+from halfbert.output.words import columns, model_name, padded, readable, shortened
 from halfbert.predictor.manifest import Agreement
 from halfbert.scoring import intervals as statistics
 from halfbert.scoring.intervals import Difference, Interval
@@ -36,7 +37,7 @@ def data_line(data: Data) -> str:
     parts = ", ".join(f"{len(rows):,} {names.get(part, part)}" for part, rows in data.parts())
     files = ", ".join(file["name"] for file in data.files)
     labels = ", ".join(map(shortened, data.labels[:8])) + (", …" if len(data.labels) > 8 else "")
-    return f"{files}: {parts} rows, {len(data.labels)} labels ({labels})"
+    return f"{files}: {parts} rows, {counted(len(data.labels), 'label')} ({labels})"
 
 
 def scores_table(record: Record) -> str:
@@ -52,7 +53,7 @@ def scores_table(record: Record) -> str:
     steps = [*next_steps(record.suggestions).splitlines(), ""] if record.suggestions else []
     parts = [*lines, "", *more, *guarantees.lines(record.calibration), *steps, *_per_label(test["per_label"]), ""]
     answered = f", answered by {record.engine}" if record.engine else ""
-    return "\n".join([f"{record.data.rows.test:,} test rows{answered}", "", *parts])
+    return "\n".join([f"{counted(record.data.rows.test, 'test row')}{answered}", "", *parts])
 
 
 def _multiclass_scores(record: Record, test: dict) -> list[str]:
@@ -76,7 +77,7 @@ def _multilabel_scores(record: Record, test: dict) -> list[str]:
     lines.append("")
     if test["labels_scored"] == 0:
         lines.append("–: not measurable, as every label stands on all test rows or on none")
-    of_labels = [f"over {test['labels_scored']} labels" if key.startswith("mean") else "" for key in RANKING_NAMES]
+    of_labels = [f"over {counted(test['labels_scored'], 'label')}" if key.startswith("mean") else "" for key in RANKING_NAMES]
     ranked = {"model": [_score(test[key]) for key in RANKING_NAMES], **certainty(record, RANKING_NAMES), "": of_labels}
     return lines + _table(RANKING_NAMES, ranked)
 
@@ -207,8 +208,9 @@ def closing(record: Record, output: Path, results: Path, then: str | None = None
         f"use it: import halfbert; halfbert.load({_quoted(output.as_posix())}).predict({example(record.data.text_columns)})",
     ]
     if then:
-        other = {"bert": "DistilBERT and TF-IDF", "distilbert": "BERT and TF-IDF"}[record.model]
-        lines.append(f"{'time it beside its teacher' if record.distillation else f'compare it with {other}'}: {then}")
+        other = model_name("distilbert" if record.model == "bert" else "bert")
+        compare = f"compare it with {other} and {model_name('tfidf')}"
+        lines.append(f"{'time it beside its teacher' if record.distillation else compare}: {then}")
     return "\n".join(lines)
 
 
@@ -254,7 +256,7 @@ def _behind_tfidf(record: Record) -> str | None:
     if gain is None or gain.difference >= 0:
         return None
     scores = f"macro F1 {gain.second:.4f} against {gain.first:.4f}"
-    found = f"is better ({scores})" if gain.high < 0 else f"scores higher ({scores}; {gain.rows:,} test rows leave it open)"
+    found = f"is better ({scores})" if gain.high < 0 else f"scores higher ({scores}; open on {counted(gain.rows, 'test row')})"
     larger = "" if record.model == "bert" else "--model bert, "
     hint = "texts for --unlabelled, more --epochs" if record.distillation else f"{larger}more --epochs, another --checkpoint"
     return f"warning: TF-IDF {found}: try {hint}, or more labelled rows"
@@ -274,14 +276,14 @@ def distillation_lines(task: str, scores: dict, distillation: Distillation | Non
         for name in names
         if (of := of_teacher[name]) is not None
     ]
-    also = f" (also on {distillation.unlabelled.used:,} texts without labels)" if distillation.unlabelled else ""
+    also = f" (also on {counted(distillation.unlabelled.used, 'text')} without labels)" if distillation.unlabelled else ""
     lines = [f"the teacher, {teacher.name}{also}: {', '.join(retained)} (teacher by {teacher.engine}, student by keras)"]
     if own := [f"{readable(name)} {score:.4f}" for name in names if (score := (teacher.own_test or {}).get(name)) is not None]:
         lines.append(f"the teacher's own training run measured, by keras on the test rows of that run: {', '.join(own)}")
     for name, worth in (distillation.worth or {}).items():
         lines.append(
             f"without the teacher: {readable(name)} {worth.second:.4f}; the teacher's gain {span(worth)}, "
-            f"paired bootstrap over {worth.rows:,} test rows"
+            f"paired bootstrap over {counted(worth.rows, 'test row')}"
         )
     return [*lines, *_kept_lines(distillation), ""]
 

@@ -5,6 +5,8 @@ import math
 import re
 import unicodedata
 
+from halfbert.data.phrases import counted as counted
+
 # XML allows none of these; csv readers, UTF-8 and terminals fail on some.
 UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 LONGEST_LABEL = 50  # columns; longer ones lose their middle
@@ -45,11 +47,6 @@ def shortened(label: str, longest: int = LONGEST_LABEL) -> str:
         return "".join(letters)
     half = (longest - 1) // 2
     return f"{''.join(_leading(letters, half))}…{''.join(_leading(letters[::-1], half)[::-1])}"
-
-
-def counted(number: int, thing: str) -> str:
-    """A number and what it counts: "1 row", "1,234 rows"."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def model_name(key: str, short: bool = False) -> str:

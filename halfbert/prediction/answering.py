@@ -158,7 +158,7 @@ def answer_rows(
         answered = np.delete(answers, list(block.notes))
         summary.reviewed += int(answered["review"].sum())
         kept = answered[~answered["review"]]
-        labels += counted(scorer, kept)
+        labels += label_counts(scorer, kept)
         if not scorer.one_label:
             summary.without_label += int((~kept["answer"].any(axis=1)).sum())
     summary.asks = scorer.decider.asks
@@ -167,7 +167,7 @@ def answer_rows(
     summary.labels = {scorer.manifest.labels[number]: int(labels[number]) for number in order}
 
 
-def counted(scorer: Scorer, answers: np.ndarray) -> Any:
+def label_counts(scorer: Scorer, answers: np.ndarray) -> Any:
     """(labels,) how many rows of these answers have each label, those left to a person included."""
     labels = len(scorer.manifest.labels)
     if scorer.one_label:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.data.texts import DEFAULT
 from halfbert.data.workbooks import first_line
 from halfbert.options.prediction import PredictOptions
@@ -71,7 +71,7 @@ def predict(
         left = [part for part in parts.all() if part.summary() is None]
         before = sum(part.rows for part in parts.all()) - sum(part.rows for part in left)
         if before:
-            say(f"resumed: {plural(before, 'row')} had been answered by an earlier run")
+            say(f"resumed: {counted(before, 'row')} had been answered by an earlier run")
         _answer(parts, left, Worker(scorer, made_by, columns, options.text_column or DEFAULT), options, say)
     summary = merged([summary for part in parts.all() if (summary := part.summary())])
     if parts.is_published:
@@ -112,7 +112,7 @@ def _finished(left: Sequence[Part], worker: "Worker", options: PredictOptions, s
     from ray.exceptions import RayError
 
     workers = _workers(options, len(left))
-    say(f"{plural(len(left), 'part')} for {plural(workers, 'worker')} ({plural(options.threads or 1, 'thread')} each)")
+    say(f"{counted(len(left), 'part')} for {counted(workers, 'worker')} ({counted(options.threads or 1, 'thread')} each)")
     answered = ray.data.from_items([dataclasses.asdict(part) for part in left], override_num_blocks=len(left)).map_batches(
         Answerer,
         fn_constructor_args=(worker,),
@@ -140,7 +140,7 @@ def _workers(options: PredictOptions, parts: int) -> int:
     kind, each = ("GPU", 1) if options.device == "gpu" else ("CPU", options.threads or 1)
     room = int(ray.cluster_resources().get(kind, 0) // each)
     if not room:
-        raise ResourceError(f"--ray {options.ray}: no machine of the cluster has {plural(each, kind)} for a worker")
+        raise ResourceError(f"--ray {options.ray}: no machine of the cluster has {counted(each, kind)} for a worker")
     return min(options.workers or room, parts)
 
 

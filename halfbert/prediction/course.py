@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data import texts
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.data.tables import locate
 from halfbert.options.prediction import PredictOptions
 from halfbert.prediction import cluster, journal, outputs, page
@@ -153,5 +153,5 @@ def _answer(
         for note in so_far.notes:
             say(note)
         if so_far.texts:
-            say(f"resumed: {plural(so_far.texts, 'text')} had been answered by an earlier run")
+            say(f"resumed: {counted(so_far.texts, 'text')} had been answered by an earlier run")
     return summary

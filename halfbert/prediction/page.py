@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.output.page import Bars, Card, Column, Items, Page, Part, Section, Table, Words, write
 from halfbert.output.words import percent
-from halfbert.prediction.answering import counted
+from halfbert.prediction.answering import label_counts
 from halfbert.prediction.blocks import Block
 from halfbert.prediction.scorer import Scorer
 from halfbert.prediction.summary import Summary
@@ -70,7 +70,7 @@ class Watcher:
 
     def _count_labels(self, answers: np.ndarray, confidence: np.ndarray) -> None:
         labels = len(self.rows_of_label)
-        self.rows_of_label += counted(self._scorer, answers)
+        self.rows_of_label += label_counts(self._scorer, answers)
         if self._scorer.one_label:
             self.confidences += np.bincount(answers["answer"], weights=confidence, minlength=labels)
         else:
@@ -115,10 +115,10 @@ def write_page(file: Path, scorer: Scorer, summary: Summary, watcher: Watcher) -
 
 
 def _headline(summary: Summary, answered: int) -> str:
-    parts = [f"{plural(answered, 'row')} of {summary.rows:,} answered"]
+    parts = [f"{counted(answered, 'row')} of {summary.rows:,} answered"]
     if summary.asks:
         parts = [
-            f"{plural(answered - summary.reviewed, 'row')} of {summary.rows:,} answered, {summary.reviewed:,} left to a person"
+            f"{counted(answered - summary.reviewed, 'row')} of {summary.rows:,} answered, {summary.reviewed:,} left to a person"
         ]
     if summary.unanswered:
         parts.append(f"{summary.unanswered.total():,} without a usable text")
@@ -127,9 +127,9 @@ def _headline(summary: Summary, answered: int) -> str:
 
 def _cards(summary: Summary, watcher: Watcher, answered: int) -> list[Card]:
     sure = int(watcher.bins[BINS - 1])
-    cards = [Card("rows", f"{summary.rows:,}"), Card("confidence 0.9 or more", _share(sure, answered), f"{sure:,} rows")]
+    cards = [Card("rows", f"{summary.rows:,}"), Card("confidence 0.9 or more", _share(sure, answered), counted(sure, "row"))]
     if summary.asks:
-        cards.append(Card("left to a person", _share(summary.reviewed, answered), f"{summary.reviewed:,} rows"))
+        cards.append(Card("left to a person", _share(summary.reviewed, answered), counted(summary.reviewed, "row")))
     if summary.unanswered:
         cards.append(Card("without an answer", f"{summary.unanswered.total():,}", "no usable text", "warn"))
     if summary.truncated:
@@ -152,7 +152,7 @@ def _labels(scorer: Scorer, summary: Summary, watcher: Watcher, answered: int) -
     table = Table(columns, rows, f"Answers by label.{also}", search=len(rows) > 12)
     if not summary.without_label:
         return [table]
-    return [table, Words(f"{plural(summary.without_label, 'row')} with no label.")]
+    return [table, Words(f"{counted(summary.without_label, 'row')} with no label.")]
 
 
 def _confidence(scorer: Scorer, watcher: Watcher) -> Bars:

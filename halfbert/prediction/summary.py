@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from halfbert.data.phrases import listed, plural, row_word
+from halfbert.data.phrases import counted, listed, row_word
 from halfbert.output.words import percent, shortened
 from halfbert.prediction.blocks import Block
 from halfbert.prediction.label_words import LabelWords
@@ -64,26 +64,26 @@ class Summary:
     def lines(self) -> list[str]:
         """The summary in words."""
         speed = f", {self.rows / self.seconds:,.0f} rows/s" if self.seconds else ""
-        lines = [f"{plural(self.rows, 'row')} in {self.seconds:.1f} s{speed} ({self.engine})"]
+        lines = [f"{counted(self.rows, 'row')} in {self.seconds:.1f} s{speed} ({self.engine})"]
         shown = [f"{shortened(label)} {count:,}" for label, count in self.labels.items() if count]
         if shown:
             lines.append(f"labels: {listed(shown, SHOWN_LABELS)}")
         if self.without_label:
-            lines.append(f"with no label: {plural(self.without_label, 'row')}")
+            lines.append(f"with no label: {counted(self.without_label, 'row')}")
         if self.asks:
             with_text = self.rows - self.unanswered.total()
             of = " of those with a text" if self.unanswered else ""
             share = f" ({percent(self.reviewed / with_text)}{of})" if with_text else ""
-            lines.append(f"left to a person: {plural(self.reviewed, 'row')}{share}")
+            lines.append(f"left to a person: {counted(self.reviewed, 'row')}{share}")
         if self.unanswered:
             count = self.unanswered.total()
             reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.unanswered.most_common(3))
             more = " …" if count > len(self.places) else ""
-            lines.append(f"without an answer: {plural(count, 'row')} ({reasons}), {', '.join(self.places)}{more}")
+            lines.append(f"without an answer: {counted(count, 'row')} ({reasons}), {', '.join(self.places)}{more}")
         if self.repeated:
-            lines.append(f"equal texts are answered once: {plural(self.repeated, 'row')} repeated an earlier text")
+            lines.append(f"equal texts are answered once: {counted(self.repeated, 'row')} repeated an earlier text")
         if self.truncated:
-            lines.append(f"longer than {self.maxlen} tokens, and truncated: {plural(self.truncated, 'text')}")
+            lines.append(f"longer than {self.maxlen} tokens, and truncated: {counted(self.truncated, 'text')}")
         if self.words is not None:
             lines += self.words.lines()
         return lines if self.output is None else [*lines, f"written: {self.output}"]

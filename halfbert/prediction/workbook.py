@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from halfbert.data import formats, workbooks
 from halfbert.data.cells import is_missing
-from halfbert.data.phrases import listed, plural
+from halfbert.data.phrases import counted, listed
 from halfbert.data.tables import Layout, column_names
 from halfbert.data.texts import positions_of, text_cell, text_columns
 from halfbert.output.sheets import workbook_value
@@ -56,7 +56,7 @@ class Workbook(Source):
         if sheet is None and cells.others:
             notes.append(f"{self.path}: read sheet {cells.name!r}; there is also {', '.join(cells.others)} (--sheet)")
         if hidden := sum(number > self.header_row for number in cells.hidden_rows):
-            notes.append(f"{self.path}: {plural(hidden, 'row')} hidden, by a filter or by hand, and answered like the others")
+            notes.append(f"{self.path}: {counted(hidden, 'row')} hidden, by a filter or by hand, and answered like the others")
         return notes
 
     def blocks(self) -> Iterator[Block]:

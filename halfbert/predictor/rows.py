@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from halfbert.data.cells import cell_text
-from halfbert.data.phrases import listed_names
+from halfbert.data.phrases import counted, listed_names
 from halfbert.data.sources import is_frame
 from halfbert.data.tables import locate
 from halfbert.data.texts import SEPARATOR, Parts, joined
@@ -68,6 +68,6 @@ def _text(row: Any, place: str, columns: Sequence[str], expected: str) -> str:
     if not isinstance(row, list | tuple):
         raise InputError(f"{place} is of type {type(row).__name__}; {expected}")
     if len(row) != len(columns):
-        raise InputError(f"{place} has {len(row)} texts; {expected}")
+        raise InputError(f"{place} has {counted(len(row), 'text')}; {expected}")
     parts = [cell_text(part, f"{place}, {column!r}") for part, column in zip(row, columns, strict=True)]
     return joined([*parts[:-1], parts[-1] or ""]) or ""  # a row without any text is one of empty texts

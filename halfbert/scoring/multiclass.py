@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
+from halfbert.data.phrases import counted
 from halfbert.scoring.probabilities import log_loss
 from halfbert.scoring.reliability import BINS, Bin, bins_of, expected_calibration_error
 
@@ -32,7 +33,9 @@ def multiclass(truth: np.ndarray, probabilities: np.ndarray, labels: list[str], 
     _check_shapes(truth, probabilities)
     classes = probabilities.shape[1]
     if len(labels) != classes or not 0 <= commonest < classes:
-        raise ValueError(f"{len(labels)} labels and commonest={commonest} do not fit {classes} columns of probabilities")
+        raise ValueError(
+            f"{counted(len(labels), 'label')} and commonest={commonest} do not fit {classes} columns of probabilities"
+        )
     answers = probabilities.argmax(axis=1)
     baseline = _scores_of_answers(truth, np.full_like(truth, commonest), classes)
     return {

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
+from halfbert.data.phrases import counted
 from halfbert.scoring import THRESHOLD_RULES
 from halfbert.scoring.calibration import Calibration, fit_platt
 from halfbert.scoring.intervals import share
@@ -81,7 +82,9 @@ def multilabel(truth: np.ndarray, probabilities: np.ndarray, thresholds: np.ndar
     """
     _check(truth, probabilities)
     if not truth.shape[1] == len(labels) == len(thresholds):
-        raise ValueError(f"{len(labels)} labels and {len(thresholds)} thresholds do not fit {truth.shape[1]} columns")
+        raise ValueError(
+            f"{counted(len(labels), 'label')} and {counted(len(thresholds), 'threshold')} do not fit {truth.shape[1]} columns"
+        )
     true, at_thresholds, at_half = truth > 0, probabilities >= thresholds, probabilities >= 0.5
     areas, precisions = ranking_scores(true, probabilities)
     ranked = true.any(axis=1) & ~true.all(axis=1)

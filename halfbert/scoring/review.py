@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from halfbert.data.phrases import counted
 from halfbert.scoring.calibration import LEAST_FLOAT, SCORE_DECIMALS, Calibration
 from halfbert.system.errors import InputError
 
@@ -269,7 +270,7 @@ def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration
             why = why_no_guarantee(scores, losses, rule.max_error)
             raise InputError(f"max-error {rule.max_error:g}: {why}; allow more errors, or train with more validation rows")
         above = (scores > cut.score).mean()
-        line = f"the most confident rows are answered, {above:.1%} of the {len(scores):,} validation rows"
+        line = f"the most confident rows are answered, {above:.1%} of the {counted(len(scores), 'validation row')}"
         certain = f"with {LEVEL:.0%} certainty at most {100 * rule.max_error:g}% {MEANING[risk]}"
         return made(cut=cut.score, line=f"{line}; {certain}")
     if rule.max_review is not None:
@@ -277,7 +278,8 @@ def reviewer(task: str, thresholds: list[float] | None, calibration: Calibration
         score = math.inf if most >= len(scores) else _highest_below(scores, most)
         below = (scores <= score).mean() if len(scores) else 0
         return made(
-            cut=score, line=f"the least confident rows are left to a person, {below:.1%} of the {len(scores):,} validation rows"
+            cut=score,
+            line=f"the least confident rows are left to a person, {below:.1%} of the {counted(len(scores), 'validation row')}",
         )
     if rule.cost_error is not None and rule.cost_review is not None:
         least = 1 - rule.cost_review / rule.cost_error
@@ -297,8 +299,9 @@ def why_no_guarantee(scores: np.ndarray, losses: np.ndarray, max_error: float) -
     defined = ~np.isnan(losses)
     scores, losses, needed = scores[defined], losses[defined], rows_needed(max_error)
     if len(losses) < needed:
-        return f"cannot be guaranteed by {len(losses):,} validation rows; {needed:,} are the fewest that can, if all are right"
+        rows = counted(len(losses), "validation row")
+        return f"cannot be guaranteed by {rows}; the fewest that can are {needed:,}, if all are right"
     first = _tested_counts(scores, max_error, bool(np.isin(losses, (0, 1)).all()))[0]
     error = losses[:first].mean()
     doubt = ", which so few rows do not make certain enough" if error <= max_error else ""
-    return f"cannot be guaranteed: the error of the most confident {first:,} validation rows is {error:.1%}{doubt}"
+    return f"cannot be guaranteed: the error of the {counted(first, 'most confident validation row')} is {error:.1%}{doubt}"

@@ -61,7 +61,8 @@ def thresholds(record: Record, commands: Commands) -> Suggestion | None:
         return None
     return Suggestion(
         f"choose the thresholds by {found.rule}",
-        f"on {found.gain.rows:,} validation rows, each at thresholds chosen on others, macro F1 is {found.gain.first:.4f} with "
+        f"on {counted(found.gain.rows, 'validation row')}, each at thresholds chosen on others, macro F1 is "
+        f"{found.gain.first:.4f} with "
         f"it and {found.gain.second:.4f} with {record.options.get('threshold')}: {span(found.gain)}",
         commands.again(threshold=found.rule),
     )
@@ -92,7 +93,7 @@ def teacher(record: Record, commands: Commands) -> Suggestion | None:
     bert = Path(best.predictor) if best.model == "bert" else commands.options.output
     return Suggestion(
         f"teach a {model_name('distilbert')} what {bert.as_posix()} knows",
-        f"{model_name('bert')}'s macro F1 on the same {best.gain.rows:,} test rows is {best.gain.first:.4f}, "
+        f"{model_name('bert')}'s macro F1 on the same {counted(best.gain.rows, 'test row')} is {best.gain.first:.4f}, "
         f"{model_name('distilbert')}'s {best.gain.second:.4f}: {span(best.gain)}",
         commands.taught_by(bert),
     )

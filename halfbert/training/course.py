@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from halfbert.data.phrases import counted
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import hub
 from halfbert.output.card import model_card
 from halfbert.output.record import RateFinder, Record, Size
+from halfbert.output.words import model_name
 from halfbert.predictor.manifest import Numbers
 from halfbert.system import cluster, storage, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
@@ -234,11 +236,11 @@ def _keeper(model: Any, transformer: Any, states: States) -> Callable[[int], Non
 def _announce(prepared: Prepared, train: Any, maxlen: int, parameters: int, rate: float) -> None:
     options = prepared.options
     windows.announce(train.encoded, maxlen, str(options.long))
-    rows = "rows" if train.encoded.windows is None else "windows"
+    unit = "row" if train.encoded.windows is None else "window"
     say(
-        f"training {options.model} ({parameters / 1e6:.1f} M parameters) from {prepared.checkpoint.name} on the "
-        f"{prepared.devices}: {train.nsamples():,} {rows}, {prepared.epochs} epochs, batches of {options.batch_size}, "
-        f"{prepared.head} head, one-cycle to {rate:.2g}"
+        f"training {model_name(str(options.model))} ({parameters / 1e6:.1f} M parameters) from {prepared.checkpoint.name} on "
+        f"the {prepared.devices}: {counted(train.nsamples(), unit)}, {counted(prepared.epochs, 'epoch')}, "
+        f"batches of {options.batch_size}, {prepared.head} head, one-cycle to {rate:.2g}"
     )
 
 

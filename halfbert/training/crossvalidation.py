@@ -15,7 +15,7 @@ import numpy as np
 from halfbert.data import splits
 from halfbert.data.cells import quoted
 from halfbert.data.checks import rows_together
-from halfbert.data.phrases import listed
+from halfbert.data.phrases import counted, listed
 from halfbert.data.tables import Data, Rows
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import sheets, text
@@ -146,10 +146,9 @@ def _estimate(prepared: Prepared, plan: Plan, fitted: Fitted) -> None:
     rows = sum(len(data.train) for data in plan.folds)
     seconds = fitted.fit_seconds * rows / len(prepared.data.train)
     time = f"{seconds / 60:.0f} min" if seconds > 100 else f"{seconds:.0f} s"
-    say(
-        f"cross-validation: {len(plan.folds)} folds of about {len(plan.rows) // len(plan.folds):,} rows, about {time}; the "
-        f"predictor is saved as {prepared.options.output}"
-    )
+    size = counted(len(plan.rows) // len(plan.folds), "row")
+    folds = f"{len(plan.folds)} folds of about {size}, about {time}"
+    say(f"cross-validation: {folds}; the predictor is saved as {prepared.options.output}")
 
 
 def _answer(prepared: Prepared, plan: Plan, number: int, data: Data, fit: Callable[..., Fitted], found: Answers) -> Fold:

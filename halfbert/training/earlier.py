@@ -12,7 +12,7 @@ import numpy as np
 
 from halfbert.data.cells import quoted
 from halfbert.data.equality import count_shared, shared
-from halfbert.data.phrases import listed, plural, row_word
+from halfbert.data.phrases import counted, listed, row_word
 from halfbert.data.tables import Data
 from halfbert.models import checkpoints, weights
 from halfbert.options import TrainOptions
@@ -69,14 +69,16 @@ def read(folder: Path, data: Data, options: TrainOptions) -> Earlier:
     numbers = [str(number) for number, known in zip(data.test.numbers, seen, strict=True) if known]
     if numbers and not options.keep_leaks:
         raise InputError(
-            f"{data.test.file}: {len(numbers):,} of the {plural(len(seen), 'test row')} trained {folder} or chose its epoch "
+            f"{data.test.file}: {len(numbers):,} of the {counted(len(seen), 'test row')} trained {folder} or chose its epoch "
             f"({row_word(data.test.file)} {listed(numbers)}), so the scores would be too good; test on other rows with --test "
             "FILE, or accept it with --keep-leaks"
         )
     if numbers:
-        say(f"note: {len(numbers):,} of the {plural(len(seen), 'test row')} trained {folder}, so test scores are too good")
+        say(f"note: {len(numbers):,} of the {counted(len(seen), 'test row')} trained {folder}, so test scores are too good")
     if validated:
-        say(f"note: {validated:,} of the {plural(len(data.val), 'validation row')} trained {folder}: their scores are too good")
+        say(
+            f"note: {validated:,} of the {counted(len(data.val), 'validation row')} trained {folder}: their scores are too good"
+        )
     return earlier
 
 
@@ -98,7 +100,7 @@ def compared(earlier: Earlier, labels: list[str]) -> Continued:
     changes = [
         f"{len(each)} {what} ({listed(list(map(quoted, each)))})" for what, each in (("new", new), ("gone", gone)) if each
     ]
-    say(f"from {earlier.name}: the head is kept for {plural(len(kept), 'label')}" + "".join(f"; {each}" for each in changes))
+    say(f"from {earlier.name}: the head is kept for {counted(len(kept), 'label')}" + "".join(f"; {each}" for each in changes))
     return Continued(earlier.name, earlier.predictor.weights_sha256, kept, new, gone)
 
 

@@ -138,10 +138,11 @@ def draw(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> No
     """Draw the run's pictures into its results folder; those of the test rows only if it was tested."""
     history, encoded, finder = fitted.history, fitted.train.encoded, fitted.finder
     plots.learning_curves(history.epochs, history.best_epoch, folder / "learning_curves.png")
-    plots.learning_rate(history.learning_rates, history.momenta, folder / "learning_rate.png")
     maxlen, way = fitted.transformer.maxlen, fitted.transformer.way
     longer = float(np.mean(encoded.full_lengths > maxlen))
     plots.text_lengths(encoded.full_lengths, maxlen, longer, folder / "text_lengths.png", way)
+    if finder is not None:
+        plots.learning_rate(history.learning_rates, history.momenta, folder / "learning_rate.png")
     if finder is not None and any(loss is not None for loss in finder.losses):
         plots.learning_rate_finder(finder.rates, finder.losses, finder.suggestion, folder / "learning_rate_finder.png")
     (_draw_multilabel if prepared.task == "multilabel" else _draw_multiclass)(prepared, fitted, tested, folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from halfbert.data.phrases import counted
 from halfbert.data.tables import LAYOUT, Data, Reading
 from halfbert.models import checkpoints
 from halfbert.options import TrainOptions, following
@@ -198,7 +199,7 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
     seconds = time.perf_counter() - started
     unknown = int((~np.isfinite(logits)).any(axis=1).sum())
     if unknown:
-        raise ResourceError(f"the answers to {unknown:,} test rows are NaN or infinite; try a smaller --lr")
+        raise ResourceError(f"the answers to {counted(unknown, 'test row')} are NaN or infinite; try a smaller --lr")
     probabilities = probabilities_of(logits, task)
     scores = records.finite(tasks.scores(task, prepared.truth, probabilities, fitted.thresholds, data.labels))
     of_test = prepared.truth["test"], probabilities, fitted.thresholds

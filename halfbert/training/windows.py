@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from halfbert.data.phrases import counted
 from halfbert.models import long_texts
 from halfbert.models.batching import EncodedTexts
 from halfbert.models.long_texts import CUT, HEAD_TAIL, WINDOWS, Pooling
@@ -30,7 +31,7 @@ def announce(encoded: EncodedTexts, maxlen: int, way: str) -> None:
     head, tail = _head_and_tail(maxlen)
     if way == WINDOWS:
         texts, windows = len(counts), int(counts.sum())
-        say(f"texts are read in windows of {maxlen} tokens: {longer}; {windows:,} windows of {texts:,} texts")
+        say(f"texts are read in windows of {maxlen} tokens: {longer}; {counted(windows, 'window')} of {counted(texts, 'text')}")
     elif way == HEAD_TAIL:
         say(f"of texts of more than {maxlen} tokens the first {head} and the last {tail} are read: {longer}")
     else:
@@ -40,8 +41,8 @@ def announce(encoded: EncodedTexts, maxlen: int, way: str) -> None:
         times = np.where(counts > 1, counts * maxlen, read).sum() / read.sum()
         say(
             f"note: {percent(share)} of the training texts lose their end; --long head-tail would keep their first {head} and "
-            f"last {tail} tokens, at no more work; --long windows would read all of them, in {int(counts.sum()):,} windows of "
-            f"{len(counts):,} texts, {times:.1f} times the work"
+            f"last {tail} tokens, at no more work; --long windows would read all of them, in "
+            f"{counted(int(counts.sum()), 'window')} of {counted(len(counts), 'text')}, {times:.1f} times the work"
         )
 
 

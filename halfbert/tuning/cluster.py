@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from halfbert.data.phrases import plural
+from halfbert.data.phrases import counted
 from halfbert.options import TuneOptions
 from halfbert.prediction import cluster
 from halfbert.system.console import say
@@ -83,7 +83,7 @@ def connected(options: TuneOptions) -> Iterator[Workers]:
         kind, each = ("GPU", 1) if gpus else ("CPU", threads)
         room = int(ray.cluster_resources().get(kind, 0) // each)
         if not room:
-            raise ResourceError(f"--ray {address}: no machine of the cluster has {plural(each, kind)} for a trial")
+            raise ResourceError(f"--ray {address}: no machine of the cluster has {counted(each, kind)} for a trial")
         slots = min(options.workers or room, room)
-        say(f"{plural(slots, 'trial')} at a time ({plural(threads, 'thread')} each)")
+        say(f"{counted(slots, 'trial')} at a time ({counted(threads, 'thread')} each)")
         yield Workers(slots, threads, gpus)

@@ -12,6 +12,7 @@ from typing import Any
 from halfbert import training
 from halfbert.comparison import baseline, jobs
 from halfbert.comparison.jobs import Part, Work
+from halfbert.data.phrases import counted
 from halfbert.data.tables import Data
 from halfbert.models import checkpoints
 from halfbert.models.checkpoints import MINI, Checkpoint
@@ -19,7 +20,7 @@ from halfbert.options import TrainOptions, TuneOptions, as_arguments, changed
 from halfbert.options.comparison import PASSED_ON
 from halfbert.options.tuning import SEARCHED
 from halfbert.output import record as run_records
-from halfbert.output.words import counted, readable
+from halfbert.output.words import readable
 from halfbert.predictor.manifest import MANIFEST
 from halfbert.scoring import intervals, selection
 from halfbert.scoring.selection import Lead
@@ -147,7 +148,8 @@ def _study(tuning: Tuning, results: Path) -> tuple[Study, Budget]:
 def _search(tuning: Tuning, study: Study, budget: Budget) -> list[Ended]:
     options = tuning.options
     score = readable(tasks.CHOSEN_BY[options.task].removeprefix("val_"))
-    say(f"searching for {options.minutes:g} minutes over {', '.join(tuning.space.dimensions)}, by {score} on validation rows")
+    over = ", ".join(tuning.space.dimensions)
+    say(f"searching for {counted(options.minutes, 'minute')} over {over}, by {score} on validation rows")
     with _place(options) as place:
         search = Search(study, place, budget, tuning.job, score, len(tuning.data.labels), options.trials)
         return search.run()

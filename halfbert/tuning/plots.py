@@ -4,7 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.output.drawing import BLUE, DASHED, GREY, VERMILLION, picture, tick_whole_numbers, title
+from halfbert.output.drawing import (
+    BLUE,
+    DASHED,
+    GREY,
+    VERMILLION,
+    legend_below,
+    picture,
+    score_limits,
+    tick_whole_numbers,
+    title,
+)
 from halfbert.output.words import readable
 from halfbert.tuning.record import Record
 
@@ -40,8 +50,9 @@ def trials(record: Record, path: Path) -> None:
             if record.lead is not None and record.lead.models > 1:
                 axes.axhspan(default, default + record.lead.luck, color=GREY, alpha=0.15, linewidth=0)
         axes.set(xlabel="trial", ylabel=readable(record.score.removeprefix("val_")))
+        axes.set(ylim=score_limits([trial.score for trial in record.trials], axes.get_ylim()))
         tick_whole_numbers(axes.xaxis)
-        axes.legend()
+        legend_below(figure, [axes])
         title(figure, "What the search found on validation rows", "dashed: the default settings; grey: what luck alone can add")
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.comparison.wording import signed, span
+from halfbert.data.phrases import counted
 from halfbert.output.sheets import write_csv
-from halfbert.output.words import columns, counted, padded, readable
+from halfbert.output.words import columns, padded, readable
 from halfbert.scoring.intervals import Interval
 from halfbert.scoring.selection import Lead
 from halfbert.system import storage
@@ -36,7 +37,7 @@ def choice(lead: Lead | None, winner: Setting, score: str) -> str:
     """Which settings were chosen on validation rows, and why, in one paragraph."""
     if lead is None:
         return f"chosen: {described(winner)}. The default settings came to no end, so there is nothing to compare with."
-    rows = f"{lead.rows:,} validation rows"
+    rows = counted(lead.rows, "validation row")
     if lead.models == 1:
         return f"the default is kept: no other trial finished ({described(winner)})"
     if not lead.lead:
@@ -74,7 +75,7 @@ def _tests(record: Record) -> list[str]:
     fits = {"default": record.default} if record.default_is_kept else {"winner": record.winner, "default": record.default}
     shown = {name: fit.test for name, fit in fits.items() if fit is not None}
     scores = list(record.winner.test)
-    rows = [[f"{record.data.rows.test:,} test rows", *shown]]
+    rows = [[counted(record.data.rows.test, "test row"), *shown]]
     rows += [[readable(score), *(_interval(test[score]) for test in shown.values())] for score in scores]
     lines = _table(rows)
     if record.differences:

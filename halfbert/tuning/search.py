@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from halfbert.output.words import counted, significant
+from halfbert.data.phrases import counted
+from halfbert.output.words import significant
 from halfbert.system import processes
 from halfbert.system.console import say
 from halfbert.system.errors import HalfbertError, InputError, ResourceError

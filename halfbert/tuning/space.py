@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+from halfbert.data.phrases import counted
 from halfbert.models import batching, layers
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.models.long_texts import CUT, WAYS
 from halfbert.options import TuneOptions
 from halfbert.options.training import HEADS
-from halfbert.output.words import counted
 
 RATES = 5.0  # times the usual rate, and the same part of it
 EPOCHS = 2  # times the usual number, and the same part of it

@@ -73,7 +73,7 @@ GOOD = '{"text": "a", "label": "b"}\n'
         ("t.csv", codecs.encode("text,label\nhello,neg\n", "utf-16-le"), ["line 1", "--encoding utf-16-le"]),
         ("t.csv", "text,label\nhello,neg\ncafé,pos\n".encode("cp1252"), ["line 3", "--encoding cp1252"]),
         ("t.csv", b"text,label\na,b\nc,d,e\n", ["line 3 has 3 cells", "header has 2", "double quotes"]),
-        ("t.csv", b"text,label\na,b\nc\n", ["line 3 has 1 cells"]),
+        ("t.csv", b"text,label\na,b\nc\n", ["line 3 has 1 cell "]),
         ("t.csv", b'text,label\na,b\n"c,d\ne,f\n', ["line 3 opens a double quote"]),
         ("t.csv", b'text,label\na,b\n"c"d,e\n', ["line 3", "stray double quote", "written twice"]),
         ("t.jsonl", f'{GOOD}{GOOD}{{"text": "a", "label"'.encode(), ["line 3 is not JSON"]),

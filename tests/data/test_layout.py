@@ -40,7 +40,7 @@ def test_a_header_that_was_not_found_is_pointed_at(tmp_path, suffix):
 
 def test_rows_are_numbered_as_in_the_file_whatever_stands_above(tmp_path):
     path = above(tmp_path / "t.csv", [["Report"], []], [*numbered(30), ["one"], ["a", "b", "c"]])
-    refused(path, "line 34 has 1 cells", header_row=3)
+    refused(path, "line 34 has 1 cell ", header_row=3)
 
 
 @pytest.mark.parametrize("delimiter", ["|", ":", "\t", ";"])

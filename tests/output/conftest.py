@@ -2,22 +2,11 @@
 
 import pytest
 
-from halfbert.output import drawing
-
 
 @pytest.fixture(params=["finished", "finished_multilabel"])
 def run(request):
     """A finished run of each task in turn."""
     return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
-def figures(monkeypatch):
-    """The figures that were written."""
-    seen = []
-    write = drawing._write
-    monkeypatch.setattr(drawing, "_write", lambda figure, path: (seen.append(figure), write(figure, path)))
-    return seen
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ def test_reliability_draws_the_bins_that_have_rows(figures, tmp_path):
     centres = [bar.get_x() + bar.get_width() / 2 for bar in upper.patches]
     assert centres == pytest.approx([8.5 / 15, 10.5 / 15, 13.5 / 15])
     assert [axes.get_title(loc="left") for axes in (upper, other)] == ["network", "calibrated"] and len(other.patches) == 1
-    expected = "Reliability: expected calibration error network 0.400, calibrated 0.400\n3 predictions"
-    assert figures[0].get_suptitle() == expected
+    assert figures[0].get_suptitle() == (
+        "Reliability: expected calibration error network 0.400, calibrated 0.400\n"
+        "3 predictions; pale: bins with fewer than 10 rows (4)"
+    )
 
 
 def test_risk_coverage_draws_a_panel_for_each_risk_and_every_guarantee_that_was_given(figures, tmp_path):
@@ -26,14 +28,14 @@ def test_risk_coverage_draws_a_panel_for_each_risk_and_every_guarantee_that_was_
     assert list(first.get_lines()[0].get_ydata()) == [0.0, 0.04, 0.08, 0.2]
     points = [(line.get_xdata()[0], line.get_ydata()[0]) for line in first.get_lines() if line.get_marker() == "o"]
     assert points == [(0.4, 0.03), (0.7, 0.12)]
-    assert [text.get_text() for text in first.texts] == ["at most 5%", "at most 10%"]
-    assert len(second.get_lines()) == 1 and not second.texts
+    assert [text.get_text() for text in first.texts] == ["at most 5%, found 3.0%", "at most 10%, found 12.0%"]
+    assert len(second.get_lines()) == 2 and not second.texts  # one pale, one of rows enough
     assert figures[0].get_suptitle().startswith("Error against share answered: 1 of 2 guarantees held on the test\n")
 
 
 def test_no_guarantee_is_said(drawn):
     figure = drawn(calibration_plots.risk_coverage, {"error": CURVES["false-negative"]}, GUARANTEES[2:])
-    assert figure.get_suptitle() == "Error against share answered: no guarantee could be given"
+    assert figure.get_suptitle().startswith("Error against share answered: no guarantee could be given\n")
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,7 @@ def matrix_of(classes: int, wrong: int = 1) -> list[list[int]]:
 
 def test_learning_curves_show_the_losses_and_every_other_score(drawn):
     figure = drawn(plots.learning_curves, [{**entry, "val_roc_auc": 0.95} for entry in EPOCHS], 2)
-    legends = [[text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes]
-    assert legends == [["training", "validation"], ["accuracy", "macro F1", "ROC AUC"]]
+    assert [numbers_in(axes) for axes in figure.axes] == [["training", "validation"], ["accuracy", "macro F1", "ROC AUC"]]
     losses, scores = (axes.get_lines() for axes in figure.axes)
     assert list(losses[0].get_ydata()) == [0.6, 0.3, 0.1]
     assert list(scores[0].get_ydata()) == [0.80, 0.90, 0.88]
@@ -85,7 +84,7 @@ def test_77_long_names_are_all_shown_and_only_the_worst_confusions_numbered(draw
     axes = figure.axes[0]
     assert numbers_in(axes) == ["30"] + ["3"] * 30
     assert axes.texts[0].get_position() == (70, 5)
-    assert figure.get_suptitle().endswith("\nnumbers: confusions of 3 rows or more")
+    assert figure.get_suptitle().endswith("\nnumbers: confusions of 3 or more rows")
     width, height = size_of(tmp_path / "picture.png")
     assert 1800 < width < 3000 and 1800 < height < 3000
     for axis, side in ((axes.xaxis, "x"), (axes.yaxis, "y")):
@@ -100,7 +99,7 @@ def test_no_frequent_confusions_or_hundreds_of_labels_no_numbers(classes, wrong,
     figure = drawn(plots.confusion, matrix_of(classes, wrong), [str(number) for number in range(classes)])
     assert numbers_in(figure.axes[0]) == [] and "numbers" not in figure.get_suptitle()
     assert max(size_of(tmp_path / "picture.png")) < 3000
-    assert tick_labels(figure.axes[0].yaxis)[:2] == (["0", "1"] if classes == 30 else ["0", "2"])
+    assert [name.split()[0] for name in tick_labels(figure.axes[0].yaxis)[:2]] == (["0", "1"] if classes == 30 else ["0", "2"])
 
 
 def test_labels_are_text_and_never_formulas(drawn):

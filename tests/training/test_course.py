@@ -23,6 +23,7 @@ from support import (
 import halfbert
 from halfbert.data import messages
 from halfbert.models.checkpoints import SMALL_RECIPE
+from halfbert.output.words import model_name
 from halfbert.predictor import proving
 from halfbert.system.errors import InputError
 from halfbert.training import tasks
@@ -42,7 +43,11 @@ def test_the_packaged_checkpoint_on_the_embedded_table(tmp_path, model):
     assert (done.returncode, done.stderr) == (0, "")
     for chatter in ("tensorflow/", "oneDNN", "Warning", "WARNING", "Some layers"):
         assert chatter not in done.stdout
-    assert f"training {model}" in done.stdout and "all-MiniLM-L6-v2 (mini)" in done.stdout
+    assert (
+        f"training {model_name(model)}" in done.stdout
+        and ", 1 epoch," in done.stdout
+        and "all-MiniLM-L6-v2 (mini)" in done.stdout
+    )
     output, results = tmp_path / "predictors" / f"{model}-messages", tmp_path / "results" / "multiclass" / f"{model}-messages"
     assert {path.name for path in tmp_path.iterdir()} == {"predictors", "results"}
     assert [path.name for path in output.parent.iterdir()] == [output.name]

@@ -92,7 +92,8 @@ def test_find_lr(quick, recwarn, task):
     assert len(finder["rates"]) == len(finder["losses"]) > 20
     assert rate == (finder["suggestion"] or SMALL_RECIPE["learning_rate"])
     assert not [warning for warning in recwarn if "lrfinder" in warning.filename] and f"one-cycle to {rate:.2g}" in run.said
-    assert (run.results / "learning_rate_finder.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("learning_rate", "learning_rate_finder"):
+        assert (run.results / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     if task == "multiclass":
         assert min(finder["rates"]) < rate < max(finder["rates"]) and f"suggests {rate:.2g}" in run.said
     else:  # the loss is still weighed

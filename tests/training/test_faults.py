@@ -280,7 +280,7 @@ def test_a_signal_keeps_the_best_epoch_and_its_thresholds(here, tmp_path, tiny_d
     np.testing.assert_allclose(manifest["thresholds"], expected, atol=1e-5)
     card = (here / "p/tags/README.md").read_text()
     assert "ended early (SIGTERM)" in card and f"`{TAGS[0]}` from {manifest['thresholds'][0]:.3f}" in card
-    pictures = {"learning_curves", "learning_rate", "text_lengths", "cooccurrence"}
+    pictures = {"learning_curves", "text_lengths", "cooccurrence"}
     assert {file.stem for file in (here / "r/tags").glob("*.png")} == pictures
     assert not (here / "r/tags/errors.csv").exists()
 
