@@ -276,7 +276,7 @@ def save(
     record = save_predictor(prepared, fitted, record, folder, states, taught)
     record = replace(record, suggestions=advice.suggestions(record, prepared.options))
     saving.write(record, prepared, tested, results)
-    saving.draw(prepared, fitted, tested, results)
+    saving.draw(record, prepared, fitted, tested, results)
     return record
 
 

@@ -134,10 +134,10 @@ def write_record(record: Record, folder: Path) -> None:
     report_page.write(record, folder)
 
 
-def draw(prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
+def draw(record: Record, prepared: Prepared, fitted: Fitted, tested: Tested, folder: Path) -> None:
     """Draw the run's pictures into its results folder; those of the test rows only if it was tested."""
     history, encoded, finder = fitted.history, fitted.train.encoded, fitted.finder
-    plots.learning_curves(history.epochs, history.best_epoch, folder / "learning_curves.png")
+    plots.learning_curves(history.epochs, history.best_epoch, folder / "learning_curves.png", record.validation_intervals)
     maxlen, way = fitted.transformer.maxlen, fitted.transformer.way
     longer = float(np.mean(encoded.full_lengths > maxlen))
     plots.text_lengths(encoded.full_lengths, maxlen, longer, folder / "text_lengths.png", way)
