@@ -30,6 +30,8 @@ def again(options: TrainOptions, **changes: Any) -> tuple[str, list[str]] | None
         given |= {name: folder.with_name(f"{folder.name}-{ending}") for name, folder in places.items()}
     if getattr(options, "from_", None):
         given.pop("model", None)
+    if isinstance(options, DistillOptions) and options.layers:  # which the teacher settled, and the model and --keep with them
+        given = {name: value for name, value in given.items() if name not in ("model", "keep")}
     verb = "distill" if isinstance(options, DistillOptions) else f"train-{options.task}"
     return verb, _arguments(type(options), given | changes)
 
