@@ -53,11 +53,11 @@ def test_a_stopped_or_killed_comparison_goes_on_where_it_was(here, capfd, tiny_b
     folder = here / "results/compare/things"
     with start() as process:  # Ctrl-C: what is finished is reported
         assert "TF-IDF, DistilBERT, BERT, student on 108 rows, 1 epoch, 1 seed" in said(process, "DistilBERT: macro F1")
-        said(process, "bert-seed0: running")
+        said(process, "bert-seed0 | ")
         process.send_signal(signal.SIGINT)
         out = process.stdout.read()
         assert process.wait() == 130
-    assert "not finished: BERT, the distilled student" in out and "give the same command again" in out
+    assert "not finished: the distilled student, BERT" in out and "give the same command again" in out
     record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     assert record["stopped"] == "SIGINT" and record["unfinished"] == ["student", "bert"]
     assert [each["name"] for each in record["contestants"]] == ["tfidf", "distilbert"] and record["verdict"]
@@ -65,7 +65,7 @@ def test_a_stopped_or_killed_comparison_goes_on_where_it_was(here, capfd, tiny_b
 
     before = (folder / "comparison.json").read_bytes()
     with start() as process:  # twice: at once
-        assert "distilbert-seed0: finished earlier, reused" in said(process, "bert-seed0: running")
+        assert "distilbert-seed0: finished earlier, reused" in said(process, "bert-seed0 | ")
         process.send_signal(signal.SIGINT)
         said(process, "stopping where nothing is lost")
         process.send_signal(signal.SIGINT)
