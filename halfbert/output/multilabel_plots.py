@@ -184,7 +184,7 @@ def _name(axes: "Axes", label: str, width: float, rows: int, score: float | None
     """Write label and score above a panel, as much as fits; of few rows their number, and the panel is pale."""
     few = rows < drawing.FEW_ROWS
     number = "" if score is None else f"{score:.2f}"
-    size = f" ({counted(int(rows), 'row')})" if few else ""
+    size = f" ({rows})" if few else ""
     room = int(width / drawing.text_inches("x", PANEL_PRINT)) - len(number) - len(size) - 1
     axes.set_title(shortened(label, max(room, 3)) + size, fontsize=PANEL_PRINT, color=GREY if few else INK)
     if few and fade:
