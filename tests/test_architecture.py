@@ -13,6 +13,7 @@ PACKAGE = ROOT / "halfbert"
 LAYERS = (
     "cli",
     "runs",
+    "serving",
     "tuning",
     "comparison",
     "benchmark",

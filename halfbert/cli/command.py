@@ -20,6 +20,7 @@ from halfbert.options import (
     Options,
     PredictOptions,
     RunsOptions,
+    ServeOptions,
     TuneOptions,
 )
 from halfbert.options.declaring import GROUPS, declared
@@ -166,6 +167,14 @@ VERBS = {
         "Say why two runs differ: rows, labels, options, versions, scores, and the test rows that are answered otherwise.",
         "A and B are results folders, as halfbert runs lists them.",
         needs=("sklearn", "scipy"),
+    ),
+    "serve": Verb(
+        ServeOptions,
+        "halfbert.serving.course:serve",
+        "Answer texts over HTTP with predictors.",
+        "SIGTERM ends it when what was taken in is answered; SIGHUP, or a change of a folder, loads a predictor again.",
+        extra="serve",
+        needs=("fastapi", "uvicorn", "httptools", "prometheus_client"),
     ),
 }
 

@@ -7,6 +7,7 @@ from halfbert.options.distillation import DistillOptions
 from halfbert.options.following import following
 from halfbert.options.prediction import PredictOptions
 from halfbert.options.runs import DiffOptions, RunsOptions
+from halfbert.options.serving import ServeOptions
 from halfbert.options.training import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.options.tuning import TuneOptions
 
@@ -21,6 +22,7 @@ __all__ = [
     "Options",
     "PredictOptions",
     "RunsOptions",
+    "ServeOptions",
     "TrainOptions",
     "TuneOptions",
     "as_arguments",

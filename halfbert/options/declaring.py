@@ -22,6 +22,8 @@ FORMATS = (
 )
 # Titles of the groups in the order of the help, each with the sentence below its title.
 GROUPS = {
+    "server": None,
+    "limits": "what is beyond them is refused, and the answer says so",
     "predictor and rows": None,
     "answers": None,
     "rows for a person": "they get the word review, and the best guess beside it; choose one rule, or every row is answered",

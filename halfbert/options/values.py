@@ -207,6 +207,7 @@ def _number(value: Any, fits: Callable[[float], bool], expected: str) -> float:
 count = partial(_integer, least=1, most=LARGEST_INTEGER, expected="an integer of at least 1 (and below 2^31)")
 folds = partial(_integer, least=2, most=LARGEST_INTEGER, expected="an integer of at least 2")
 seed = partial(_integer, least=0, most=2**32 - 1, expected="an integer from 0 to 4294967295")
+port = partial(_integer, least=0, most=2**16 - 1, expected="a port from 0 to 65535")
 positive = partial(_number, fits=lambda number: number > 0, expected="a number above 0")
 non_negative = partial(_number, fits=lambda number: number >= 0, expected="a number of at least 0")
 share = partial(_number, fits=lambda number: 0 <= number <= 1, expected="a number from 0 to 1")

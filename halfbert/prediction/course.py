@@ -41,6 +41,20 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
     options.text_column = options.text_column or texts.named(trained_on or [texts.DEFAULT])
     if options.ray:
         cluster.check(options)
+    return answer_tables(options, trained_on, scorer_of, say, Progress)
+
+
+def answer_tables(
+    options: PredictOptions,
+    trained_on: Sequence[str],
+    scorer_of: Callable[[PredictOptions], Scorer],
+    say: Callable[[str], object],
+    progress_of: Callable[[int | None], Progress],
+) -> Any:
+    """As `predict`, for a predictor of the text columns `trained_on`, which `scorer_of` loads when the tables are open.
+
+    `say` is given the lines for people, and `progress_of` the number of rows, None where it is unknown.
+    """
     with _output_held(options.output):
         if options.output is not None:
             outputs.check(options.output, options.overwrite)
@@ -68,12 +82,12 @@ def predict(options: PredictOptions, _stop: StopRequest) -> Any:
         watcher = page.Watcher(scorer) if options.report is not None else None
         if isinstance(sources[0], DataFrame):
             writer = FrameWriter(sources[0], columns)
-            summary = _answer(sources, scorer, writer, None, None, say, options.label_column, watcher)
+            summary = _answer(sources, scorer, writer, None, None, say, progress_of, options.label_column, watcher)
             result: Any = writer.frame
         elif options.ray:
             result = summary = cluster.predict(options, sources, scorer, columns, say)
         else:
-            result = summary = _write(options, sources, scorer, columns, say, watcher)
+            result = summary = _write(options, sources, scorer, columns, say, progress_of, watcher)
         if options.report is not None and watcher is not None:
             page.write_page(options.report, scorer, summary, watcher)
     for line in summary.lines():
@@ -112,6 +126,7 @@ def _write(
     scorer: Scorer,
     columns: list[Any],
     say: Callable[[str], object],
+    progress_of: Callable[[int | None], Progress],
     watcher: page.Watcher | None,
 ) -> Summary:
     output = options.output
@@ -121,7 +136,7 @@ def _write(
             so_far = stack.enter_context(journal.kept(output, scorer.made_by(), scorer.kind))
         try:
             with outputs.opened(output, sources, columns, scorer.separator, so_far) as tables:
-                return _answer(sources, scorer, tables, output, so_far, say, options.label_column, watcher)
+                return _answer(sources, scorer, tables, output, so_far, say, progress_of, options.label_column, watcher)
         except BrokenPipeError:  # who read the standard output has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
@@ -134,6 +149,7 @@ def _answer(
     output: Path | None,
     so_far: journal.Journal | None,
     say: Callable[[str], object],
+    progress_of: Callable[[int | None], Progress],
     truth: str | None,
     watcher: page.Watcher | None,
 ) -> Summary:
@@ -141,7 +157,7 @@ def _answer(
     words = LabelWords(truth) if scorer.explain else None
     summary = Summary(output, scorer.classifier.engine, maxlen=scorer.manifest.maxlen, words=words)
     rows = [source.rows for source in sources if source.rows is not None]
-    progress = Progress(sum(rows) if len(rows) == len(sources) else None)
+    progress = progress_of(sum(rows) if len(rows) == len(sources) else None)
     began = time.monotonic()
     try:
         answer_rows(sources, Answering(scorer, so_far, progress.advance), writer.write, summary, watcher)

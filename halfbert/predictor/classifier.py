@@ -20,7 +20,7 @@ from halfbert.data.cells import is_missing
 from halfbert.data.characters import is_blank
 from halfbert.data.texts import SEPARATOR
 from halfbert.models import batching
-from halfbert.models.batching import EncodedTexts
+from halfbert.models.batching import EncodedTexts, Forward
 from halfbert.predictor import engines, explaining, gate, manifest, rows
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.scoring.review import ReviewRule, answered_labels
@@ -184,6 +184,12 @@ class Classifier:
         """The same classifier, but texts are truncated at another number of tokens."""
         return Classifier(dataclasses.replace(self._source, maxlen=maxlen), self._here)
 
+    def with_forward(self, forward: Forward) -> "Classifier":
+        """The same classifier for another thread: it has a tokenizer of its own, and `forward` answers its batches."""
+        here = self._here
+        loaded = dataclasses.replace(here.loaded, forward=forward)
+        return Classifier(self._source, dataclasses.replace(here, loaded=loaded, tokenizer=read_tokenizer(here.predictor)))
+
     def get_classes(self) -> list[str]:
         """The labels, in the order of the columns of `predict_proba`."""
         return list(self.predictor.manifest.labels)
@@ -205,7 +211,7 @@ class Classifier:
         if return_proba:
             return probabilities[0] if is_one else probabilities
         answers = self.answers(probabilities)
-        for number in self._without_text(many):
+        for number in self.without_text(many):
             answers[number] = None
         return answers[0] if is_one else answers
 
@@ -247,11 +253,11 @@ class Classifier:
         probabilities = self.predict_proba(many)
         decided = decides.decide(probabilities)
         answers = self.answers(probabilities)
-        for number in self._without_text(many):
+        for number in self.without_text(many):
             answers[number], decided.confidence[number], decided.review[number] = None, np.nan, False
         return Reviewed(answers, decided.confidence, decided.review, decides.line)
 
-    def _without_text(self, texts: list[str]) -> list[int]:
+    def without_text(self, texts: list[str]) -> list[int]:
         """The numbers of the texts that show nothing, and so have no answer, as in a table that `prediction` answers."""
         several = len(self.predictor.manifest.text_columns) > 1
         return [number for number, text in enumerate(texts) if is_blank(text.replace(SEPARATOR, " ") if several else text)]
