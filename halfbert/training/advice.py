@@ -105,11 +105,12 @@ def more_rows(record: Record, commands: Commands) -> Suggestion | None:
     if not found or found.rise.low <= 0:
         return None
     curve = ", ".join(f"{point.score:.3f} with {point.rows:,}" for point in found.curve)
+    limited = record.options.get("rows") is not None
     return Suggestion(
-        "label more rows, and train again",
+        "train on all labelled rows, without --rows" if limited else "label more rows, and train again",
         f"{model_name('tfidf')}'s macro F1 on the test rows still rises with the training rows: {curve}; from half to all of "
         f"them {span(found.rise)}",
-        commands.again(overwrite=True),
+        commands.again(overwrite=True, **({"rows": None} if limited else {})),
     )
 
 

@@ -210,6 +210,14 @@ def test_a_distillation_again():
     )
 
 
+def test_a_run_on_fewer_rows_than_the_table_has_is_to_take_all_of_them():
+    options = MulticlassOptions(model="distilbert", train="a.csv", rows=200)
+    record = record_with(growth(0.01), options={**FINISHED.options, "rows": 200})
+    found = advice.more_rows(record, Commands(options))
+    assert found.what == "train on all labelled rows, without --rows"
+    assert "--rows" not in found.command and "--overwrite" in found.command
+
+
 def test_a_table_in_memory_has_no_command():
     options = MulticlassOptions(model="bert", train=Frame(pd.DataFrame(), "train"))
     assert again(options, overwrite=True) is None
