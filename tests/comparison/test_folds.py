@@ -128,8 +128,8 @@ def write_part(experiment, name):
     _, predictor, results = experiment.work.places(part)
     results.mkdir(parents=True, exist_ok=True)
     truth = np.array([[label == each for each in data.labels] for label in data.test.labels], float)
-    truth[0] = np.roll(truth[0], 1)
-    records.write_answers(truth, data.test.numbers, results)
+    answers = np.vstack([np.roll(truth[:1], 1, axis=1), truth[1:]])
+    records.write_answers(answers, truth, data.test.numbers, results)
     counts = RowCounts(len(data.train), len(data.val), len(data.test))
     record = records.Record(
         task="multiclass",
