@@ -100,7 +100,7 @@ def _scores(task: str, scores: dict[str, str]) -> str:
         minutes = statistics.mean(known(run.timing.fit_seconds) for run in runs) / 60
         cells = [link, f"{rows.train:,} / {rows.val:,} / {rows.test:,}"]
         cells += [
-            ", ".join([record.model, *taught, *([] if precision == "float32" else [precision])]),
+            ", ".join([model_name(record.model), *taught, *([] if precision == "float32" else [precision])]),
             *(_spread([_score(run, path) for run in runs]) for path in scores.values()),
             ", ".join(str(run.best_epoch) for run in runs),
         ]

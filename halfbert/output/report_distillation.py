@@ -1,5 +1,7 @@
 """What the page of a distilled student has beside that of a training run: its teacher, its control, and which was saved."""
 
+from typing import Literal
+
 from halfbert.output.page import Card, Column, Section, Series, Table, Words
 from halfbert.output.page import Lines as Curves
 from halfbert.output.record import Distillation, Record
@@ -14,7 +16,7 @@ def card(record: Record) -> Card | None:
     worth = (record.distillation.worth or {}).get("macro_f1") if record.distillation else None
     if worth is None:
         return None
-    state = "good" if worth.low > 0 else "bad" if worth.high < 0 else "warn"
+    state: Literal["good", "bad", "warn"] = "good" if worth.low > 0 else "bad" if worth.high < 0 else "warn"
     return Card("gained by the teacher: macro F1", f"{worth.difference:+.3f}", f"{worth.low:+.3f} to {worth.high:+.3f}", state)
 
 
