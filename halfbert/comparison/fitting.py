@@ -123,7 +123,7 @@ def _in_folds(experiment: Experiment, wanted: list[Request], forecast: Forecast)
                 if each.share == 1:
                     forecast.hear(each.name)(line)
                 continue
-            say(f"{name}: done in {seconds:.0f} s")
+            say(f"{parts[name].title}: done in {seconds:.0f} s")
             experiment.work.note_finished(parts[name], seconds)
             finished = done[each][fold_of[name]] = experiment.work.read(parts[name])
             forecast.finished(each.name, finished.record.timing.fit_seconds or 0.0, each.share)

@@ -7,6 +7,7 @@ comparison that was killed resumes where it was.
 import dataclasses
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import numpy as np
 
 from halfbert import distillation, training
 from halfbert.comparison import baseline, dealing, pool, rule, static
+from halfbert.comparison.wording import sentence
 from halfbert.data.tables import Data
 from halfbert.distillation import teacher
 from halfbert.models import checkpoints
@@ -26,6 +28,7 @@ from halfbert.models.weights import MODELS, TOKENIZER_FILES
 from halfbert.options import CompareOptions, DistillOptions, TrainOptions, as_arguments, changed
 from halfbert.options.comparison import PASSED_ON, TEACHER_SETTLES
 from halfbert.output import record as records
+from halfbert.output.words import model_name
 from halfbert.predictor.manifest import MANIFEST
 from halfbert.system import machine, processes, storage
 from halfbert.system.console import say
@@ -64,6 +67,13 @@ class Part:
         return sha256(self.depends_on)
 
     @property
+    def title(self) -> str:
+        """Its name for people: DistilBERT, seed 0, fold 2 of 5."""
+        contestant, *rest = self.name.split("-")
+        spelt = [re.sub(r"^([a-z]+)(\d+)(?:of(\d+))?$", _spelt, word) for word in rest]
+        return ", ".join([sentence(model_name(contestant)), *spelt])
+
+    @property
     def label(self) -> str:
         """The name of its folders."""
         return f"{self.name}-{self.identity[:10]}"
@@ -88,6 +98,11 @@ class Finished:
     parts: tuple[str, ...] = ()  # the labels of all of its folds
 
 
+def _spelt(word: re.Match[str]) -> str:
+    kind, number, of = word.groups()
+    return f"{number} {kind}" if kind == "rows" else f"{kind} {number}" + (f" of {of}" if of else "")
+
+
 class Work:
     """The folder of finished parts."""
 
@@ -99,14 +114,14 @@ class Work:
         if (finished := self.finished(part)) is not None:
             return finished
         _, predictor, results = self.places(part)
-        say(f"{part.name}: running")
+        say(f"{part.title}: running")
         started = time.perf_counter()
         if part.job is None:
             folders = ["--output", str(predictor), "--results", str(results), "--overwrite"]
             folders += ["--resume"] if resuming.has_state(predictor) else []
-            processes.run([*part.command, *folders], part.name, debug=self.debug, heard=heard)
+            processes.run([*part.command, *folders], part.title, debug=self.debug, heard=heard)
         else:
-            processes.run(part.command, part.name, {**part.job, "results": str(results)}, self.debug, heard)
+            processes.run(part.command, part.title, {**part.job, "results": str(results)}, self.debug, heard)
         self.note_finished(part, time.perf_counter() - started)
         return self.read(part)
 
@@ -123,7 +138,7 @@ class Work:
             finished = self.read(part)
         except ArtefactError:
             return None
-        say(f"{part.name}: finished earlier, reused")
+        say(f"{part.title}: finished earlier, reused")
         return finished
 
     def places(self, part: Part) -> tuple[Path, Path, Path]:

@@ -1,6 +1,7 @@
 """The verdict in words: the headline, the reasons for it, the rule."""
 
 from halfbert.comparison import rule as rules
+from halfbert.comparison import static
 from halfbert.comparison.record import Change, Contestant, Record, ratio
 from halfbert.comparison.rule import Judged, Verdict
 from halfbert.output.words import counted, model_name, significant
@@ -127,7 +128,8 @@ def _of_another(record: Record, name: str, judged: Judged) -> str:
         return f"{subject} ({own:.3f}) scores higher and is slower."
     difference = rules.difference(record, name, judged.beside)
     beside = f" (difference to {other} {span(difference)})" if difference else ""
-    found = {rules.WEAK: "is too weak", rules.OPEN: "may or may not be good enough"}[judged.word]
+    verb = "are" if name == static.NAME else "is"
+    found = {rules.WEAK: f"{verb} too weak", rules.OPEN: "may or may not be good enough"}[judged.word]
     return f"{subject} {found}{beside}."
 
 

@@ -53,7 +53,7 @@ def test_a_stopped_or_killed_comparison_goes_on_where_it_was(here, capfd, tiny_b
     folder = here / "results/compare/things"
     with start() as process:  # Ctrl-C: what is finished is reported
         assert "TF-IDF, DistilBERT, BERT, student on 108 rows, 1 epoch, 1 seed" in said(process, "DistilBERT: macro F1")
-        said(process, "bert-seed0 | ")
+        said(process, "BERT, seed 0 | ")
         process.send_signal(signal.SIGINT)
         out = process.stdout.read()
         assert process.wait() == 130
@@ -65,7 +65,7 @@ def test_a_stopped_or_killed_comparison_goes_on_where_it_was(here, capfd, tiny_b
 
     before = (folder / "comparison.json").read_bytes()
     with start() as process:  # twice: at once
-        assert "distilbert-seed0: finished earlier, reused" in said(process, "bert-seed0 | ")
+        assert "DistilBERT, seed 0: finished earlier, reused" in said(process, "BERT, seed 0 | ")
         process.send_signal(signal.SIGINT)
         said(process, "stopping where nothing is lost")
         process.send_signal(signal.SIGINT)
@@ -74,14 +74,14 @@ def test_a_stopped_or_killed_comparison_goes_on_where_it_was(here, capfd, tiny_b
     assert not [file for file in folder.parent.iterdir() if file != folder]  # nor a lock, nor anything half-written
 
     with start() as process:
-        said(process, "student-seed0: running")
+        said(process, "The distilled student, seed 0: running")
         os.kill(process.pid, signal.SIGKILL)
     assert (folder / "comparison.json").read_bytes() == before
 
     assert end_here(*arguments, script="compare") == 0
     out = capfd.readouterr().out
-    assert all(f"{name}-seed0: finished earlier, reused" in out for name in ("tfidf", "distilbert", "bert"))
-    assert "student-seed0 | epoch 1/1" in out and "use it:" not in out
+    assert all(f"{name}, seed 0: finished earlier, reused" in out for name in ("TF-IDF", "DistilBERT", "BERT"))
+    assert "The distilled student, seed 0 | epoch 1/1" in out and "use it:" not in out
     names = {"verdict.md", "report.html", "comparison.json", "comparison.xlsx", "disagreements.csv"}
     assert names <= {file.name for file in folder.iterdir()}
     record = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))

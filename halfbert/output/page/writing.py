@@ -144,10 +144,11 @@ def _bars(bars: Bars) -> str:
 def _bar(bars: Bars, number: int, largest: float) -> str:
     value = bars.values[number]
     low, high = (ends[number] if len(ends) else None for ends in (bars.low, bars.high))
-    shown = significant(value)
+    show = significant if largest > 1 else lambda score: "–" if score is None else f"{score:.3f}"
+    shown = show(value)
     drawn = f'<rect class="bar" height="100%" width="{100 * max(value or 0.0, 0.0) / largest:.2f}%"/>'
     if low is not None and high is not None:
-        shown += f" ({significant(low)} to {significant(high)})"
+        shown += f" ({show(low)} to {show(high)})"
         ends = 100 * low / largest, 100 * high / largest
         drawn += f'<line class="whisker" x1="{ends[0]:.2f}%" x2="{ends[1]:.2f}%" y1="50%" y2="50%"/>'
     name = _text(shortened(bars.names[number]))
