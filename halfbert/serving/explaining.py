@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from halfbert.data.phrases import counted
 from halfbert.prediction.scorer import DECIMALS
 from halfbert.serving import bodies
 from halfbert.serving.errors import Refusal
@@ -31,7 +32,9 @@ class Explainer:
     ) -> list[dict[str, Any]]:
         """The explanation of each text, as JSON has it. Raises Refusal for too many, and where time runs out."""
         if len(texts) > MOST_TEXTS:
-            raise Refusal(413, "too_many_texts", f"{len(texts):,} texts to explain; send at most {MOST_TEXTS} at a time")
+            raise Refusal(
+                413, "too_many_texts", f"{counted(len(texts), 'text')} to explain; send at most {MOST_TEXTS} at a time"
+            )
         if self.waiting + len(texts) > MOST_WAITING:
             raise Refusal(429, "busy", "too many texts wait to be explained; try again in 5 s", {"Retry-After": "5"})
         given_up = threading.Event()

@@ -1,8 +1,8 @@
 """One thread for one engine: the texts of concurrent requests are answered together, and nobody waits long for others' work.
 
 What has come in while the engine was busy is the next batch. It takes a text from each waiting request in turn until about
-`BATCH_SECONDS` of work are together, so that a request of one text waits for the batch that is running and for its own,
-whatever the size of the other requests. A text that takes longer alone is a batch by itself.
+`BATCH_SECONDS` of work, and at least `LEAST_ROOM`, are together, so that a request of one text waits for the batch that is
+running and for its own, whatever the size of the other requests. A text that takes longer alone is a batch by itself.
 """
 
 import collections
@@ -25,6 +25,8 @@ BATCH_SECONDS = 0.010
 CALL_TOKENS = 32  # a call of the engine costs about as much as so many tokens: as many may be padding before a second one pays
 CHARACTERS_PER_TOKEN = 4  # of English, about; the measured speed makes up for other scripts
 CHARACTERS_TOKENISED_PER_TOKEN = 128  # tokenising so many characters takes about as long as the engine takes for a token
+LEAST_ROOM = 128.0  # tokens of a batch, on slow machines too: a few texts together take hardly longer than one alone
+STEP = 1.1  # a full batch that took less time, or more, makes room for the next one larger or smaller by this factor
 SMOOTHING = 0.1  # weight of the latest batch in the speed
 SECONDS_BEFORE_BACKGROUND = 0.2  # background work is done when nothing else waits, or after this long
 Result = TypeVar("Result")
@@ -86,7 +88,9 @@ class Lane:
         self._changed = threading.Condition()
         self._closing = False
         self.waiting = 0
-        self.speed = 10_000.0  # work a second, in tokens of the engine
+        self.room = LEAST_ROOM  # for the work of a batch, in tokens of the engine
+        self.speed = 10_000.0  # work a second
+        self._was_full = False
         self._text_work = 100.0  # of one text
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -133,7 +137,7 @@ class Lane:
         """(rows, labels) logits of (rows, tokens) ids and mask, a few rows at a time as `aside` does work."""
         forward = self._classifier.loaded.forward
         assert forward is not None
-        rows = max(1, int(self.speed * BATCH_SECONDS) // ids.shape[1])
+        rows = max(1, int(self.room) // ids.shape[1])
         parts = [slice(start, start + rows) for start in range(0, len(ids), rows)]
         return np.concatenate([self.aside(functools.partial(forward, ids[part], mask[part])) for part in parts])
 
@@ -177,8 +181,9 @@ class Lane:
 
     def _take(self) -> list[tuple[Ticket, int]]:
         """The texts of the next batch, as tickets and numbers: one of each ticket in turn, while there is room."""
-        room, now = self.speed * BATCH_SECONDS, self._clock()
+        room, now = self.room, self._clock()
         batch: list[tuple[Ticket, int]] = []
+        self._was_full = False  # whether texts had to wait for the next one
         while self._tickets:
             ticket = self._tickets[0]
             if ticket.abandoned or ticket.deadline < now:
@@ -186,6 +191,7 @@ class Lane:
                 continue
             work = self._work(ticket.texts[ticket.taken])
             if batch and work > room:
+                self._was_full = True
                 break
             room -= work
             batch.append((ticket, ticket.taken))
@@ -216,8 +222,12 @@ class Lane:
         began = self._clock()
         texts = [ticket.texts[number] for ticket, number in batch]
         answered = self._answers(texts)
-        work = sum(map(self._work, texts))
-        self.speed += SMOOTHING * (work / max(self._clock() - began, 1e-6) - self.speed)
+        work, seconds = sum(map(self._work, texts)), self._clock() - began
+        if len(texts) > 1 and seconds > BATCH_SECONDS:
+            self.room = max(LEAST_ROOM, self.room / STEP)
+        elif self._was_full:
+            self.room = min(self._classifier.loaded.tokens_per_batch, self.room * STEP)
+        self.speed += SMOOTHING * (work / max(seconds, 1e-6) - self.speed)
         self._text_work += SMOOTHING * (work / len(texts) - self._text_work)
         self._seen.batch(len(batch), int(answered.tokens.sum()))
         for place, (ticket, number) in enumerate(batch):

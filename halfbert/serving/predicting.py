@@ -12,6 +12,7 @@ import msgspec
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from halfbert.data.phrases import counted
 from halfbert.options.serving import ServeOptions
 from halfbert.serving import answering, bodies, metrics
 from halfbert.serving.answering import Asked, Counts
@@ -82,7 +83,7 @@ def checked(value: Any, most_texts: int) -> PredictRequest:
         place = ".".join(str(part) for part in first["loc"][:3])
         raise Refusal(422, "invalid", f"{place[:100] or 'the body'}: {first['msg'][:200]}") from None
     if len(found.texts) > most_texts:
-        raise Refusal(413, "too_many_texts", f"{len(found.texts):,} texts; send at most {most_texts:,} at a time")
+        raise Refusal(413, "too_many_texts", f"{counted(len(found.texts), 'text')}; send at most {most_texts:,} at a time")
     return found
 
 

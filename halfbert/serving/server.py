@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+import halfbert
 from halfbert.options.serving import ServeOptions
 from halfbert.serving import metrics
 from halfbert.serving.application import application
@@ -24,7 +25,6 @@ from halfbert.serving.served import Served, Source, names_of
 from halfbert.serving.shadow import ENGINE, Shadow
 from halfbert.serving.tables import Tables
 from halfbert.system.errors import InputError
-from halfbert.system.machine import version_of
 
 SECONDS_BETWEEN_LOOKS = 2.0  # at the folders
 SWITCH_SECONDS = 0.001  # between threads of Python: the engine's thread waits so long for the interpreter at most
@@ -95,7 +95,7 @@ def load(options: ServeOptions, shared: Path) -> Serving:
 
 def guarded(serving: Serving, keys: Keys | None) -> Guard:
     """The application as it is served."""
-    return Guard(application(serving, version_of("halfbert") or "unknown"), keys, serving.options.timeout)
+    return Guard(application(serving, halfbert.__version__), keys, serving.options.timeout)
 
 
 def _seen(name: str) -> Seen:

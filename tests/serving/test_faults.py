@@ -11,7 +11,7 @@ from asgi import Client, post, soon
 from http_server import running
 from uvicorn.server import ServerState
 
-from halfbert.serving import bodies, connections
+from halfbert.serving import bodies, connections, course
 from halfbert.serving.errors import GONE
 from halfbert.serving.lane import Lane
 
@@ -100,21 +100,26 @@ def test_headers_that_dawdle_or_never_end_are_cut_off(monkeypatch):
         finally:
             writer.close()
 
-    async def course() -> list[bytes]:
+    async def run() -> list[bytes]:
         config = uvicorn.Config(answer, http=connections.Connection, ws="none", lifespan="off", log_config=None)
         state, loop = ServerState(), asyncio.get_running_loop()
-        made = await loop.create_server(lambda: connections.Connection(config, state, {}), "127.0.0.1", 0)
+        made = await loop.create_server(lambda: connections.Connection(config, state, {}), sock=course.listen("127.0.0.1", 0))
         port = made.sockets[0].getsockname()[1]
         slow = [b"GET / HTTP/1.1\r\n", *(b"a: b\r\n" for _ in range(4))]
         endless = [b"GET / HTTP/1.1\r\na: ", *[b"x" * 20_000] * 4]
         trailers = [b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", *[b"a: " + b"x" * 20_000] * 4]
         second = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET / HTTP/1.1\r\n"]
         found = [await received(port, *each) for each in ([], slow, endless, trailers, second)]
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await soon(lambda: state.connections)
+        (connection,) = state.connections
+        assert connection.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        writer.close()
         made.close()
         await soon(lambda: not state.connections)
         return found
 
-    silent, slow, endless, _, second = asyncio.run(course())
+    silent, slow, endless, _, second = asyncio.run(run())
     assert silent == slow == endless == b"" and second.count(b"HTTP/1.1 200") == 1
 
 
