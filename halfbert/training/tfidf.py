@@ -20,7 +20,6 @@ from halfbert.output.advice import CurvePoint, Growth
 from halfbert.output.record import Baseline
 from halfbert.output.text import card_scores
 from halfbert.scoring import intervals
-from halfbert.scoring import multilabel as multilabel_metrics
 from halfbert.system.console import say
 from halfbert.system.errors import ResourceError
 from halfbert.training import tasks
@@ -100,6 +99,8 @@ def fit(
     _, model, validated = tried[0]
     rule, thresholds = getattr(options, "threshold", None), None
     if task == "multilabel" and rule is not None:
+        from halfbert.scoring import multilabel as multilabel_metrics
+
         thresholds = multilabel_metrics.choose_thresholds(truth["val"], validated, rule).tolist()
     return Fit(make_pipeline(words, model), [scores for scores, *_ in tried], thresholds)
 

@@ -131,7 +131,7 @@ def test_every_file_of_the_results(run):
         "multiclass": set(),
         "multilabel": {"roc_precision_recall", "f1_threshold", "cooccurrence"},
     }[run.record["task"]]
-    of_both = {"learning_curves", "learning_rate", "confusion", "text_lengths", "reliability", "risk_coverage"}
+    of_both = {"learning_curves", "confusion", "text_lengths", "reliability", "risk_coverage"}
     pictures = of_both | more
     tables = {"record.json", "training.xlsx", "report.txt", "report.html", "answers.npz"}
     tables |= {"errors.csv", "label_errors.csv", "label_conflicts.csv"}

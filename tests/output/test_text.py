@@ -158,7 +158,7 @@ def test_a_multilabel_model_no_better_than_chance_is_said(finished_multilabel):
             "bert",
             0.02,
             False,
-            "TF-IDF scores higher (macro F1 0.7000 against 0.6000; 42 test rows leave it open): try more --e",
+            "TF-IDF scores higher (macro F1 0.7000 against 0.6000; open on 42 test rows): try more --e",
         ),
         ("distilbert", -0.01, True, "TF-IDF is better (macro F1 0.7000 against 0.6000): try texts for --unlabelled, "),
     ],

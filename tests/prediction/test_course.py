@@ -181,7 +181,7 @@ def test_a_scorer_travels_as_its_options(things):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("text,n\nthe cat,1\nthe dog\n", "line 3 has 1 cells and the header has 2"),
+        ("text,n\nthe cat,1\nthe dog\n", "line 3 has 1 cell and the header has 2"),
         ('text,n\n"the cat,1\n', "line 2 opens a double quote that is never closed"),
         ("text,n\nthe cat,1\nthe\0dog,2\n", "line 3 holds a NUL byte"),
         (b"text,n\nthe cat,1\nna\xefve,2\n", "line 3 is not utf-8 text; if it was saved by Excel, try --encoding cp1252"),

@@ -131,7 +131,7 @@ def test_an_older_predictor_says_that_it_is_not_calibrated_and_knows_no_rule(thi
             ["--max-error", "0.1", "--risk", "false-negative"],
             "risk 'false-negative': not one of this predictor; expected error",
         ),
-        (["--max-error", "0.005"], "max-error 0.005: cannot be guaranteed by 300 validation rows; 598 are the fewest that can"),
+        (["--max-error", "0.005"], "max-error 0.005: cannot be guaranteed by 300 validation rows; the fewest that can are 598"),
     ],
 )
 def test_a_rule_that_cannot_be_followed_is_one_line_and_writes_nothing(sure, predict, source, tmp_path, rule, says):

@@ -199,7 +199,7 @@ def test_rows_are_decided_alike_alone_and_together():
         ({"cost_error": 5}, "go together"),
         ({"cost_error": 5, "cost_review": 0}, "above 0"),
         ({"max_error": 0.05, "risk": "false-negative"}, "not one of this predictor; expected error"),
-        ({"max_error": 0.01}, "cannot be guaranteed by 200 validation rows; 299 are the fewest that can, if all are right"),
+        ({"max_error": 0.01}, "cannot be guaranteed by 200 validation rows; the fewest that can are 299, if all are right"),
     ],
 )
 def test_rules_that_make_no_sense_or_cannot_be_kept_are_refused(rule, message):
@@ -210,7 +210,7 @@ def test_rules_that_make_no_sense_or_cannot_be_kept_are_refused(rule, message):
 def test_a_guarantee_that_the_most_confident_rows_violate_says_so():
     bad = Calibration(200, temperature=1.0, held_out={"error": HeldOut.of(SCORES, np.tile([0.0, 1.0], 100))})
     with pytest.raises(
-        InputError, match="the error of the most confident 93 validation rows is 49.5%; allow more errors, or train"
+        InputError, match="the error of the 93 most confident validation rows is 49.5%; allow more errors, or train"
     ):
         reviewer("multiclass", None, bad, ReviewRule(max_error=0.05))
 
@@ -218,7 +218,7 @@ def test_a_guarantee_that_the_most_confident_rows_violate_says_so():
 def test_a_guarantee_that_a_few_rows_leave_in_doubt_says_so():
     few = Calibration(10, temperature=1.0, held_out={"error": HeldOut.of(SCORES[:10], np.tile([0.0, 0.0, 1.0], 4)[:10])})
     with pytest.raises(
-        InputError, match="of the most confident 6 validation rows is 33.3%, which so few rows do not make certain enough"
+        InputError, match="of the 6 most confident validation rows is 33.3%, which so few rows do not make certain enough"
     ):
         reviewer("multiclass", None, few, ReviewRule(max_error=0.45))
 
