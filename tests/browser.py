@@ -1,4 +1,4 @@
-"""Pages in Chromium: opened from disk without a network, looked at by axe-core in light and dark, wide and narrow.
+"""Pages in Chromium: opened from disk without a network, or from a server, looked at by axe-core in light and dark, wide and narrow.
 
 `browser()` skips where Playwright or Chromium is not installed. Playwright's own build of Chromium serves as well.
 """
@@ -34,15 +34,30 @@ def browser() -> Iterator[Any]:
 @contextlib.contextmanager
 def opened(running: Any, file: Path, width: int = 1280, scheme: str = "light", **context: Any) -> Iterator[Any]:
     """The page of a file. Fails where its console has an error, a script raises, or it asks for anything but itself."""
+    with visited(running, file.resolve().as_uri(), width, scheme, offline=True, **context) as page:
+        page.wait_for_timeout(100)  # charts are drawn once their width is known
+        yield page
+
+
+@contextlib.contextmanager
+def visited(
+    running: Any, address: str, width: int = 1280, scheme: str = "light", expected: str = "", **context: Any
+) -> Iterator[Any]:
+    """The page at an address, as `opened`; messages of the console that hold what is `expected` are no faults."""
     holder = running.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True, reduced_motion="reduce", **context
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce", **context
     )
     page, faults = holder.new_page(), []
-    page.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
+
+    def note(message: Any) -> None:
+        if message.type in ("error", "warning") and not (expected and expected in message.text):
+            faults.append(message.text)
+
+    own = ("data:", "file:") if address.startswith("file:") else ("data:", "blob:", address)
+    page.on("console", note)
     page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
-    page.goto(file.resolve().as_uri())
-    page.wait_for_timeout(100)  # charts are drawn once their width is known
+    page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(own) else None)
+    page.goto(address)
     yield page
     holder.close()
     assert not faults, faults

@@ -123,6 +123,21 @@ def encode(tokenizer: Any, texts: Sequence[str], maxlen: int | None, way: str = 
     return EncodedTexts(ids, starts, full_lengths, windows), maxlen
 
 
+def unread(tokenizer: Any, text: str, maxlen: int, way: str = CUT) -> list[tuple[int, int]]:
+    """Start and end in a text of each part that `encode` leaves out."""
+    tokenizer.no_truncation()
+    offsets = tokenizer.encode(text).offsets
+    kept = set(itertools.chain.from_iterable(long_texts.kept(list(range(len(offsets))), maxlen, way)))
+    parts: list[tuple[int, int]] = []
+    for number, (start, end) in enumerate(offsets):
+        if number in kept:
+            continue
+        if number - 1 in kept:
+            parts.append((start, end))
+        parts[-1] = (parts[-1][0], end)
+    return parts
+
+
 def _tokenise(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
     """The token ids of each text, not truncated."""
     rust = getattr(tokenizer, "backend_tokenizer", tokenizer)

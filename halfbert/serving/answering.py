@@ -8,6 +8,7 @@ import numpy as np
 
 from halfbert.data.characters import is_blank
 from halfbert.data.texts import SEPARATOR
+from halfbert.models import batching
 from halfbert.prediction.scorer import DECIMALS
 from halfbert.predictor.rows import read_rows
 from halfbert.scoring.review import answered_labels
@@ -94,6 +95,8 @@ def answers(
     stated = generation.manifest
     counts = Counts(0, 0, 0, 0, 0, np.zeros(len(stated.labels), np.int64))
     found = _distinct(request, generation, answered) if answered is not None else []
+    if request.unread:
+        _add_unread(found, asked.texts, generation)
     for answer, explanation in zip(found, explained or (), strict=False):
         if "error" not in answer:
             answer["explanation"] = explanation
@@ -134,6 +137,13 @@ def _distinct(request: PredictRequest, generation: Generation, answered: Answere
             if "error" not in answer:
                 answer["probabilities"] = dict(zip(stated.labels, row, strict=True))
     return found
+
+
+def _add_unread(found: list[dict[str, Any]], texts: Sequence[str], generation: Generation) -> None:
+    stated = generation.manifest
+    for answer, text in zip(found, texts, strict=False):
+        if answer.get("cut_at") is not None:
+            answer["unread"] = batching.unread(generation.classifier.tokenizer, text, stated.maxlen, stated.long)
 
 
 def _add_top(found: list[dict[str, Any]], top: int, labels: Sequence[str], calibrated: np.ndarray) -> None:

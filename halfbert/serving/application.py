@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from halfbert.serving import labelling, metrics, schemas
+from halfbert.serving import labelling, metrics, page, schemas
 from halfbert.serving.errors import Refusal, failed
 from halfbert.serving.predicting import Serving, predict
 
@@ -57,6 +57,7 @@ def application(serving: Serving, version: str) -> FastAPI:
         return JSONResponse({"predictors": [served.describe() for served in serving.predictors.values()]})
 
     labelling.add_routes(made, serving, RESPONSES)
+    page.add_routes(made, serving, RESPONSES)
     return made
 
 

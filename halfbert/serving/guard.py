@@ -19,7 +19,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Receive, Send], Awaitable[None]]
 
-OPEN_TO_ALL = ("/", "/healthz", "/readyz")  # without a key
+OPEN_TO_ALL = ("/", "/page.css", "/page.js", "/healthz", "/readyz")  # without a key
 # A body that is not wanted is read to its end, up to so much, before it is refused: a client that is still sending would see a
 # reset connection in place of the answer.
 DRAINED_BYTES, DRAINED_SECONDS = 32 * 2**20, 2.0
@@ -89,6 +89,7 @@ class _Exchange:
             headers = list(message["headers"])
             present = {name.lower() for name, _ in headers}
             headers += [(n.lower().encode(), v.encode()) for n, v in HEADERS.items() if n.lower().encode() not in present]
+            headers.append((b"server-timing", b"total;dur=%.1f" % (1000 * (time.monotonic() - self.began))))
             if not self._body_read:
                 await self._drain()
                 headers.append((b"connection", b"close"))

@@ -60,16 +60,18 @@ async def predict(serving: Serving, request: Request) -> bytes:
     generation = served.now
     rule = await ready_rule(generation, asked_for.max_error)
     read = (asked_for.texts, generation.manifest.text_columns, serving.options.max_characters)
-    asked = await _here_or_in_thread(len(asked_for.texts), answering.read, *read)
+    asked = await _here_or_in_thread(len(asked_for.texts) > IN_THREAD_TEXTS, answering.read, *read)
     if serving.options.log_texts:
         for text in asked.texts:
             log.info("%s text %s", served.name, json.dumps(text))
     answered = await computed(serving, served, generation, asked, request) if asked.texts else None
     explained = None
     if asked_for.explain and asked.texts:
-        explained = await serving.explainer.explain(generation, asked.texts, request, serving.options.timeout)
+        wanted = (generation, asked.texts, asked_for.explain_label)
+        explained = await serving.explainer.explain(*wanted, request, serving.options.timeout)
     parts = (asked_for, asked, served.name, generation, answered, explained, rule)
-    body, counts = await _here_or_in_thread(len(asked_for.texts), _content, *parts)
+    many = len(asked_for.texts) > IN_THREAD_TEXTS or asked_for.unread  # for which texts are tokenised once more
+    body, counts = await _here_or_in_thread(many, _content, *parts)
     count(serving, served, generation, asked, answered, counts)
     return body
 
@@ -172,6 +174,6 @@ def count(
         serving.shadows[name].offer(generation, asked.texts, answered)
 
 
-async def _here_or_in_thread(texts: int, function: Any, *arguments: Any) -> Any:
+async def _here_or_in_thread(many: bool, function: Any, *arguments: Any) -> Any:
     """What the function returns; for many texts it runs in a thread, so that other requests go on."""
-    return await asyncio.to_thread(function, *arguments) if texts > IN_THREAD_TEXTS else function(*arguments)
+    return await asyncio.to_thread(function, *arguments) if many else function(*arguments)

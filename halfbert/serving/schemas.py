@@ -28,6 +28,8 @@ class PredictRequest(BaseModel):
     )
     probabilities: bool = Field(False, description="The network's own probability of each label.")
     explain: bool = Field(False, description="What each word adds to the most probable label; of at most 10 texts.")
+    explain_label: str | None = Field(None, description="The label to explain, in place of the most probable one.")
+    unread: bool = Field(False, description="Which parts of the text were left out, where some were.")
     max_error: float | None = Field(
         None,
         gt=0,
@@ -92,6 +94,7 @@ class Answer(BaseModel):
     review: bool | None = Field(None, description="Whether a person is to see it; the answer is then the best guess.")
     tokens: int | None = Field(None, description="Tokens of the whole text.")
     cut_at: int | None = Field(None, description="How many of them were read, where some were left out.")
+    unread: list[list[int]] | None = Field(None, description="Start and end, in code points, of each part left out.")
     top: list[Ranked] | None = None
     probabilities: dict[str, float] | None = None
     explanation: ExplanationPart | None = None
@@ -149,6 +152,14 @@ class PredictorPart(BaseModel):
     weights_sha256: str
     calibrated: bool
     test: dict[str, float | None] | None = Field(description="Its scores on held-out rows.")
+
+
+class AboutPart(BaseModel):
+    """What people are shown of a predictor beside its answers."""
+
+    card: str | None = Field(description="The model card, in Markdown.")
+    max_errors: list[float] = Field(description="Values of max_error, of a few usual ones, that it can guarantee.")
+    pictures: list[str] = Field(description="Names of pictures of its training run.")
 
 
 class PredictorsResponse(BaseModel):
