@@ -1,4 +1,4 @@
-"""Pages in Chromium: opened from disk without a network, or from a server, looked at by axe-core in light and dark, wide and narrow.
+"""Pages in Chromium: opened from disk without a network, or from a server, in light and dark, wide and narrow, with axe-core.
 
 `browser()` skips where Playwright or Chromium is not installed. Playwright's own build of Chromium serves as well.
 """

@@ -1,4 +1,4 @@
-"""What the page shows of a predictor beside its answers: the model card, the rates that it can guarantee, the run's pictures."""
+"""What the page shows of a predictor beside its answers: the model card, the rates it can guarantee, the run's pictures."""
 
 import json
 from dataclasses import dataclass

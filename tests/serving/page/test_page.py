@@ -20,6 +20,30 @@ LONG = "bread " * 30 + "hammer"
 MARKUP = "<img src=x onerror=alert(1)>"
 NASTY_LABEL = "<b>animal</b>"
 KEY = "correct-horse-battery"
+DROP = """([content, name]) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([content], name));
+    for (const kind of ["dragenter", "drop"]) {
+        const event = new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true });
+        document.getElementById("drop").dispatchEvent(event);
+    }
+}"""
+CARD = f"""---
+tags: [x]
+---
+# {MARKUP}
+
+- `{MARKUP}`
+
+| a | b |
+|---|---|
+| {MARKUP} | 1 |
+
+```
+{MARKUP}
+```
+end {MARKUP}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +120,7 @@ def test_why_and_why_not_another_label(server, chromium):
             reply = server.predict([TEXT], explain=True, explain_label=label).json["answers"][0]["explanation"]
             assert reply["label"] == label
             shown = words.locator(".word").evaluate_all(
-                "words => words.map((word) => [word.firstChild.data, word.lastChild.textContent, word.classList.contains('for')])"
+                "words => words.map((each) => [each.firstChild.data, each.lastChild.innerText, each.classList.contains('for')])"
             )
             assert [word for word, _, _ in shown] == TEXT.split()
             contributions = [word["contribution"] for word in reply["words"]]
@@ -170,14 +194,8 @@ def test_a_dropped_table_comes_back_labelled(server, chromium, tmp_path):
     rows = [(text, number) for number, (text, _) in enumerate(example_rows(60))]
     file = write_csv(tmp_path / "new rows.csv", rows, ("Review", "number"))
     with browser.visited(chromium, address(server)) as page:
-        drop = """([content, name]) => {
-            const data = new DataTransfer();
-            data.items.add(new File([content], name));
-            for (const kind of ["dragenter", "drop"])
-                document.getElementById("drop").dispatchEvent(new DragEvent(kind, { dataTransfer: data, bubbles: true, cancelable: true }));
-        }"""
         page.locator("textarea").wait_for()
-        page.evaluate(drop, [file.read_text(), file.name])
+        page.evaluate(DROP, [file.read_text(), file.name])
         page.locator("#job .problem", has_text="no column 'text'").wait_for()
         page.get_by_label("Text column").fill("Review")
         page.get_by_role("button", name="Label it").click()
@@ -261,8 +279,7 @@ def nasty(folder):
         id2label={str(n): label for n, label in enumerate(labels)}, label2id={label: n for n, label in enumerate(labels)}
     )
     (folder / "config.json").write_text(json.dumps(config))
-    card = f"---\ntags: [x]\n---\n# {MARKUP}\n\n- `{MARKUP}`\n\n| a | b |\n|---|---|\n| {MARKUP} | 1 |\n\n```\n{MARKUP}\n```\nend {MARKUP}\n"
-    (folder / "README.md").write_text(card)
+    (folder / "README.md").write_text(CARD)
     change_manifest(folder, labels=labels, text_columns=["<i>title</i>", "body"])
     sign(folder)
     for engine in ENGINES:
