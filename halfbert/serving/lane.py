@@ -151,9 +151,9 @@ class Lane:
             self._closing = True
             self._changed.notify()
 
-    def join(self) -> None:
-        """Wait until a closed lane has ended."""
-        self._thread.join()
+    def join(self, seconds: float | None = None) -> None:
+        """Wait until a closed lane has ended, at most so long."""
+        self._thread.join(seconds)
 
     @property
     def alive(self) -> bool:

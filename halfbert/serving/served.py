@@ -1,6 +1,9 @@
 """Predictors that are served: loaded without TensorFlow, checked, and loaded anew when their folder changes."""
 
+import contextlib
+import ctypes
 import functools
+import gc
 import os
 import threading
 from collections.abc import Callable
@@ -22,6 +25,7 @@ CHECK_TEXT = "Where is my parcel?"
 CHECK_SECONDS = 5.0
 CHECK_DIFFERENCE = 1e-3  # of a probability of the same text answered again
 WARM_UP_TEXTS = 3
+SECONDS_TO_END = 5.0  # that a reload waits for what was asked before it
 
 
 def load_classifier(folder: Path, engine: str, device: str, threads: int | None) -> Classifier:
@@ -36,6 +40,13 @@ def load_classifier(folder: Path, engine: str, device: str, threads: int | None)
             )
         engine = names[0]
     return load(folder, engine, device, threads)
+
+
+def _give_back() -> None:
+    """Free what is of no more use: classifiers are in cycles, and the C library keeps what is freed."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Generation:
@@ -150,6 +161,9 @@ class Served:
                 return False
             old, self.now = self.now, new
             old.lane.close()
+            old.lane.join(SECONDS_TO_END)
+            del old
+            _give_back()
             self._note("loaded", f"loaded again ({new.classifier.engine})")
             return True
 
