@@ -1,7 +1,7 @@
 """Fine-tune BERT and DistilBERT with ktrain, and answer fast: `halfbert.load(folder, engine="onnx").predict(texts)`.
 
-The jobs of the command `halfbert` are `train_multiclass`, `train_multilabel`, `distill`, `compare`, `tune`, `benchmark` and
-`predict_table`.
+The jobs of the command `halfbert` are `train_multiclass`, `train_multilabel`, `distill`, `compare`, `tune`, `benchmark`,
+`convert` and `predict_table`.
 """
 
 import importlib
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
 
 if TYPE_CHECKING:  # the rest is imported at first use: importing the package costs nothing
-    from halfbert.api import benchmark, compare, distill, predict_table, train_multiclass, train_multilabel, tune
+    from halfbert.api import benchmark, compare, convert, distill, predict_table, train_multiclass, train_multilabel, tune
     from halfbert.predictor.classifier import load
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "ResourceError",
     "benchmark",
     "compare",
+    "convert",
     "distill",
     "load",
     "predict_table",

@@ -19,6 +19,7 @@ LAYERS = (
     "benchmark",
     "distillation",
     "training",
+    "conversion",
     "prediction",
     "options",
     "output",

@@ -13,6 +13,7 @@ from halfbert.data.phrases import listed
 from halfbert.options import (
     BenchmarkOptions,
     CompareOptions,
+    ConvertOptions,
     DiffOptions,
     DistillOptions,
     MulticlassOptions,
@@ -153,6 +154,13 @@ VERBS = {
         "quotes, or - for lines of the standard input. A run that was "
         "killed resumes where it was when it is started again.",
         needs=(),
+    ),
+    "convert": Verb(
+        ConvertOptions,
+        "halfbert.conversion.course:convert",
+        "Convert a predictor that ktrain saved, of BERT or DistilBERT, without unpickling it.",
+        "What its files do not say is an option. With --labels, --maxlen and --task tf_model.preproc is not even read.",
+        needs=("tensorflow", "tf_keras", "ktrain", "transformers"),
     ),
     "runs": Verb(
         RunsOptions,

@@ -120,6 +120,28 @@ def pretrained(model: str, checkpoint: str | None = None) -> Checkpoint:
     return replace(small, note=note)
 
 
+def tokenizer_folder(name: str) -> Path | None:
+    """The folder with the tokenizer of a checkpoint: a folder, or fetched from the hub; None if it is unavailable."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(name).is_dir() or _looks_like_path(name):
+        folder = Path(name).expanduser()
+        return folder if any((folder / file).is_file() for file in VOCABULARIES) else None
+    try:
+        cached = [try_to_load_from_cache(name, file) for file in ("tokenizer_config.json", *VOCABULARIES)]
+    except HFValidationError:  # a name that the hub cannot have
+        return None
+    if isinstance(cached[0], str) and any(isinstance(path, str) for path in cached[1:]):
+        return Path(cached[0]).parent
+    found: set[Path] = set()
+    if _hub_answers():
+        for file in TOKENIZER_FILES:
+            with contextlib.suppress(OSError, ValueError):  # not there, or no answer
+                found.add(Path(hf_hub_download(name, file, etag_timeout=HUB_SECONDS)).parent)
+    return next((folder for folder in found if any((folder / file).is_file() for file in VOCABULARIES)), None)
+
+
 def with_layers(checkpoint: Checkpoint, keep: int) -> Checkpoint:
     """The checkpoint with `keep` of its layers, evenly spread, made in the user's cache. Raises InputError if it has fewer."""
     config = checkpoint.config

@@ -15,7 +15,7 @@ A dense part is `.kernel` and `.bias`, a normalisation `.scale` and `.shift`.
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from halfbert.system.errors import ArtefactError, InputError
 MODELS = ("bert", "distilbert")
 TOKENIZER_FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 WEIGHTS = "tf_model.h5"
+MOST_GROUPS = 10_000  # and data sets of a file; BERT-large has about 1,100
 RANDOM_SPREAD = 0.02  # of BERT's own initial weights
 DISTILBERT_EPSILON = 1e-12  # fixed in transformers' DistilBERT, and BERT's default
 
@@ -160,18 +161,27 @@ def checkpoint_tensors(folder: Path) -> dict[str, np.ndarray]:
 
 def read_config(folder: Path) -> dict[str, Any]:
     """A predictor's `config.json`. Raises ArtefactError if it is not that of a BERT or DistilBERT with labels."""
-    file = folder / "config.json"
+    config = read_json(folder / "config.json")
+    check_config(config, folder / "config.json")
+    return config
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file holds. Raises ArtefactError if it cannot be read."""
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
+
+
+def check_config(config: Any, file: Path) -> None:
+    """Raise ArtefactError if the content of a `config.json` is not that of a BERT or DistilBERT with labels."""
     if not isinstance(config, dict) or config.get("model_type") not in MODELS:
         raise ArtefactError(f"{file}: not the configuration of a BERT or DistilBERT")
     if not isinstance(config.get("id2label"), dict):
         raise ArtefactError(f"{file}: names no labels (id2label)")
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise ArtefactError(f"{file}: positions are {config['position_embedding_type']}; only absolute ones are supported")
-    return config
 
 
 def write_random(folder: Path, config: dict[str, Any], seed: int = 0) -> None:
@@ -268,6 +278,53 @@ def _read_weights(file: Path, kind: str, shapes: dict[str, tuple[int, ...]], lay
             return {name: _tensor(_follow(tensors, _steps(kind, name), file), name, shape) for name, shape in shapes.items()}
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
+
+
+def read_other_layout(folder: Path, config: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The weights of a `tf_model.h5`, by canonical name, whatever its versions of transformers and Keras put before the names.
+
+    `config` is its checked configuration, with the labels. Raises ArtefactError as `read` does, and for weights that such a
+    classifier does not have.
+    """
+    import h5py
+
+    file, kind = folder / WEIGHTS, config["model_type"]
+    try:
+        with h5py.File(file) as tensors:
+            stored = dict(_datasets(tensors, file))
+            found = {}
+            for name, shape in _shapes(config, _sizes(folder, config)).items():
+                end = "/" + "/".join(map(str, _steps(kind, name)[2:]))
+                paths = [path for path in stored if f"{path.removesuffix(':0')}:0".endswith(end)]
+                if len(paths) != 1:
+                    times = "missing" if not paths else f"there {len(paths)} times"
+                    raise ArtefactError(f"{file}: {end[1:]} is {times}; not the weights of config.json")
+                found[name] = _tensor(stored.pop(paths[0]), name, shape)
+            if stored:
+                raise ArtefactError(f"{file}: has {next(iter(stored))}, which the classifier of config.json does not")
+            return found
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
+        raise ArtefactError(f"{file}: cannot be read ({error})") from error
+
+
+def _datasets(tensors: Any, file: Path) -> Iterator[tuple[str, Any]]:
+    """Path and data set of everything in a file, which is to have neither links nor more groups than such a model."""
+    import h5py
+
+    groups, seen = [tensors], 0
+    while groups:
+        group = groups.pop()
+        for name in group:
+            seen += 1
+            if seen > MOST_GROUPS:
+                raise ArtefactError(f"{file}: more than {MOST_GROUPS:,} entries; not the weights of config.json")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ArtefactError(f"{file}: {group.name}/{name} is a link, which weights do not need; not read")
+            entry = group[name]
+            if isinstance(entry, h5py.Group):
+                groups.append(entry)
+            else:
+                yield entry.name, entry
 
 
 def _steps(kind: str, name: str) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 from halfbert.options.benchmark import BenchmarkOptions
 from halfbert.options.comparison import CompareOptions
+from halfbert.options.conversion import ConvertOptions
 from halfbert.options.declaring import Option, Options, as_arguments, changed, declared
 from halfbert.options.distillation import DistillOptions
 from halfbert.options.following import following
@@ -14,6 +15,7 @@ from halfbert.options.tuning import TuneOptions
 __all__ = [
     "BenchmarkOptions",
     "CompareOptions",
+    "ConvertOptions",
     "DiffOptions",
     "DistillOptions",
     "MulticlassOptions",

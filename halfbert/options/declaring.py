@@ -22,6 +22,7 @@ FORMATS = (
 )
 # Titles of the groups in the order of the help, each with the sentence below its title.
 GROUPS = {
+    "old predictor": None,
     "server": None,
     "limits": "what is beyond them is refused, and the answer says so",
     "predictor and rows": None,
@@ -52,7 +53,7 @@ METAVARS: dict[Callable[[Any], Any], str] = {
         values.sources: "TABLE",
     },
     **dict.fromkeys((values.path, values.paths), "FOLDER"),
-    **{values.count: "N", values.seed: "N", values.maxlen: "N", values.share: "SHARE"},
+    **{values.count: "N", values.tokens: "N", values.seed: "N", values.maxlen: "N", values.share: "SHARE"},
     **dict.fromkeys((values.batches, values.thread_counts), "N,M"),
 }
 

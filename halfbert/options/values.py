@@ -120,6 +120,11 @@ def maxlen(value: Any) -> int | None:
     return None if value == "auto" else _integer(value, 3, LARGEST_MAXLEN, f"auto, or an integer from 3 to {LARGEST_MAXLEN}")
 
 
+def tokens(value: Any) -> int:
+    """A number of tokens from 3 to 512."""
+    return _integer(value, 3, LARGEST_MAXLEN, f"an integer from 3 to {LARGEST_MAXLEN}")
+
+
 def names(value: Any) -> list[str]:
     """Names with commas between them; in double quotes a name may hold commas itself, as in csv files."""
     if isinstance(value, str):

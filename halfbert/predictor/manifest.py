@@ -109,6 +109,23 @@ class EngineSpeed:
 
 
 @dataclass(frozen=True)
+class Converted:
+    """What a converted predictor was made from, and how its answers compare with those of Keras on the old weights.
+
+    `files` are the old ones with their SHA-256; `options` were given in place of what the pickle states; the figures are as
+    in `Agreement`, of the engine keras on the new weights.
+    """
+
+    made_by: str
+    files: dict[str, str]
+    options: list[str]
+    texts: str
+    rows: int
+    equal_decisions: float
+    largest_difference: float
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a predictor folder states about itself.
 
@@ -139,6 +156,7 @@ class Manifest:
     text_columns: list[str] = field(default_factory=list)
     long: Literal["cut", "head-tail", "windows"] = "cut"
     pooling: Pooling | None = None
+    converted: Converted | None = None
 
     @property
     def lengths(self) -> list[Any]:
@@ -169,7 +187,7 @@ def read(folder: Path) -> Manifest:
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
-    for optional in ("teacher", "agreement", "speeds", "calibration", "text_columns", "pooling"):
+    for optional in ("teacher", "agreement", "speeds", "calibration", "text_columns", "pooling", "converted"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}
