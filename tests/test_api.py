@@ -21,6 +21,7 @@ from halfbert.options import declared
 NAMES = {
     **{name: (name.replace("_", "-"), ()) for name in ("train_multiclass", "train_multilabel", "compare", "tune", "benchmark")},
     "distill": ("distill", ("teacher",)),
+    "convert": ("convert", ("predictor",)),
     "predict_table": ("predict", ("predictor", "table")),
 }
 

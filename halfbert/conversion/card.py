@@ -3,6 +3,7 @@
 import json
 
 from halfbert.data.phrases import counted
+from halfbert.output.card import code
 from halfbert.output.words import model_name, one_line
 from halfbert.predictor.manifest import Manifest
 
@@ -54,7 +55,7 @@ def model_card(manifest: Manifest, name: str) -> str:
         thresholds=""
         if manifest.thresholds is None
         else f", each predicted from a probability of {manifest.thresholds[0]}, as ktrain does",
-        labels=", ".join(f"`{one_line(label)}`" for label in manifest.labels),
+        labels=", ".join(map(code, manifest.labels)),
         maxlen=manifest.maxlen,
         files=", ".join(f"`{file}` (SHA-256 `{digest[:12]}…`)" for file, digest in converted.files.items()),
         rows=counted(converted.rows, "text"),

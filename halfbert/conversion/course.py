@@ -19,7 +19,7 @@ from halfbert.data import multiclass
 from halfbert.data.phrases import counted, listed
 from halfbert.models import weights
 from halfbert.options import ConvertOptions
-from halfbert.output.words import model_name, printable
+from halfbert.output.words import model_name, one_line, printable
 from halfbert.predictor import gate, manifest, proving, writing
 from halfbert.predictor.classifier import load
 from halfbert.predictor.manifest import MANIFEST, CheckpointUsed, Converted, Manifest
@@ -48,7 +48,8 @@ def convert(options: ConvertOptions, _stop: StopRequest) -> Conversion:
     old = old_predictor.read(options)
     stored = weights.read_other_layout(old.folder, old.config)
     texts = _texts(options)
-    say(f"{old.folder}: {model_name(old.model)} for {counted(len(old.labels), 'label')} ({listed(old.labels, 3)}), {old.task}")
+    shown = listed([one_line(label) for label in old.labels], 3)
+    say(f"{old.folder}: {model_name(old.model)} for {counted(len(old.labels), 'label')} ({shown}), {old.task}")
     say(f"texts are truncated at {old.maxlen} tokens")
     with storage.output_lock(output.resolve()), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         storage.remove_leftovers(output)

@@ -4,7 +4,6 @@ The layouts of ktrain 0.16 to 0.41: class names as list or numpy array, in the p
 Source: ktrain/text/preprocessor.py and ktrain/utils.py of these versions.
 """
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 
 from halfbert.conversion import pickles
 from halfbert.conversion.pickles import Made, Name
+from halfbert.data.phrases import truncated
+from halfbert.output.words import one_line
 from halfbert.system.errors import ArtefactError, InputError
 
 WITHOUT = "with --labels, --maxlen and --task it is not read"
@@ -62,18 +63,26 @@ def read(file: Path) -> Preprocessor:
     try:
         root = pickles.read(content, _allowed)
     except pickles.Refused as refused:
-        if str(refused).startswith("ktrain."):
+        name = truncated(one_line(str(refused)))
+        if name.startswith("ktrain."):
             raise InputError(
-                f"{file}: holds a {refused}; only predictors of ktrain's Transformer, and of "
+                f"{file}: holds a {name}; only predictors of ktrain's Transformer, and of "
                 "text_classifier('distilbert'), are converted"
             ) from None
         raise ArtefactError(
-            f"{file}: not a ktrain preprocessor's pickle, as it names {refused}; nothing was unpickled, and {WITHOUT}"
+            f"{file}: not a ktrain preprocessor's pickle, as it names {name}; nothing was unpickled, and {WITHOUT}"
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise ArtefactError(f"{file}: a pickle that cannot be read ({error}); {WITHOUT}") from error
     if not isinstance(root, Made) or _class_of(root).module != "ktrain.text.preprocessor" or not isinstance(root.state, dict):
         raise ArtefactError(f"{file}: not a ktrain preprocessor's pickle; {WITHOUT}")
+    try:
+        return _stated(root, file)
+    except (RecursionError, ValueError) as error:  # an array that holds itself, a number without end
+        raise ArtefactError(f"{file}: a pickle that cannot be read ({error}); {WITHOUT}") from error
+
+
+def _stated(root: Made, file: Path) -> Preprocessor:
     state = root.state
     maxlen, model_name = _plain(state.get("maxlen")), _plain(state.get("model_name"))
     multilabel = state.get("multilabel", NOT_STATED)
@@ -133,14 +142,16 @@ def _plain(value: Any) -> Any:
             _, shape, kind, _, content = value.state
         else:  # _frombuffer, of protocol 5
             content, kind, shape, _ = value.arguments
-        return _values(kind, content, math.prod(shape)) if len(shape) == 1 else None
+        return _values(kind, content, shape[0]) if len(shape) == 1 and type(shape[0]) is int else None
     except (TypeError, ValueError, IndexError):
         return None
 
 
 def _values(kind: Any, content: Any, count: int) -> list[Any] | None:
     """So many values of a numpy type in (little- or big-endian) bytes, or the objects themselves."""
-    code = DTYPE.fullmatch(str(kind.arguments[0])) if isinstance(kind, Made) and kind.of == Name("numpy", "dtype") else None
+    if not isinstance(kind, Made) or kind.of != Name("numpy", "dtype") or not isinstance(kind.arguments[0], str):
+        return None
+    code = DTYPE.fullmatch(kind.arguments[0])
     if code is None:
         return None
     if code[1] == "O":

@@ -86,7 +86,7 @@ def model_card(manifest: Manifest, record: Record, name: str, hub_name: str | No
     """
     from huggingface_hub import ModelCard
 
-    labels = [_code(label) for label in manifest.labels]
+    labels = [code(label) for label in manifest.labels]
     if manifest.thresholds is not None:
         labels = [f"{label} from {threshold:.3f}" for label, threshold in zip(labels, manifest.thresholds, strict=True)]
     used = record.checkpoint
@@ -104,7 +104,7 @@ def model_card(manifest: Manifest, record: Record, name: str, hub_name: str | No
         lengths=_lengths(manifest),
         columns=_columns(manifest),
         example=json.dumps(_example_text(manifest.text_columns), ensure_ascii=False),
-        files=", ".join(f"{_code(f.name)} ({counted(f.rows, 'row')}, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
+        files=", ".join(f"{code(f.name)} ({counted(f.rows, 'row')}, SHA-256 `{f.sha256[:12]}…`)" for f in manifest.data.files),
         train=counted(record.data.rows.train, "row"),
         val=record.data.rows.val,
         test=record.data.rows.test,
@@ -127,7 +127,7 @@ def _columns(manifest: Manifest) -> str:
     if len(columns) < 2:
         return ""
     return (
-        f"\n- A text is the cells of {len(columns)} columns, {', '.join(map(_code, columns))}, joined by `{SEPARATOR}`. "
+        f"\n- A text is the cells of {len(columns)} columns, {', '.join(map(code, columns))}, joined by `{SEPARATOR}`. "
         f"`halfbert.load` takes rows of them,\n  `predict({example(columns)})`, and `predict.py` finds the columns in a table."
     )
 
@@ -224,7 +224,7 @@ def _base_model(name: str, requested: object) -> str | None:
     return name if isinstance(cached, str) else None
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Text as Markdown code on one line, whatever backticks it has."""
     line = one_line(text)
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))

@@ -122,6 +122,20 @@ def test_what_is_no_preprocessor_is_refused(read, content, line):
         read(content)
 
 
+def test_an_array_that_holds_itself_and_a_number_without_end_are_refused(read, monkeypatch):
+    labels = np.empty(1, dtype=object)
+    labels[0] = labels
+    for state in ({"c": labels}, {"c": [10**5000]}):
+        with pytest.raises(ArtefactError, match="a pickle that cannot be read"):
+            read(pickled(monkeypatch, {**STATED, **state}))
+
+
+def test_a_long_name_is_shown_in_one_short_line(read):
+    with pytest.raises(ArtefactError) as caught:
+        read(b"\x80\x04\x8c\x04a\nbcX" + struct.pack("<I", 2**20) + b"x" * 2**20 + b"\x93.")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
 def test_a_file_that_is_too_large_is_not_read(read, monkeypatch):
     monkeypatch.setattr(pickles, "MOST_BYTES", 100)
     with pytest.raises(ArtefactError, match="of 101 bytes; at most 100 are read"):
