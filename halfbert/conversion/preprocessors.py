@@ -1,7 +1,7 @@
 """What ktrain pickled beside a model, `tf_model.preproc`, read without unpickling it.
 
-The layouts of ktrain 0.16 to 0.41: class names as list or numpy array, in the preprocessor or in its LabelEncoder.
-Source: ktrain/text/preprocessor.py and ktrain/utils.py of these versions.
+The layouts of ktrain 0.20 to 0.41, and the older one that these still accept: class names as list or numpy array, in the
+preprocessor or in its LabelEncoder. Source: ktrain/text/preprocessor.py and ktrain/utils.py of these versions.
 """
 
 import re

@@ -291,20 +291,31 @@ def read_other_layout(folder: Path, config: dict[str, Any]) -> dict[str, np.ndar
     file, kind = folder / WEIGHTS, config["model_type"]
     try:
         with h5py.File(file) as tensors:
-            stored = dict(_datasets(tensors, file))
+            stored, sizes = dict(_datasets(tensors, file)), _sizes(folder, config)
             found = {}
-            for name, shape in _shapes(config, _sizes(folder, config)).items():
+            for name, shape in _shapes(config, sizes).items():
                 end = "/" + "/".join(map(str, _steps(kind, name)[2:]))
                 paths = [path for path in stored if f"{path.removesuffix(':0')}:0".endswith(end)]
                 if len(paths) != 1:
                     times = "missing" if not paths else f"there {len(paths)} times"
                     raise ArtefactError(f"{file}: {end[1:]} is {times}; not the weights of config.json")
-                found[name] = _tensor(stored.pop(paths[0]), name, shape)
+                dataset, by_heads = stored.pop(paths[0]), _by_heads(name, sizes)
+                apart = by_heads is not None and getattr(dataset, "shape", None) == by_heads
+                found[name] = _tensor(dataset, name, by_heads if apart and by_heads else shape).reshape(shape)
             if stored:
                 raise ArtefactError(f"{file}: has {next(iter(stored))}, which the classifier of config.json does not")
             return found
     except (OSError, RuntimeError, ValueError, KeyError) as error:  # whatever HDF5 makes of a damaged file
         raise ArtefactError(f"{file}: cannot be read ({error})") from error
+
+
+def _by_heads(name: str, sizes: dict[str, int]) -> tuple[int, ...] | None:
+    """Shape of an attention tensor whose heads stand apart, as transformers 4.0 to 4.3 saved BERT's; of others None."""
+    part, _, leaf = name.rpartition(".")
+    hidden, heads = sizes["hidden"], (sizes["heads"], sizes["hidden"] // sizes["heads"])
+    if part.endswith((".query", ".key", ".value")):
+        return (hidden, *heads) if leaf == "kernel" else heads
+    return (*heads, hidden) if part.endswith(".attention_output") and leaf == "kernel" else None
 
 
 def _datasets(tensors: Any, file: Path) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 import old_predictors
 import pytest
 from old_predictors import PICKLE, TEXTS
-from support import LABELS, VOCABULARY, change_config, write_csv
+from support import HEADS, LABELS, VOCABULARY, WIDTH, change_config, write_csv
 
 import halfbert
 from halfbert.models import weights
@@ -186,6 +186,25 @@ def test_another_prefix_of_the_names_is_read(old, tmp_path):
     found = weights.read_other_layout(renamed, json.loads((old / "config.json").read_text()))
     assert found.keys() == expected.keys()
     assert all(np.array_equal(values, expected[name]) for name, values in found.items())
+
+
+def test_attention_with_its_heads_apart_is_read(convert, tmp_path):
+    """transformers 4.0 to 4.3, which ktrain 0.26 was used with, saved BERT's kernels as (hidden, heads, units) and so on."""
+    old = old_predictors.copy("bert", "multiclass", tmp_path / "old")
+    apart = {"self/query": (WIDTH, HEADS, -1), "self/key": (WIDTH, HEADS, -1), "self/value": (WIDTH, HEADS, -1)}
+    apart["output/dense"] = (HEADS, -1, WIDTH)
+    with h5py.File(old / WEIGHTS, "r+") as file:
+        model = next(iter(file["bert"].values()))["bert"]
+        for layer in model["encoder"].values():
+            for part, shape in apart.items():
+                group = layer["attention"][part]
+                for leaf in ("kernel:0", "bias:0")[: 1 if part == "output/dense" else 2]:
+                    values = group[leaf][()].reshape(shape if leaf == "kernel:0" else (HEADS, -1))
+                    del group[leaf]
+                    group.create_dataset(leaf, data=values)
+    convert(old)
+    expected = old_predictors.ktrain_probabilities("bert", "multiclass", TEXTS)
+    assert halfbert.load(tmp_path / "new", "keras", "cpu").predict_proba(TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
 def test_answers_that_differ_are_refused(convert, old, monkeypatch):

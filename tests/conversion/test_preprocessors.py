@@ -40,7 +40,7 @@ def read(tmp_path):
         ({"c": [np.str_("a"), np.int64(3)]}, ["a", "3"]),
         ({"c": np.array([4, 5])}, ["4", "5"]),
         ({"c": [0, 1]}, ["0", "1"]),
-        ({"c": None, "label_encoder": ENCODER}, sorted(NAMES)),  # ktrain before 0.20
+        ({"c": None, "label_encoder": ENCODER}, sorted(NAMES)),  # the older layout
         ({"c": [], "label_encoder": None}, None),  # regression
     ],
 )
