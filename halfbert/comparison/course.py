@@ -16,7 +16,6 @@ from halfbert.comparison.wording import verdict_line
 from halfbert.data.phrases import counted
 from halfbert.options import CompareOptions
 from halfbert.output.words import model_name, significant
-from halfbert.scoring import label_errors
 from halfbert.system import cluster, machine, storage
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import HalfbertError, InputError
@@ -150,11 +149,8 @@ def cost(pilot: Finished, test_rows: int) -> tuple[float, float]:
     return pilot.seconds - rows.train * per_row + (test_rows - rows.test) * evaluation, per_row
 
 
-def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects | None:
-    """The rows whose label is likely wrong, by cleanlab; None where it is not installed."""
-    if not label_errors.installed():
-        experiment.note("likely label errors: not searched for, since cleanlab is not installed (pip install cleanlab)")
-        return None
+def suspect_labels(experiment: Experiment, fits: Fits) -> Suspects:
+    """The rows whose label is likely wrong, by cleanlab."""
     requested, tfidf = replace(experiment.training, rows=experiment.rows), fits.first.get(baseline.NAME)
     c = tfidf.record.options["c"] if tfidf else USUAL_C
     depends_on = {**experiment.baseline_depends_on(requested, "cleanlab"), "c": c}

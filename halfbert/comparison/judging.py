@@ -13,6 +13,7 @@ import numpy as np
 
 from halfbert.comparison.record import SCORES, Change, LabelRow, LengthRow, Pairing, Retained, Score
 from halfbert.data.tables import Rows
+from halfbert.output.words import model_name
 from halfbert.scoring import intervals
 from halfbert.scoring.intervals import Sampled
 
@@ -103,21 +104,22 @@ def disagreements(
 ) -> list[dict[str, Any]]:
     """The rows of disagreements.csv, of the first seeds; those that only the large one gets right come first."""
     one, other = answers[small][0], answers[large][0]
+    small_name, large_name = (model_name(name, short=True) for name in (small, large))
     rows = []
     for index in np.flatnonzero(~_same(one, other)):
-        right = [name for name, given in ((small, one), (large, other)) if (given[index] == truth[index]).all()]
+        right = [name for name, given in ((small_name, one), (large_name, other)) if (given[index] == truth[index]).all()]
         rows.append(
             {
                 "file": Path(test.file).name,
                 "row": test.numbers[index],
                 "text": test.texts[index],
                 "truth": named(truth[index], labels),
-                small: named(one[index], labels),
-                large: named(other[index], labels),
+                small_name: named(one[index], labels),
+                large_name: named(other[index], labels),
                 "right": right[0] if right else "neither",
             }
         )
-    return sorted(rows, key=lambda row: [large, "neither", small].index(row["right"]))
+    return sorted(rows, key=lambda row: [large_name, "neither", small_name].index(row["right"]))
 
 
 def named(chosen: np.ndarray, labels: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def private_sections(record: Record, private: dict[str, list[dict[str, Any]]]) -
             *(Column(_short(name), "label") for name in pair),
             Column("right", "label"),
         ]
-        rows = [[row["text"], row["truth"], *(row[name] for name in pair), _short(row["right"])] for row in different]
+        rows = [[row["text"], row["truth"], *(row[_short(name)] for name in pair), row["right"]] for row in different]
         caption = f"Test rows that {model_name(pair[0])} and {model_name(pair[1])} answer differently."
         found.append(_rows("Disagreements", columns, rows, caption, "disagreements.csv", [1, 4]))
     if suspects:

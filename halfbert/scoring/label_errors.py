@@ -5,14 +5,7 @@ Northcutt et al. 2021, "Confident Learning" (arXiv:1911.00068).
 Shapes: R rows, L labels. Truth is (R, L) of 0 and 1, probabilities (R, L).
 """
 
-import importlib.util
-
 import numpy as np
-
-
-def installed() -> bool:
-    """Whether cleanlab is there."""
-    return importlib.util.find_spec("cleanlab") is not None
 
 
 def likely_errors(task: str, truth: np.ndarray, probabilities: np.ndarray) -> list[int]:

@@ -188,7 +188,7 @@ def test_figures_of_the_record():
     words = [word for bucket in record.lengths for word in bucket.words]
     assert words == sorted(words) and len(record.lengths) == 4
     assert sum(bucket.rows * bucket.right["bert"] for bucket in record.lengths) / ROWS == pytest.approx(0.9)
-    assert [row["right"] for row in private["disagreements"]] == ["bert"] * 8
+    assert [row["right"] for row in private["disagreements"]] == ["BERT"] * 8
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.95, "Distillation helped."), (0.901, "do not show that distillation helped")])
@@ -268,7 +268,7 @@ def test_texts_stand_in_the_page_and_the_csv_alone_and_nothing_is_run_as_a_formu
     having = {name for name, file in files.items() if b"secret words" in file.read_bytes()}
     assert having == {"report.html", "disagreements.csv", "label_errors.csv"}
     lines = files["disagreements.csv"].read_text(encoding="utf-8-sig").splitlines()
-    assert lines[0] == "file,row,text,truth,distilbert,bert,right" and len(lines) == 9
+    assert lines[0] == "file,row,text,truth,DistilBERT,BERT,right" and len(lines) == 9
     assert all(",'=HYPERLINK(" in line for line in lines[1:]) and any(",'=1+1," in line for line in lines)
     book = openpyxl.load_workbook(files["comparison.xlsx"])
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]

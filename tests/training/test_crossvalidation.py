@@ -172,8 +172,7 @@ def test_a_run_leaves_scores_answers_and_likely_label_errors(task, quick, withou
     for shown in (run.said, (run.results / "report.txt").read_text()):
         assert "2-fold cross-validation of 108 rows" in shown and f"{spread.low:.3f} to {spread.high:.3f}" in shown
     assert run.said.index("about") < run.said.index("fold 1 of 2: ") < run.said.index("fold 2 of 2: ")
-    if label_errors.installed():
-        assert len(csv_rows(run.results / "label_errors.csv")) == found.label_errors
+    assert len(csv_rows(run.results / "label_errors.csv")) == found.label_errors
     again = quick("--cv", "2", "--deterministic", "--no-tfidf", task=task, output="predictors/again")
     assert (run.results / "out_of_fold.csv").read_bytes() == (again.results / "out_of_fold.csv").read_bytes()
 
