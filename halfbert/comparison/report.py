@@ -93,8 +93,17 @@ def _heading(record: Record) -> str:
     return f"Which model to ship: {record.data.files[0].name}"
 
 
+def _named(value: Any, names: dict[str, str]) -> Any:
+    """The same value of dicts and lists with models' names as people know them, also where they are keys; labels stay."""
+    if isinstance(value, dict):
+        return {names.get(key, key): item if key == "label" else _named(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_named(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value
+
+
 def _sheets(record: Record) -> dict[str, list[dict[str, Any]]]:
-    found = asdict(record)
+    found = _named(asdict(record), {one.name: model_name(one.name, short=True) for one in record.contestants})
     return {
         "verdict": [{"what": "verdict", "words": verdict_line(record)}, {"what": "rule", "words": rule_in_words(record)}],
         "contestants": [{k: v for k, v in c.items() if k not in ("speeds", "parts")} for c in found["contestants"]],

@@ -272,6 +272,7 @@ def test_texts_stand_in_the_page_and_the_csv_alone_and_nothing_is_run_as_a_formu
     assert all(",'=HYPERLINK(" in line for line in lines[1:]) and any(",'=1+1," in line for line in lines)
     book = openpyxl.load_workbook(files["comparison.xlsx"])
     cells = [cell for sheet in book for row in sheet.iter_rows() for cell in row]
+    assert {"BERT", "DistilBERT"} <= {cell.value for cell in cells} and "distilbert" not in {cell.value for cell in cells}
     assert any(cell.value == "=1+1" for cell in cells) and {cell.data_type for cell in cells} <= {"s", "n", "b"}
     record = json.loads(files["comparison.json"].read_text(encoding="utf-8"))
     assert record["disagreements"] == 8 and "private" not in record and record["verdict"]["ship"] == "bert"
