@@ -1,7 +1,7 @@
 """Fine-tune BERT and DistilBERT with ktrain, and answer fast: `halfbert.load(folder, engine="onnx").predict(texts)`.
 
 The jobs of the command `halfbert` are `train_multiclass`, `train_multilabel`, `distill`, `compare`, `tune`, `benchmark`,
-`convert` and `predict_table`.
+`convert`, `export` and `predict_table`.
 """
 
 import importlib
@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
 
 if TYPE_CHECKING:  # the rest is imported at first use: importing the package costs nothing
-    from halfbert.api import benchmark, compare, convert, distill, predict_table, train_multiclass, train_multilabel, tune
+    from halfbert.api import (
+        benchmark,
+        compare,
+        convert,
+        distill,
+        export,
+        predict_table,
+        train_multiclass,
+        train_multilabel,
+        tune,
+    )
     from halfbert.predictor.classifier import load
 
 __all__ = [
@@ -24,6 +34,7 @@ __all__ = [
     "compare",
     "convert",
     "distill",
+    "export",
     "load",
     "predict_table",
     "train_multiclass",
@@ -34,8 +45,8 @@ __all__ = [
 
 class _Package(ModuleType):
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute, but not the folder benchmark/ when Python imports it: it would hide the function of that name."""
-        if name != "benchmark" or not isinstance(value, ModuleType):
+        """Set an attribute, but not benchmark/ or export/ when Python imports it: it would hide the function of that name."""
+        if name not in ("benchmark", "export") or not isinstance(value, ModuleType):
             super().__setattr__(name, value)
 
 

@@ -22,6 +22,7 @@ NAMES = {
     **{name: (name.replace("_", "-"), ()) for name in ("train_multiclass", "train_multilabel", "compare", "tune", "benchmark")},
     "distill": ("distill", ("teacher",)),
     "convert": ("convert", ("predictor",)),
+    "export": ("export", ("predictor", "to", "output")),
     "predict_table": ("predict", ("predictor", "table")),
 }
 

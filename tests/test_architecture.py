@@ -20,6 +20,7 @@ LAYERS = (
     "distillation",
     "training",
     "conversion",
+    "export",
     "prediction",
     "options",
     "output",

@@ -16,6 +16,7 @@ from halfbert.options import (
     ConvertOptions,
     DiffOptions,
     DistillOptions,
+    ExportOptions,
     MulticlassOptions,
     MultilabelOptions,
     Options,
@@ -161,6 +162,13 @@ VERBS = {
         "Convert a predictor that ktrain saved, of BERT or DistilBERT, without unpickling it.",
         "What its files do not say is an option. With --labels, --maxlen and --task tf_model.preproc is not even read.",
         needs=("tensorflow", "tf_keras", "ktrain", "transformers"),
+    ),
+    "export": Verb(
+        ExportOptions,
+        "halfbert.export.course:export",
+        "Write a predictor as other runtimes read it.",
+        "docs/device.md says what each export holds and how a program answers with it.",
+        needs=(),
     ),
     "runs": Verb(
         RunsOptions,

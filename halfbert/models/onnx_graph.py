@@ -73,14 +73,15 @@ class _Graph:
         return names
 
 
-def write(encoder: Encoder, kernel_bits: int | None = None, output: str = "logits") -> bytes:
+def write(encoder: Encoder, kernel_bits: int | None = None, output: str = "logits", wide_inputs: bool = False) -> bytes:
     """The graph of `encoder`: input_ids and attention_mask (B, L) int32 to its output, float32, for any B and L.
 
     `output` is "logits" (B, labels); "states" (B, h), which the head reads: the last of each text's first token; or
     "embedding" (B, h): the mean of the last states of a text's tokens, of length 1.
 
     `kernel_bits` is None for float32 throughout; 8 for int8; 7 for int8 on processors that add pairs of products in 16 bits
-    (x86 without VNNI), where 8 would overflow. The head stays float32.
+    (x86 without VNNI), where 8 would overflow. The head stays float32. With `wide_inputs` the inputs are int64, as Hugging
+    Face's libraries give them.
 
     Raises InputError if the activation is not supported.
     """
@@ -101,7 +102,8 @@ def write(encoder: Encoder, kernel_bits: int | None = None, output: str = "logit
         graph.node("Gemm", x, *_part(graph, encoder, "classifier"))
         units = len(encoder.part("classifier")[1])
     graph.nodes[-1].output[0] = output
-    return _model(graph, _token_inputs(), [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", units])])
+    inputs = _token_inputs(TensorProto.INT64 if wide_inputs else TensorProto.INT32)
+    return _model(graph, inputs, [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", units])])
 
 
 def _unit_sizes(encoder: Encoder) -> dict[str, np.ndarray]:
@@ -129,9 +131,9 @@ def single_product(kernel: np.ndarray) -> bytes:
     return _model(graph, inputs, outputs)
 
 
-def _token_inputs() -> list:
+def _token_inputs(kind: int = TensorProto.INT32) -> list:
     names = ("input_ids", "attention_mask")
-    return [helper.make_tensor_value_info(name, TensorProto.INT32, ["texts", "tokens"]) for name in names]
+    return [helper.make_tensor_value_info(name, kind, ["texts", "tokens"]) for name in names]
 
 
 def _model(graph: _Graph, inputs: list, outputs: list) -> bytes:

@@ -198,20 +198,25 @@ def write_random(folder: Path, config: dict[str, Any], seed: int = 0) -> None:
 
 def export_safetensors(encoder: Encoder, folder: Path) -> None:
     """Write the classifier as PyTorch's transformers reads it: `model.safetensors`, `config.json` and tokenizer files."""
+    with storage.atomic_folder(folder) as staging:
+        write_classifier(encoder, staging)
+
+
+def write_classifier(encoder: Encoder, folder: Path) -> None:
+    """As `export_safetensors`, into a folder that is there."""
     tensors = {}
     for name, value in encoder.weights.items():
         module, leaf = _module(encoder.kind, name)
         tensors[f"{module}.{_LEAVES.get(leaf, (leaf, 'weight'))[1]}"] = value.T if leaf == "kernel" else value
-    with storage.atomic_folder(folder) as staging:
-        write_checkpoint(tensors, encoder.config, encoder.folder, staging)
+    write_checkpoint(tensors, encoder.config, encoder.folder, folder)
 
 
 def write_checkpoint(tensors: dict[str, np.ndarray], config: dict[str, Any], tokenizer: Path, folder: Path) -> None:
     """Write weights, `config.json` and the tokenizer files of the folder `tokenizer` into `folder`."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     contiguous = {name: np.ascontiguousarray(value) for name, value in tensors.items()}
-    save_file(contiguous, folder / "model.safetensors", metadata={"format": "pt"})
+    storage.write_bytes(save(contiguous, metadata={"format": "pt"}), folder / "model.safetensors")
     storage.write_json(config, folder / "config.json")
     for name in TOKENIZER_FILES:
         if (tokenizer / name).is_file():

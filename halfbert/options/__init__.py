@@ -5,6 +5,7 @@ from halfbert.options.comparison import CompareOptions
 from halfbert.options.conversion import ConvertOptions
 from halfbert.options.declaring import Option, Options, as_arguments, changed, declared
 from halfbert.options.distillation import DistillOptions
+from halfbert.options.exporting import ExportOptions
 from halfbert.options.following import following
 from halfbert.options.prediction import PredictOptions
 from halfbert.options.runs import DiffOptions, RunsOptions
@@ -18,6 +19,7 @@ __all__ = [
     "ConvertOptions",
     "DiffOptions",
     "DistillOptions",
+    "ExportOptions",
     "MulticlassOptions",
     "MultilabelOptions",
     "Option",

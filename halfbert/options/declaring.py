@@ -23,6 +23,7 @@ FORMATS = (
 # Titles of the groups in the order of the help, each with the sentence below its title.
 GROUPS = {
     "old predictor": None,
+    "target": None,
     "server": None,
     "limits": "what is beyond them is refused, and the answer says so",
     "predictor and rows": None,

@@ -8,7 +8,7 @@ from pathlib import Path
 from halfbert.data.phrases import HUB_PREFIX, counted
 from halfbert.data.texts import SEPARATOR, joined
 from halfbert.models import mini
-from halfbert.models.long_texts import HEAD_TAIL, SPECIAL_TOKENS, head_tokens
+from halfbert.models.long_texts import CUT, HEAD_TAIL, SPECIAL_TOKENS, head_tokens
 from halfbert.output.record import Record
 from halfbert.output.sheets import markdown_table
 from halfbert.output.text import (
@@ -66,15 +66,18 @@ reads no pickle.
 The scores hold for texts like those of the test. `predict_proba` gives the network's own probabilities; {calibration}
 """
 
-FROM_HUB = """## How to load it
+LOADING = "## How to load it\n"
+WITH_TRANSFORMERS = """## How to load it
 
 ```python
 from transformers import pipeline  # PyTorch: reads model.safetensors and no pickle
 
-pipeline("text-classification", "{hub}")("a text"{all})
+pipeline("text-classification", {name})("a text"{more})
 ```
 
-The other ways need a copy of the repository, `huggingface_hub.snapshot_download("{hub}")`, in the place of the name below.
+"""
+FROM_HUB = """The other ways need a copy of the repository, `huggingface_hub.snapshot_download("{hub}")`, in place of the
+name below.
 """
 
 
@@ -115,10 +118,48 @@ def model_card(manifest: Manifest, record: Record, name: str, hub_name: str | No
         calibration=_calibration(record),
     )
     if hub_name:
-        text = text.replace(
-            "## How to load it\n", FROM_HUB.format(hub=hub_name, all="" if manifest.thresholds is None else ", top_k=None")
-        )
+        text = text.replace(LOADING, _with_transformers(manifest, hub_name) + FROM_HUB.format(hub=hub_name))
     return str(ModelCard(f"---\n{_metadata(manifest, record, name)}\n---\n{text}"))
+
+
+def for_transformers(card: str, manifest: Manifest, name: str) -> str:
+    """The card of a predictor, changed into that of its export for transformers, a folder called `name`."""
+    card = card.replace("library_name: ktrain\n", "library_name: transformers\n", 1)
+    card = card.replace("A ktrain predictor that gives", "A classifier that gives", 1)
+    before, _, after = card.partition(LOADING)
+    _, limits, rest = after.partition("\n## Limits\n")
+    loading = _with_transformers(manifest, name, truncation=True)
+    notes = "".join(f"- {line}\n" for line in _unknown_to_transformers(manifest))
+    return f"{before.rstrip()}\n\n{loading}{notes}{limits}{rest}"
+
+
+def _with_transformers(manifest: Manifest, name: str, truncation: bool = False) -> str:
+    more = (", truncation=True" if truncation else "") + ("" if manifest.thresholds is None else ", top_k=None")
+    return WITH_TRANSFORMERS.format(name=json.dumps(name, ensure_ascii=False), more=more)
+
+
+def _unknown_to_transformers(manifest: Manifest) -> list[str]:
+    """What a program has to do itself that `halfbert.load` does; the numbers are in answers.json."""
+    lines = ["`onnx/model.onnx` answers the same with ONNX Runtime: `input_ids` and `attention_mask`, int64, to `logits`."]
+    if manifest.thresholds is not None:
+        lines.append("A pipeline gives every label's score: a label is predicted from its threshold in `answers.json` upwards.")
+    if manifest.long != CUT:
+        way = "in windows, whose answers are pooled" if manifest.pooling else "by their first and last tokens"
+        lines.append(
+            f"A pipeline reads the first {manifest.maxlen} tokens of long texts; this model was tested reading them {way}."
+        )
+    if manifest.calibration is not None:
+        divided = (
+            "the logits are divided by `temperature`"
+            if manifest.thresholds is None
+            else "each label's logit is scaled by `platt`"
+        )
+        lines.append(
+            f"Scores are not calibrated: for calibrated ones {divided} of `answers.json` before they become probabilities."
+        )
+    if len(manifest.text_columns) > 1:
+        lines.append(f"A text is made of its columns by `{SEPARATOR}` between them.")
+    return lines
 
 
 def _columns(manifest: Manifest) -> str:

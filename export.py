@@ -1,0 +1,9 @@
+"""Write a predictor as other runtimes read it: Hugging Face's libraries.
+
+python export.py predictors/distilbert-messages --to huggingface --output hf
+"""
+
+from halfbert.__main__ import main
+
+if __name__ == "__main__":
+    main("export")
