@@ -18,16 +18,15 @@ import numpy as np
 
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import CHIEF_BATCH
-from halfbert.comparison import judging, static
+from halfbert.comparison import static
 from halfbert.comparison.record import Speed
 from halfbert.data.tables import LAYOUT, Data
 from halfbert.options import MulticlassOptions, MultilabelOptions, TrainOptions
 from halfbert.output import record as records
 from halfbert.output.record import Record, Size, Timing
 from halfbert.predictor.manifest import CheckpointUsed
-from halfbert.scoring import label_errors
 from halfbert.system import console, machine, storage
-from halfbert.training import steps, tasks, tfidf
+from halfbert.training import mislabelled, steps, tasks, tfidf
 
 NAME = "tfidf"
 NAMES = (NAME, static.NAME)  # the contestants that are fitted here
@@ -136,22 +135,11 @@ def time_model(results: str, texts: list[str], seconds: float, file: str) -> Non
 
 
 def suspect(options: TrainOptions, c: float, file: str) -> None:
-    """Write the rows whose label is likely wrong, worst first.
-
-    Each row of all parts is judged by a model that was fitted without it and without texts equal to it.
-    """
-    data, task = steps.read(options.task, options), options.task
-    rows = [
-        {"part": part, "file": Path(rows.file).name, "row": number, "text": text}
-        for part, rows in data.parts()
-        for number, text in zip(rows.numbers, rows.texts, strict=True)
-    ]
-    truth = np.concatenate([tasks.truth(task, rows, data.labels) for _, rows in data.parts()])
-    probabilities = tfidf.out_of_fold([str(row["text"]) for row in rows], truth, task, c)
-    issues = label_errors.likely_errors(task, truth, probabilities)
-    suggested, _ = label_errors.suggested(task, truth, probabilities)
-    of_labels = (("given", truth), ("suggested", suggested))
-    found = [rows[index] | {name: judging.named(of[index], data.labels) for name, of in of_labels} for index in issues]
+    """Write the rows of all parts whose label is likely wrong, and how many rows were searched."""
+    data = steps.read(options.task, options)
+    rows = [{"part": part, **place} for part, of_part in data.parts() for place in mislabelled.places(of_part)]
+    truth = np.concatenate([tasks.truth(options.task, of_part, data.labels) for _, of_part in data.parts()])
+    found = mislabelled.by_tfidf(options.task, rows, truth, data.labels, c)
     storage.write_json({"rows": len(rows), "found": found}, Path(file))
 
 

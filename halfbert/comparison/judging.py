@@ -16,6 +16,7 @@ from halfbert.data.tables import Rows
 from halfbert.output.words import model_name
 from halfbert.scoring import intervals
 from halfbert.scoring.intervals import Sampled
+from halfbert.training import tasks
 
 LENGTH_BUCKETS = 4
 
@@ -113,15 +114,10 @@ def disagreements(
                 "file": Path(test.file).name,
                 "row": test.numbers[index],
                 "text": test.texts[index],
-                "truth": named(truth[index], labels),
-                small_name: named(one[index], labels),
-                large_name: named(other[index], labels),
+                "truth": tasks.named(truth[index], labels),
+                small_name: tasks.named(one[index], labels),
+                large_name: tasks.named(other[index], labels),
                 "right": right[0] if right else "neither",
             }
         )
     return sorted(rows, key=lambda row: [large_name, "neither", small_name].index(row["right"]))
-
-
-def named(chosen: np.ndarray, labels: Sequence[str]) -> str:
-    """The names of the chosen ones, in one cell."""
-    return "; ".join(label for label, there in zip(labels, chosen, strict=True) if there)

@@ -29,7 +29,6 @@ from halfbert.system import cluster, storage
 from halfbert.system.console import Stopped, say
 from halfbert.system.errors import HalfbertError, InputError
 from halfbert.training import advice, mislabelled, saving, steps, tasks
-from halfbert.training.mislabelled import Places
 from halfbert.training.values import Fitted, Prepared
 
 ANSWERS = "out_of_fold.csv"
@@ -222,9 +221,9 @@ def _write_answers(prepared: Prepared, plan: Plan, found: Answers, results: Path
 def _find_errors(prepared: Prepared, plan: Plan, found: Answers, results: Path) -> LabelErrors | None:
     """Write LABEL_ERRORS, the rows whose label is likely wrong, worst first; None if they cannot be found."""
     truth = tasks.truth(prepared.task, plan.rows, prepared.data.labels)
-    places = Places([Path(file).name for file in plan.files], plan.rows.numbers, plan.rows.texts)
+    rows = [{**_place(plan, index), "text": words} for index, words in enumerate(plan.rows.texts)]
     try:
-        lines = mislabelled.listed(prepared.task, places, truth, found.probabilities, prepared.data.labels)
+        lines = mislabelled.listed(prepared.task, rows, truth, found.probabilities, prepared.data.labels)
     except ValueError as error:  # of a table that gives confident learning nothing to go by
         say(f"likely label errors: not searched for ({' '.join(str(error).split())})")
         return None

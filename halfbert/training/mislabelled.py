@@ -4,7 +4,6 @@ Shapes: R rows, L labels. Truth is (R, L) of 0 and 1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,61 +19,50 @@ from halfbert.training import tasks, tfidf
 from halfbert.training.values import Prepared
 
 
-@dataclass(frozen=True)
-class Places:
-    """Rows of one or several files: the name of the file, the number there and the text of each."""
-
-    files: list[str]
-    numbers: list[int]
-    texts: list[str]
-
-    @classmethod
-    def of(cls, *parts: Rows) -> "Places":
-        """The rows of some parts of a table."""
-        files = [Path(rows.file).name for rows in parts for _ in rows.texts]
-        return cls(
-            files, [number for rows in parts for number in rows.numbers], [text for rows in parts for text in rows.texts]
-        )
-
-    def take(self, indices: Sequence[int]) -> "Places":
-        """The rows at these indices."""
-        files, numbers, texts = self.files, self.numbers, self.texts
-        return Places([files[row] for row in indices], [numbers[row] for row in indices], [texts[row] for row in indices])
+def places(rows: Rows) -> list[dict[str, Any]]:
+    """The file, the number there and the text of each row, as the lines of LABEL_ERRORS begin."""
+    file = Path(rows.file).name
+    return [{"file": file, "row": number, "text": text} for number, text in zip(rows.numbers, rows.texts, strict=True)]
 
 
 def search(prepared: Prepared, c: float) -> tuple[LabelErrors, list[dict[str, Any]]]:
-    """The likely label errors among the rows of all parts, and the lines of LABEL_ERRORS.
-
-    Each row is answered by TF-IDF with the inverse penalty `c`, fitted without the row and without texts equal to it. Raises
-    ResourceError if that fails.
-    """
-    places, truth = Places.of(*(rows for _, rows in prepared.data.parts())), np.concatenate(list(prepared.truth.values()))
+    """The likely label errors among the rows of all parts, and the lines of LABEL_ERRORS. Raises as `by_tfidf`."""
+    rows = [place for _, part in prepared.data.parts() for place in places(part)]
+    truth = np.concatenate(list(prepared.truth.values()))
     size = tfidf.most_rows(truth.shape[1])
-    if len(truth) > size:
-        chosen = np.sort(np.random.default_rng(prepared.options.seed).choice(len(truth), size, replace=False))
-        places, truth = places.take(chosen.tolist()), truth[chosen]
-    with tfidf.fitting(prepared.options.threads):
-        probabilities = tfidf.out_of_fold(places.texts, truth, prepared.task, c)
-        lines = listed(prepared.task, places, truth, probabilities, prepared.data.labels)
-    found = LabelErrors(len(lines), len(truth), "tfidf")
+    if len(rows) > size:
+        chosen = np.sort(np.random.default_rng(prepared.options.seed).choice(len(rows), size, replace=False))
+        rows, truth = [rows[index] for index in chosen], truth[chosen]
+    lines = by_tfidf(prepared.task, rows, truth, prepared.data.labels, c, prepared.options.threads)
+    found = LabelErrors(len(lines), len(rows), "tfidf")
     announce(found, prepared.options.results)
     return found, lines
 
 
-def listed(
-    task: str, places: Places, truth: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+def by_tfidf(
+    task: str, rows: list[dict[str, Any]], truth: np.ndarray, labels: Sequence[str], c: float, threads: int | None = None
 ) -> list[dict[str, Any]]:
-    """The lines of LABEL_ERRORS, by (R, L) probabilities of models that did not learn from the rows.
+    """`listed` by TF-IDF with the inverse penalty `c`, fitted without the row and without texts equal to it.
 
-    Raises ValueError for a table that gives confident learning nothing to go by.
+    Raises ResourceError where that fails.
+    """
+    with tfidf.fitting(threads):
+        return listed(task, rows, truth, tfidf.out_of_fold([row["text"] for row in rows], truth, task, c), labels)
+
+
+def listed(
+    task: str, rows: list[dict[str, Any]], truth: np.ndarray, probabilities: np.ndarray, labels: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Those of `rows` whose label is likely wrong, worst first, with the labels given and suggested and the confidence.
+
+    `probabilities`, (R, L), are of models that did not learn from the rows. Raises ValueError for a table that gives confident
+    learning nothing to go by.
     """
     indices = label_errors.likely_errors(task, truth, probabilities)
     instead, confidence = label_errors.suggested(task, truth, probabilities)
     return [
         {
-            "file": places.files[index],
-            "row": places.numbers[index],
-            "text": places.texts[index],
+            **rows[index],
             "given": tasks.named(truth[index], labels),
             "suggested": tasks.named(instead[index], labels),
             "confidence": f"{confidence[index]:.4f}",

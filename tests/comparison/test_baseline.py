@@ -57,4 +57,11 @@ def test_likely_label_errors(tmp_path):
     assert [(row["row"], row["given"], row["suggested"]) for row in found["found"]] == [(42, rows[40][1], label)]
     tagged[40] = (tagged_text, tuple(tag for tag in TAGS if (tag in tags) != (tag == TAGS[0])))
     baseline.suspect(multilabel(tmp_path, tagged), 10.0, str(file))
-    assert 42 in [row["row"] for row in read_json(file)["found"]]
+    (line,) = [row for row in read_json(file)["found"] if row["row"] == 42]
+    part = next(part for part, rows in steps.read("multilabel", multilabel(tmp_path, tagged)).parts() if 42 in rows.numbers)
+    assert (line["part"], line["file"], line["text"], line["given"]) == (
+        part,
+        "tags.csv",
+        tagged_text,
+        "; ".join(tagged[40][1]),
+    )

@@ -10,7 +10,6 @@ from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.scoring import label_errors
 from halfbert.system.errors import ResourceError
 from halfbert.training import mislabelled, steps, tasks, tfidf
-from halfbert.training.mislabelled import Places
 
 
 def prepared(options):
@@ -77,12 +76,6 @@ def test_the_rows_of_a_text_with_two_labels_are_listed_together(tmp_path):
     lines = mislabelled.conflicts(run.data, run.task)
     assert [(line["row"], line["label"]) for line in lines] == [(6, rows[4][1]), (62, "tool"), (63, "animal")]
     assert mislabelled.conflicts(prepared(MulticlassOptions(model="bert")).data, "multiclass") == []
-
-
-def test_places_of_several_parts():
-    parts = [SimpleNamespace(file=f"x/{name}.csv", numbers=[2, 3], texts=[f"{name}2", f"{name}3"]) for name in "ab"]
-    places = Places.of(*parts).take([3, 0])
-    assert (places.files, places.numbers, places.texts) == (["b.csv", "a.csv"], [3, 2], ["b3", "a2"])
 
 
 def test_the_learning_curve_rises_where_more_rows_help_and_only_there(tmp_path):
