@@ -26,7 +26,7 @@ from halfbert.scoring.intervals import Difference
 from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import cluster, storage
 from halfbert.system.console import StopRequest, say
-from halfbert.training import course, identity, resuming, steps, tasks
+from halfbert.training import course, identity, steps, tasks
 from halfbert.training.resuming import States
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
 
@@ -96,7 +96,7 @@ def _ready(
     prepared = steps.prepare(known.task, options, data, stop, started, partial(teacher.student, taught_by, options, scratch))
     teacher.check_tokenizers(prepared.checkpoint, predictor.folder, taught_by.name)
     depends_on = {"recipe of distillation": distillation.RECIPE_VERSION, "unlabelled rows": identity.hashed(more_texts)}
-    depends_on["teacher"] = resuming.HASH + predictor.weights_sha256
+    depends_on["teacher"] = identity.HASH + predictor.weights_sha256
     states = steps.states(prepared, output, depends_on) if output else None
     begun = time.perf_counter()
     automatic = gate.automatic(predictor, prepared.device, options.threads)

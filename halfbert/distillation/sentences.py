@@ -22,7 +22,7 @@ from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
-from halfbert.training import resuming
+from halfbert.training import identity, resuming
 
 MAXLEN = 128  # tokens: general texts are short, and long ones cost more than they teach
 BERT_LAYERS = 2  # that --model bert trains: the last ones, which turn what the others say of each token into a first token
@@ -135,7 +135,7 @@ def _states(options: DistillOptions, begins: checkpoints.Checkpoint, files: list
     """Where the fit is saved: equal options, texts and weights find each other's, with --resume or without."""
     how: list[Any] = [options.weight_first, options.weight_mean, options.weight_similarity, options.weight_decay, options.lr]
     how += [options.tokens, options.batch_tokens, options.maxlen, options.seed, options.precision, options.trained_layers]
-    identity = [begins.weights_sha256, [file.sha256 for file in files], options.teacher, how]
-    digest = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+    depends_on = [begins.weights_sha256, [file.sha256 for file in files], options.teacher, how]
+    digest = hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
     folder = checkpoints.cache_folder() / "fits" / digest[:32]
-    return resuming.States(folder, {"fit": resuming.HASH + digest}, options.save_every)
+    return resuming.States(folder, {"fit": identity.HASH + digest}, options.save_every)

@@ -8,9 +8,10 @@ from halfbert import training
 from halfbert.data.tables import Data
 from halfbert.models.checkpoints import Checkpoint
 from halfbert.options import TrainOptions, declared
+from halfbert.output.words import shortened
 from halfbert.system import machine
-from halfbert.training.resuming import HASH
 
+HASH = "SHA-256 "  # how a value begins that says nothing to a reader
 PACKAGES = ("tensorflow", "tf_keras", "ktrain", "transformers", "tokenizers", "numpy")
 GROUPS = ("model", "teacher and student", "loss", "training", "machine")  # of a table the rows themselves are compared
 BY_CONTENT = ("checkpoint", "from_", "teacher", "unlabelled")  # compared by what is in them
@@ -51,3 +52,16 @@ def of_data(data: Data) -> dict[str, Any]:
 def hashed(value: Any) -> str:
     """SHA-256 of a value's JSON, as a value to compare."""
     return HASH + hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two runs, a phrase for each name; `before` was read from JSON."""
+    now = json.loads(json.dumps(now))
+    differing = [name for name in dict.fromkeys([*before, *now]) if before.get(name) != now.get(name)]
+    return [_difference(name, before.get(name, "not given"), now.get(name, "not given")) for name in differing]
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if any(isinstance(value, str) and value.startswith(HASH) for value in (before, now)):
+        return f"{name}: not the same"
+    return f"{name} was {shortened(str(before))}, is {shortened(str(now))}"

@@ -25,11 +25,11 @@ from halfbert.options import TrainOptions
 from halfbert.system import cluster, storage
 from halfbert.system.console import say
 from halfbert.system.errors import HalfbertError, InputError
+from halfbert.training.identity import differences
 
 KEPT = 2  # states of a fit
 LEAST_WORK = 20  # times as long as saving takes: what is worth a state after a short epoch, so that states cost 5 % at most
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)  # what reading a damaged state raises
-HASH = "SHA-256 "  # how a value begins that says nothing to a reader
 
 
 def folder_of(output: Path) -> Path:
@@ -70,10 +70,7 @@ class States:
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raise InputError, which names what differs, if a state is of a run that depended on other things."""
-        names = list(dict.fromkeys([*identity, *self.identity]))
-        pairs = [(name, identity.get(name), self.identity.get(name)) for name in names]
-        differing = [_difference(*pair) for pair in pairs if pair[1] != pair[2]]
-        if differing:
+        if differing := differences(identity, self.identity):
             raise InputError(
                 f"--resume: {self.folder} is of another run ({'; '.join(differing)}); give what that run was given, "
                 "or leave --resume out to start anew"
@@ -103,12 +100,6 @@ class States:
     def remove(self) -> None:
         """Remove all states."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _difference(name: str, before: Any, now: Any) -> str:
-    if any(isinstance(value, str) and value.startswith(HASH) for value in (before, now)):
-        return f"{name}: not the same"
-    return f"{name} was {before}, is {now}"
 
 
 class SavedFit:

@@ -11,10 +11,9 @@ from urllib.parse import quote
 
 import numpy as np
 
-from halfbert.comparison.jobs import sha256
-from halfbert.output.words import shortened
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
+from halfbert.training.identity import differences
 from halfbert.tuning.space import Setting, Space
 
 DATABASE, ANSWERS = "study.db", "answers"
@@ -172,11 +171,10 @@ class Study:
 
 
 def _check_same(file: Path, earlier: dict[str, Any], now: dict[str, Any]) -> None:
-    """Raise InputError, by name, where a study was begun with something else."""
-    for name in dict.fromkeys([*now, *earlier]):
-        before, after = earlier.get(name), now.get(name)
-        if sha256(before) != sha256(after):
-            raise InputError(
-                f"{file}: the search was begun with another {name.replace('_', ' ')} ({shortened(str(before))}, now "
-                f"{shortened(str(after))}); --overwrite starts over, or choose another --results"
-            )
+    """Raise InputError, which names what differs, where a study was begun with something else."""
+    before, after = ({name.replace("_", " "): value for name, value in each.items()} for each in (earlier, now))
+    if differing := differences(before, after):
+        raise InputError(
+            f"{file}: the search was begun otherwise ({'; '.join(differing)}); --overwrite starts over, or choose another "
+            "--results"
+        )

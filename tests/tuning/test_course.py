@@ -87,7 +87,7 @@ def test_a_killed_search_ends_its_trial_and_goes_on(tables, capfd, monkeypatch, 
 
     changed = [*arguments[:-2], "--weight-decay", "0.1"]
     assert end_here(*changed, script="tune") == 2
-    assert "begun with another weight decay" in capfd.readouterr().err
+    assert "begun otherwise (weight decay was not given, is 0.1)" in capfd.readouterr().err
 
     choose = course.choose
     monkeypatch.setattr(course, "choose", lambda *given: (choose(*given)[0], given[-1][-1]))  # as if it were beyond luck

@@ -107,8 +107,8 @@ def test_time_of_earlier_runs_counts(stage, clock):
 
 def test_a_study_of_something_else_is_refused_by_name(stage, clock, tmp_path):
     stage(steady(clock), most_trials=1, depends_on={"table": "a", "weight_decay": 0.1})
-    with pytest.raises(InputError, match=r"another weight decay \(0.1, now 0.2\); --overwrite starts over"):
-        stage(steady(clock), depends_on={"table": "a", "weight_decay": 0.2})
+    with pytest.raises(InputError, match=r"otherwise \(weight decay was 0.1, is 0.2; epochs was not given, is 3\); --over"):
+        stage(steady(clock), depends_on={"table": "a", "weight_decay": 0.2, "epochs": 3})
     (tmp_path / "study" / studies.DATABASE).write_bytes(b"no database" * 100)
     with pytest.raises(ArtefactError, match="no study that can be read"):
         stage(steady(clock))
