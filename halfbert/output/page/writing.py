@@ -16,20 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from halfbert.output.page.parts import (
-    Bars,
-    Card,
-    Command,
-    Items,
-    Lines,
-    Matrix,
-    Page,
-    Part,
-    Picture,
-    Section,
-    Table,
-    Words,
-)
+from halfbert.output.page import parts
 from halfbert.output.words import printable, shortened, significant
 from halfbert.system import storage
 
@@ -41,12 +28,12 @@ MOST_BARS = 60
 WITHOUT_SCRIPT = "Tables and charts are drawn by this page's script, which is switched off."
 
 
-def write(page: Page, file: Path) -> None:
+def write(page: parts.Page, file: Path) -> None:
     """Write the page. Raises OSError where a picture cannot be read or the file not written."""
     storage.write_text(render(page), file)
 
 
-def render(page: Page) -> str:
+def render(page: parts.Page) -> str:
     """The page's HTML."""
     record, record_note = _record(page.record)
     body = [_section(number, section) for number, section in enumerate(page.sections)]
@@ -86,50 +73,50 @@ def _text(text: str) -> str:
     return html.escape(printable(text))
 
 
-def _cards(cards: Sequence[Card]) -> str:
+def _cards(cards: Sequence[parts.Card]) -> str:
     return f'<ul class="cards">{"".join(map(_card, cards))}</ul>' if cards else ""
 
 
-def _card(card: Card) -> str:
+def _card(card: parts.Card) -> str:
     note = f'<span class="note">{_text(card.note)}</span>' if card.note else ""
     title, value = _text(card.title), _text(card.value)
     return f'<li class="card {card.state}"><span>{title}</span><strong>{value}</strong>{note}</li>'
 
 
-def _contents(sections: Sequence[Section]) -> str:
+def _contents(sections: Sequence[parts.Section]) -> str:
     if len(sections) < 4:
         return ""
     links = (f'<a href="#s{number}">{_text(section.title)}</a>' for number, section in enumerate(sections))
     return f'<nav aria-label="Sections">{" ".join(links)}</nav>'
 
 
-def _section(number: int, section: Section) -> str:
-    parts = "".join(map(_part, section.parts))
+def _section(number: int, section: parts.Section) -> str:
+    inner = "".join(map(_part, section.parts))
     heading = f"<h2>{_text(section.title)}</h2>"
     if section.folded:
-        return f'<details id="s{number}"><summary>{heading}</summary><div class="parts">{parts}</div></details>\n'
-    return f'<section id="s{number}">{heading}<div class="parts">{parts}</div></section>\n'
+        return f'<details id="s{number}"><summary>{heading}</summary><div class="parts">{inner}</div></details>\n'
+    return f'<section id="s{number}">{heading}<div class="parts">{inner}</div></section>\n'
 
 
-def _part(part: Part) -> str:
-    if isinstance(part, Words):
+def _part(part: parts.Part) -> str:
+    if isinstance(part, parts.Words):
         return f"<p>{_text(part.text)}</p>"
-    if isinstance(part, Items):
+    if isinstance(part, parts.Items):
         return f"<ul>{''.join(f'<li>{_text(item)}</li>' for item in part.items)}</ul>" if part.items else ""
-    if isinstance(part, Command):
+    if isinstance(part, parts.Command):
         note = f"<p>{_text(part.note)}</p>" if part.note else ""
         code = f'<pre tabindex="0" aria-label="command"><code>{_text(part.text)}</code></pre>'
         return f'<div class="command">{note}{code}<button type="button" hidden>Copy</button></div>'
-    if isinstance(part, Picture):
+    if isinstance(part, parts.Picture):
         image = base64.b64encode(part.file.read_bytes()).decode()
         return f'<figure><img alt="{_text(part.alt)}" src="data:image/png;base64,{image}"></figure>'
-    if isinstance(part, Bars):
+    if isinstance(part, parts.Bars):
         return _bars(part)
     kind = type(part).__name__.lower()
     return f'<figure class="{kind}" data-drawn="{kind}"></figure>'
 
 
-def _bars(bars: Bars) -> str:
+def _bars(bars: parts.Bars) -> str:
     """A table whose bars are SVG with sizes in percent, which fit any width without a script."""
     numbers = [value for value in (*bars.values, *bars.high) if value is not None and math.isfinite(value)]
     largest = max([*numbers, 0.0]) or 1.0
@@ -141,7 +128,7 @@ def _bars(bars: Bars) -> str:
     return f'<figure class="bars"><table>{title}<tbody>{rows}</tbody></table>{caption}</figure>'
 
 
-def _bar(bars: Bars, number: int, largest: float) -> str:
+def _bar(bars: parts.Bars, number: int, largest: float) -> str:
     value = bars.values[number]
     low, high = (ends[number] if len(ends) else None for ends in (bars.low, bars.high))
     show = significant if largest > 1 else lambda score: "–" if score is None else f"{score:.3f}"
@@ -159,25 +146,25 @@ def _bar(bars: Bars, number: int, largest: float) -> str:
 # What the scripts draw
 
 
-def _data(parts: Sequence[Part], room: int) -> str:
+def _data(every: Sequence[parts.Part], room: int) -> str:
     """The JSON of what is drawn, in the order of its places; the tables share the `room` in bytes, the small ones first."""
     encoded: dict[int, str] = {}
-    drawn = [part for part in parts if isinstance(part, (Table, Lines, Matrix))]
+    drawn = [part for part in every if isinstance(part, (parts.Table, parts.Lines, parts.Matrix))]
     for number, part in enumerate(drawn):
-        if not isinstance(part, Table):
-            encoded[number] = _json(_matrix(part) if isinstance(part, Matrix) else dataclasses.asdict(part))
+        if not isinstance(part, parts.Table):
+            encoded[number] = _json(_matrix(part) if isinstance(part, parts.Matrix) else dataclasses.asdict(part))
             room -= _size(encoded[number])
-    tables = {number: _rows(part) for number, part in enumerate(drawn) if isinstance(part, Table)}
+    tables = {number: _rows(part) for number, part in enumerate(drawn) if isinstance(part, parts.Table)}
     sizes = {number: sum(map(_size, rows)) for number, rows in tables.items()}
     for waiting, number in enumerate(sorted(sizes, key=sizes.__getitem__)):
         table = drawn[number]
-        assert isinstance(table, Table)
+        assert isinstance(table, parts.Table)
         encoded[number] = _table(table, tables[number], room // (len(sizes) - waiting))
         room -= _size(encoded[number])
     return f"[{','.join(encoded[number] for number in range(len(drawn)))}]"
 
 
-def _rows(table: Table) -> list[str]:
+def _rows(table: parts.Table) -> list[str]:
     """The JSON of each row that may be in the page."""
     return [_json([_cell(cell) for cell in row]) for row in table.rows[:MOST_ROWS]]
 
@@ -188,7 +175,7 @@ def _cell(cell: Any) -> Any:
     return list(cell) if isinstance(cell, tuple) else cell
 
 
-def _table(table: Table, rows: list[str], room: int) -> str:
+def _table(table: parts.Table, rows: list[str], room: int) -> str:
     kept, room = 0, room - 2_000
     for row in rows:
         room -= _size(row) + 1
@@ -211,7 +198,7 @@ def _table(table: Table, rows: list[str], room: int) -> str:
     return f'{_json(about)[:-1]},"rows":[{",".join(rows[:kept])}]}}'
 
 
-def _matrix(matrix: Matrix) -> dict[str, Any]:
+def _matrix(matrix: parts.Matrix) -> dict[str, Any]:
     """Without its zeros: [row, column, count] of each other cell."""
     cells = [[i, j, count] for i, row in enumerate(matrix.counts) for j, count in enumerate(row) if count]
     return {"title": matrix.title, "labels": list(matrix.labels), "caption": matrix.caption, "cells": cells}
