@@ -11,7 +11,7 @@ from halfbert.comparison import baseline, jobs, judging, report, rule, speed
 from halfbert.comparison import record as records
 from halfbert.comparison.fitting import CURVE, Fits, fit
 from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
-from halfbert.comparison.record import Contestant, CurvePoint, LabelErrors, Record, Speed
+from halfbert.comparison.record import Contestant, LabelErrors, NamedPoint, Record, Speed
 from halfbert.comparison.wording import verdict_line
 from halfbert.data.phrases import counted
 from halfbert.options import CompareOptions
@@ -181,7 +181,7 @@ def judge(experiment: Experiment, done: Done) -> tuple[Record, dict[str, list[di
         per_label=judging.per_label(truth, answers, data.labels),
         lengths=judging.by_length(truth, answers, data.test.texts),
         learning_curve=[
-            CurvePoint(name, each.record.data.rows.train, judging.score(key, truth, each.answers)) for name, each in curve
+            NamedPoint(each.record.data.rows.train, judging.score(key, truth, each.answers), name) for name, each in curve
         ],
         label_errors=LabelErrors(suspects.rows, len(found), len(data.test), of_test) if suspects else None,
         environment=machine.describe(experiment.training.device, options.threads, experiment.training.precision, options.seed),

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from halfbert.output.advice import CurvePoint
 from halfbert.output.record import DataSummary
 from halfbert.scoring.intervals import Difference, Interval, McNemar
 from halfbert.system import storage
@@ -130,12 +131,10 @@ class LengthRow:
 
 
 @dataclass(frozen=True)
-class CurvePoint:
-    """A contestant's score after training on so many rows with the first seed."""
+class NamedPoint(CurvePoint):
+    """A point of the learning curve of the contestant of this name, fitted with the first seed."""
 
     name: str
-    rows: int
-    score: float
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ class Record:
     teaching: Pairing | None
     per_label: list[LabelRow]
     lengths: list[LengthRow]
-    learning_curve: list[CurvePoint] = field(default_factory=list)
+    learning_curve: list[NamedPoint] = field(default_factory=list)
     label_errors: LabelErrors | None = None
     environment: Environment
     disagreements: int = 0

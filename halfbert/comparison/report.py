@@ -111,5 +111,5 @@ def _sheets(record: Record) -> dict[str, list[dict[str, Any]]]:
         "speed": [{"contestant": c["name"], **speed} for c in found["contestants"] for speed in c["speeds"]],
         "labels": found["per_label"],
         "lengths": found["lengths"],
-        "learning curve": found["learning_curve"],
+        "learning curve": [{"name": point["name"], **point} for point in found["learning_curve"]],
     }

@@ -32,7 +32,7 @@ class LabelErrors:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """TF-IDF's macro F1 on the test rows after training on so many rows."""
+    """A score on the test rows after training on so many rows."""
 
     rows: int
     score: float
@@ -40,7 +40,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class Growth:
-    """TF-IDF's learning curve, and `rise`: its macro F1 with all training rows less that with half of them."""
+    """TF-IDF's learning curve in macro F1, and `rise`: its score with all training rows less that with half of them."""
 
     curve: list[CurvePoint]
     rise: Difference

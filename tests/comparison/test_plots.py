@@ -34,7 +34,7 @@ def crowded(request):
     pairs = itertools.combinations(KEYS, 2)
     comparisons = [replace(record.comparisons[0], small=small, large=large) for small, large in pairs]
     lengths = [replace(row, right={key: 0.9 - apart * number for number, key in enumerate(KEYS)}) for row in record.lengths]
-    curve = [records.CurvePoint(key, rows, 0.8 - apart * number) for number, key in enumerate(KEYS) for rows in (100, 200, 400)]
+    curve = [records.NamedPoint(rows, 0.8 - apart * number, key) for number, key in enumerate(KEYS) for rows in (100, 200, 400)]
     per_label = [replace(row, rows=number, f1=dict.fromkeys(KEYS, 0.5)) for number, row in enumerate(record.per_label)]
     changes = {"contestants": contestants, "comparisons": comparisons, "lengths": lengths, "learning_curve": curve}
     return replace(record, **changes, per_label=per_label)
