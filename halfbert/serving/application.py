@@ -23,6 +23,7 @@ REFUSALS = {
     409: "The table is not labelled yet, or cannot be.",
     413: "Too many bytes or texts.",
     415: "Another media type, or a compressed body.",
+    421: "Another host's name.",
     422: "JSON of another form, or a guarantee that the predictor cannot give.",
     429: "Too many texts wait; Retry-After says when to try again.",
     503: "Time ran out, or the server is ending.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import time
 import traceback
@@ -35,10 +36,15 @@ log = logging.getLogger("halfbert.serving")
 
 
 class Guard:
-    """An ASGI application around another."""
+    """An ASGI application around another.
 
-    def __init__(self, application: Application, keys: Keys | None, seconds: float) -> None:
+    `host` is the address that the server listens on. One that only this machine reaches, and that wants no key, answers to no
+    other name: a page of the web whose name was made to lead here (DNS rebinding) could read its answers.
+    """
+
+    def __init__(self, application: Application, keys: Keys | None, seconds: float, host: str) -> None:
         self._application, self._keys, self._seconds = application, keys, seconds
+        self._names_checked = keys is None and _is_loopback(host)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -58,6 +64,8 @@ class Guard:
             exchange.note()
 
     def _admit(self, path: str, headers: dict[str, str]) -> None:
+        if self._names_checked and not _is_of_this_machine(headers.get("host", "")):
+            raise Refusal(421, "misdirected", "without --api-key-file this server answers to localhost and to its address only")
         if self._keys is not None and path not in OPEN_TO_ALL and not self._keys.allow(headers):
             message = "send a key, as Authorization: Bearer KEY or X-API-Key: KEY"
             raise Refusal(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
@@ -122,6 +130,26 @@ class _Exchange:
         metrics.REQUESTS.labels(route, str(status)).inc()
         metrics.REQUEST_SECONDS.labels(route).observe(seconds)
         log.info("%s %s %d %.1f ms", self._scope["method"], route, status, 1000 * seconds)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether a Host header names localhost or an address; no header comes from no browser."""
+    name = host.strip().lower()
+    name = name[1 : name.find("]")] if name.startswith("[") else name.partition(":")[0]
+    if name in ("", "localhost"):
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _report(error: BaseException) -> None:

@@ -95,7 +95,7 @@ def load(options: ServeOptions, shared: Path) -> Serving:
 
 def guarded(serving: Serving, keys: Keys | None) -> Guard:
     """The application as it is served."""
-    return Guard(application(serving, halfbert.__version__), keys, serving.options.timeout)
+    return Guard(application(serving, halfbert.__version__), keys, serving.options.timeout, serving.options.host)
 
 
 def _seen(name: str) -> Seen:

@@ -1,5 +1,6 @@
 """A server from its start to its end: signals, workers, folders that change, keys, the log and the metrics."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import threading
 
 import pytest
 import tiny_predictors
+from asgi import Client
 from http_server import running
 from serving_predictors import ENGINES, proven
 from support import run_script
@@ -45,10 +47,10 @@ def ask_on(server, stop: threading.Event, problems: list, answered: list) -> Non
 def test_sigterm_answers_what_was_taken_in_and_exits_with_0(folder):
     with running(folder) as server:
         body = json.dumps({"texts": [f"the old cat {number}" for number in range(900)]}).encode()
-        head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         with server.connect() as taken, server.connect() as idle:
             taken.sendall(head % len(body) + body[:-1])
-            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert idle.recv(1000).startswith(b"HTTP/1.1 200")
             server.signal(signal.SIGTERM)
             while idle.recv(1000):
@@ -133,6 +135,17 @@ def test_an_address_that_is_taken_and_names_that_are_equal(tmp_path):
         course.serve(ServeOptions(predictors=[tmp_path / "a", tmp_path / "b" / "a"]), None)
 
 
+def test_another_hosts_name_is_refused_where_no_key_is_wanted(server, held):
+    for name in ("localhost:1", "127.0.0.1", "[::1]:8000", "LOCALHOST"):
+        assert server.request("GET", "/healthz", headers={"Host": name}).status == 200
+    for name in ("evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example"):
+        refused = server.request("GET", "/v1/predictors", headers={"Host": name})
+        assert (refused.status, refused.code) == (421, "misdirected")
+    for host, status in (("localhost", 421), ("127.0.0.2", 421), ("::1", 421), ("0.0.0.0", 200)):
+        made = held.make(host=host)
+        assert asyncio.run(Client(made.application, "GET", "/healthz", host="evil.example").run()).status == status
+
+
 def test_keys_headers_and_what_the_log_holds(things, tmp_path):
     file = tmp_path / "keys.txt"
     file.write_text(f"# of the tests\n\n{KEY}\n")
@@ -146,7 +159,7 @@ def test_keys_headers_and_what_the_log_holds(things, tmp_path):
             good = server.request("POST", "/v1/predict", {"texts": GOOD}, headers)
             assert good.status == 200
         for path in ("/healthz", "/readyz"):
-            assert server.request("GET", path).status == 200
+            assert server.request("GET", path, headers={"Host": "labels.example"}).status == 200
         assert "access-control-allow-origin" not in good.headers and "server" not in good.headers
         for name in ("x-content-type-options", "x-frame-options", "content-security-policy", "referrer-policy"):
             assert good.headers[name] and refused.headers[name]

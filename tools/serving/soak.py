@@ -65,9 +65,9 @@ async def misfit(port: int, until: float, seen: Counter[str]) -> None:
     """Send what is no request, or hang up in the middle of one."""
     rng = random.Random(0)
     bad = [
-        b'POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"texts":',
-        b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
-        b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n",
+        b'POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"texts":',
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
         request_of("/v1/predict", {"texts": [1, None, "", "\ud800"]}),
         request_of("/v1/predict", {"texts": "no list", "more": 1}),
     ]
