@@ -14,7 +14,7 @@ from halfbert.options import Option, declared
 from halfbert.output.sheets import markdown_table
 from halfbert.system import storage
 from halfbert.system.machine import PROJECT
-from tools import scale_tables, serving_tables, tables
+from tools import explain_tables, gpu_tables, scale_tables, serving_tables, tables
 
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -81,6 +81,8 @@ MAKERS = {
     "guarantees": tables.guarantees_table,
     "scale": scale_tables.scale_table,
     "serving": serving_tables.serving_table,
+    "gpu": gpu_tables.gpu_table,
+    "explain": explain_tables.explain_table,
     "cost": scale_tables.cost,
     "billion": scale_tables.billion,
 }

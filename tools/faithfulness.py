@@ -1,6 +1,6 @@
 """Measure how faithful the methods of `Classifier.explain` are, beside random order and LIME, and how long they take.
 
-python -m tools.faithfulness PREDICTOR TABLE --text-column TEXT [--texts 200] --name NAME
+python -m tools.faithfulness PREDICTOR TABLE --text-column TEXT [--texts 200] [--leave-out METHOD ...] --name NAME
 
 Comprehensiveness: what the answer's probability loses without the words that contribute most; sufficiency: what it loses with
 only these; each the mean over 1, 5, 10, 20 and 50 % of the words (AOPC; DeYoung et al. 2020, arXiv:1911.03429). The first is to
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=200)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--engine", default="auto", help="keras measures integrated gradients")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="methods, by the names that are printed")
     parser.add_argument("--name", required=True)
     parser.add_argument("--output", type=Path, default=Path("results/published/explain"))
     given = parser.parse_args()
@@ -126,6 +127,8 @@ def main() -> None:
     texts = [texts[number] for number in rng.permutation(len(texts))[: given.texts]]
     found = []
     for name, contribute in methods(rng, given.engine == "keras").items():
+        if name in given.leave_out:
+            continue
         comprehensiveness, sufficiency, seconds = measure(classifier, texts, contribute)
         found.append(
             Faithfulness(
