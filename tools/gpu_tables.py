@@ -28,8 +28,8 @@ def gpu_table() -> str:
     heads = ["predictor", "engine", "one text, p50 ms", *(f"texts/s, batches of {batch}" for batch in BATCHES)]
     heads += ["answers equal to Keras'", "largest difference"]
     environment, protocol = records[0].environment, records[0].protocol
+    hardware, torch = environment.hardware, environment.versions["torch"]
     return (
-        f"{markdown_table(heads, lines)}\n\nOne {environment.hardware['gpus'][0]}, PyTorch {environment.versions['torch']}, "
-        f"{environment.hardware['cpus']} processors for all else; end to end, texts as they are. Up to {protocol.repeats} repeats "
-        f"of {protocol.seconds:g} s in fresh processes."
+        f"{markdown_table(heads, lines)}\n\nOne {hardware['gpus'][0]}, PyTorch {torch}, {hardware['cpus']} processors for all "
+        f"else; end to end, texts as they are. Up to {protocol.repeats} repeats of {protocol.seconds:g} s in fresh processes."
     )

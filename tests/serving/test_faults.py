@@ -107,7 +107,10 @@ def test_headers_that_dawdle_or_never_end_are_cut_off(monkeypatch):
         port = made.sockets[0].getsockname()[1]
         slow = [b"GET / HTTP/1.1\r\n", *(b"a: b\r\n" for _ in range(4))]
         endless = [b"GET / HTTP/1.1\r\na: ", *[b"x" * 20_000] * 4]
-        trailers = [b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", *[b"a: " + b"x" * 20_000] * 4]
+        trailers = [
+            b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            *[b"a: " + b"x" * 20_000] * 4,
+        ]
         second = [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\n"]
         found = [await received(port, *each) for each in ([], slow, endless, trailers, second)]
         _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -133,7 +136,10 @@ def test_what_is_not_http(server, sent):
 
 def test_clients_that_hang_up(server):
     body = json.dumps({"texts": [f"the old cat {number}" for number in range(500)]}).encode()
-    head = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = (
+        b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+    )
     for sent in (head[:20], head, head + body[:100], head + body):
         with server.connect() as connection:
             connection.sendall(sent)
