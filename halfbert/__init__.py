@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # the rest is imported at first use: importing the package co
         tune,
     )
     from halfbert.predictor.classifier import load
+    from halfbert.predictor.next_labels import label_next
 
 __all__ = [
     "ArtefactError",
@@ -35,12 +36,15 @@ __all__ = [
     "convert",
     "distill",
     "export",
+    "label_next",
     "load",
     "predict_table",
     "train_multiclass",
     "train_multilabel",
     "tune",
 ]
+
+ELSEWHERE = {"load": "halfbert.predictor.classifier", "label_next": "halfbert.predictor.next_labels"}
 
 
 class _Package(ModuleType):
@@ -60,7 +64,7 @@ def __getattr__(name: str) -> Any:
         return version()
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module("halfbert.predictor.classifier" if name == "load" else "halfbert.api"), name)
+    return getattr(importlib.import_module(ELSEWHERE.get(name, "halfbert.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -79,6 +79,7 @@ MAKERS = {
     "distill": tables.distill_table,
     "streaming": tables.streaming,
     "guarantees": tables.guarantees_table,
+    "labelling": tables.labelling_table,
     "scale": scale_tables.scale_table,
     "serving": serving_tables.serving_table,
     "gpu": gpu_tables.gpu_table,

@@ -369,6 +369,30 @@ def guarantees_table() -> str:
     return "\n\n".join([table, " ".join(notes)])
 
 
+def labelling_table() -> str:
+    """Macro F1 with rows chosen for labelling, by method, and how much better they are than random ones."""
+    files = [file for name in NAMES if (file := PUBLISHED / "review" / f"{name}.json").is_file()]
+    records = [json.loads(file.read_text()) for file in files]
+    columns = ["table", "rows at first", "then", "chosen by", "seeds", "macro F1", "above random rows (95 %)"]
+    lines = []
+    for record in records:
+        rows, name = record["rows"], record["table"]
+        for method, by_seed in record["macro_f1"].items():
+            gain = record["differences"].get(method)
+            lines.append(
+                [
+                    f"[{NAMES[name]}](results/published/review/{name}.json)",
+                    f"{rows['first rows']:,}",
+                    "–" if method == "first rows" else f"{rows['chosen']:,}",
+                    "–" if method == "first rows" else method,
+                    len(by_seed),
+                    f"{statistics.fmean(by_seed.values()):.3f}",
+                    or_dash(gain, lambda gain: f"{gain['mean']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"),
+                ]
+            )
+    return _with_hardware(columns, lines, [record["environment"] for record in records])
+
+
 def _races() -> dict[str, dict[str, Any]]:
     return json.loads((PUBLISHED / "race.json").read_text())["races"]
 

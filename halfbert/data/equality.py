@@ -20,12 +20,17 @@ def digests(texts: Iterable[str]) -> str:
     return base64.b64encode(b"".join(map(_digest, texts))).decode("ascii")
 
 
-def shared(packed: str, texts: Iterable[str]) -> list[bool]:
-    """Whether each text is equal to one of those behind the `digests`. Raises ValueError if they are none."""
+def unpacked(packed: str) -> set[bytes]:
+    """The `digests` of some texts, of DIGEST_BYTES each. Raises ValueError if they are none."""
     data = base64.b64decode(packed, validate=True)
     if len(data) % DIGEST_BYTES:
         raise ValueError(f"{len(data)} bytes are no whole number of digests of {DIGEST_BYTES} bytes")
-    known = {data[start : start + DIGEST_BYTES] for start in range(0, len(data), DIGEST_BYTES)}
+    return {data[start : start + DIGEST_BYTES] for start in range(0, len(data), DIGEST_BYTES)}
+
+
+def shared(packed: str, texts: Iterable[str]) -> list[bool]:
+    """Whether each text is equal to one of those behind the `digests`. Raises ValueError if they are none."""
+    known = unpacked(packed)
     return [_digest(text) in known for text in texts]
 
 

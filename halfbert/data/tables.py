@@ -11,6 +11,8 @@ from halfbert.data.phrases import listed, place, row_word, truncated
 from halfbert.system.errors import InputError
 
 EVERY_OTHER = "\0"  # stands for every other column that has a name; itself the name of none
+# What predict.py --review adds to rows that people are to label; EVERY_OTHER does not stand for these.
+REVIEW_COLUMNS = ("review_guess", "review_confidence", "review_row")
 
 Source: TypeAlias = str | Path | Any  # a file, hf:NAME[:CONFIG] or a pandas.DataFrame
 Label = TypeVar("Label", str, tuple[str, ...])
@@ -196,7 +198,8 @@ def locate(file: str, header: Iterable[Any], requested: Sequence[str], elsewhere
     positions = {column: _position(file, names, column, elsewhere) for column in requested if column != EVERY_OTHER}
     if EVERY_OTHER in requested:
         taken = set(positions.values())
-        others = dict.fromkeys(name for position, name in enumerate(names) if name and position not in taken)
+        left_out = ("", *REVIEW_COLUMNS)
+        others = dict.fromkeys(n for position, n in enumerate(names) if n not in left_out and position not in taken)
         positions.update((name, _position(file, names, name, elsewhere)) for name in others)
     return positions
 

@@ -29,6 +29,7 @@ GROUPS = {
     "predictor and rows": None,
     "answers": None,
     "rows for a person": "they get the word review, and the best guess beside it; choose one rule, or every row is answered",
+    "rows to label next": "those that would teach the predictor most, to be labelled and appended to the training table",
     "comparison": None,
     "runs": None,
     "search": None,

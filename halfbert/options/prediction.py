@@ -15,7 +15,7 @@ DEVICES = ("auto", "cpu", "gpu")
 STANDARD_INPUT = "-"
 
 of_rows, of_answers = partial(option, "predictor and rows"), partial(option, "answers")
-of_review = partial(option, "rows for a person")
+of_review, of_labelling = partial(option, "rows for a person"), partial(option, "rows to label next")
 
 
 @dataclass(kw_only=True)
@@ -74,6 +74,15 @@ class PredictOptions(Options):
         "true labels that are missing (default: false-discovery)",
         choices=RISKS["multilabel"],
     )
+    review: int | None = of_labelling(
+        None, "choose the N rows whose labels would teach most: those with uncertain answers, no two alike", values.count
+    )
+    review_file: Path | None = of_labelling(
+        None,
+        "table to write them to, in the format of its ending: the columns of training, those of labels empty, and the guess",
+        values.path,
+        metavar="TABLE",
+    )
     engine: str = in_machine("auto", "what computes the answers", choices=("auto", *engines.names()))
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
     threads: int | None = in_machine(None, "processor threads (default: all; with --ray one a worker)", values.count)
@@ -111,7 +120,8 @@ class PredictOptions(Options):
         """Check the rule, and that there is somewhere to write to; a DataFrame is given back."""
         self.rule()
         in_memory = any(type(table) is not str for table in self.table)
-        if self.output is None and self.table != [STANDARD_INPUT] and not in_memory:
+        self._check_review()
+        if self.output is None and self.review is None and self.table != [STANDARD_INPUT] and not in_memory:
             raise InputError("give --output, the table to write, such as labelled.xlsx")
         if self.ray is not None and (in_memory or self.output is None or STANDARD_INPUT in self.table):
             raise InputError(
@@ -132,3 +142,14 @@ class PredictOptions(Options):
             self.threads, self.device = self.threads or 1, "gpu" if self.device == "gpu" else "cpu"
         if in_memory and (self.output is not None or len(self.table) > 1):
             raise InputError("a DataFrame is answered alone, and given back: leave out --output and other tables")
+
+    def _check_review(self) -> None:
+        """Raise InputError where the options of the rows to label next do not go together."""
+        if self.review is not None and self.review_file is None:
+            raise InputError(f"--review {self.review}: give --review-file, the table to write the rows to, such as next.xlsx")
+        if self.review_file is not None and self.review is None:
+            raise InputError(f"--review-file {self.review_file}: goes with --review, the number of rows, such as --review 200")
+        if self.review is not None and self.ray is not None:
+            raise InputError(f"--review {self.review}: rows are chosen on one machine, without --ray")
+        if self.review_file is not None and {self.output, self.report} & {self.review_file, *self.review_file.parents}:
+            raise InputError(f"--review-file {self.review_file}: is another output as well, or in one; choose another name")

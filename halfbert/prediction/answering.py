@@ -17,6 +17,9 @@ from halfbert.prediction.summary import Summary
 NEW_TEXTS, NEW_CHARACTERS, GROUP_ROWS = 4096, 2**20, 2**14
 REMEMBERED_TEXTS, REMEMBERED_BYTES = 10**6, 2**27
 
+Watcher = Callable[[Block, np.ndarray], object]
+"""Is shown a block with the answers of its rows."""
+
 
 class Remembered:
     """The newest answers by the digest of their text, as many as a bounded memory holds."""
@@ -140,11 +143,11 @@ def answer_rows(
     answering: Answering,
     write: Callable[[Block, Sequence[Sequence[Any]]], None],
     summary: Summary,
-    watch: Callable[[Block, np.ndarray], object] | None = None,
+    watchers: Sequence[Watcher] = (),
 ) -> None:
     """Answer the rows of sources, have them written, and note in the summary what became of them.
 
-    `watch` is shown each block with the answers of its rows.
+    `watchers` are shown each block with the answers of its rows.
     """
     scorer = answering.scorer
     labels = np.zeros(len(scorer.manifest.labels), np.int64)
@@ -153,7 +156,7 @@ def answer_rows(
         summary.note(block)
         if summary.words is not None:
             summary.words.note(scorer, block, answers)
-        if watch is not None:
+        for watch in watchers:
             watch(block, answers)
         answered = np.delete(answers, list(block.notes))
         summary.reviewed += int(answered["review"].sum())

@@ -106,6 +106,13 @@ class Writer(abc.ABC):
         """Write what stands at the end."""
 
 
+class Unwritten(Writer):
+    """Writes nothing."""
+
+    def write(self, block: Block, answers: Sequence[Sequence[Any]]) -> None:
+        pass
+
+
 def kind_of(types: set[type]) -> str:
     """The kind of a column whose values, apart from missing ones, are of these types."""
     if types == {bool}:

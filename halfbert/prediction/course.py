@@ -12,10 +12,10 @@ from typing import Any
 from halfbert.data import texts
 from halfbert.data.phrases import counted
 from halfbert.data.tables import locate
-from halfbert.options.prediction import PredictOptions
-from halfbert.prediction import cluster, journal, outputs, page
-from halfbert.prediction.answering import Answering, answer_rows
-from halfbert.prediction.blocks import Source, Writer
+from halfbert.options.prediction import STANDARD_INPUT, PredictOptions
+from halfbert.prediction import cluster, journal, next_rows, outputs, page
+from halfbert.prediction.answering import Answering, Watcher, answer_rows
+from halfbert.prediction.blocks import Source, Unwritten, Writer
 from halfbert.prediction.frames import DataFrame, FrameWriter
 from halfbert.prediction.inputs import open_all
 from halfbert.prediction.label_words import LabelWords
@@ -55,7 +55,7 @@ def answer_tables(
 
     `say` is given the lines for people, and `progress_of` the number of rows, None where it is unknown.
     """
-    with _output_held(options.output):
+    with _output_held(options.output), _output_held(options.review_file):
         if options.output is not None:
             outputs.check(options.output, options.overwrite)
         if options.report is not None:
@@ -68,6 +68,8 @@ def answer_tables(
             files = [Path(source.name) for source in sources if Path(source.name).is_file()]
             storage.check_free_space(options.output, sum(file.stat().st_size for file in files))
             storage.remove_leftovers(options.output)
+        if options.review is not None and options.review_file is not None:
+            next_rows.check(options.review_file, options.review, options.overwrite, sources)
         scorer = scorer_of(options)
         if options.label_column is not None:
             _check_labels(options.label_column, scorer, sources)
@@ -80,17 +82,20 @@ def answer_tables(
         if scorer.decider.line:
             say(scorer.decider.line)
         watcher = page.Watcher(scorer) if options.report is not None else None
+        to_label = next_rows.collector(options.review, options.review_file, scorer, sources)
+        watchers = [each for each in (watcher, to_label) if each is not None]
         if isinstance(sources[0], DataFrame):
             writer = FrameWriter(sources[0], columns)
-            summary = _answer(sources, scorer, writer, None, None, say, progress_of, options.label_column, watcher)
+            summary = _answer(sources, scorer, writer, None, None, say, progress_of, options.label_column, watchers)
             result: Any = writer.frame
         elif options.ray:
             result = summary = cluster.predict(options, sources, scorer, columns, say)
         else:
-            result = summary = _write(options, sources, scorer, columns, say, progress_of, watcher)
+            result = summary = _write(options, sources, scorer, columns, say, progress_of, watchers)
         if options.report is not None and watcher is not None:
             page.write_page(options.report, scorer, summary, watcher)
-    for line in summary.lines():
+        chosen = to_label.write() if to_label is not None else []
+    for line in [*summary.lines(), *chosen]:
         say(line)
     if options.report is not None:
         say(f"page: {options.report}")
@@ -102,7 +107,8 @@ def scorer_of(options: PredictOptions) -> Scorer:
     folder = options.predictor.absolute()
     named = options.top or 0
     machine = options.engine, options.device, options.threads
-    scorer = Scorer(folder, *machine, named, options.probabilities, options.rule(), options.explain)
+    asked = options.rule(), options.explain, options.review is not None
+    scorer = Scorer(folder, *machine, named, options.probabilities, *asked)
     # Loaded and made ready here, so that a damaged predictor or an impossible rule is reported before any work is done.
     scorer.classifier, scorer.decider  # noqa: B018
     return scorer
@@ -127,16 +133,18 @@ def _write(
     columns: list[Any],
     say: Callable[[str], object],
     progress_of: Callable[[int | None], Progress],
-    watcher: page.Watcher | None,
+    watchers: Sequence[Watcher],
 ) -> Summary:
     output = options.output
+    if output is None and options.table != [STANDARD_INPUT]:  # the rows to label next are all that is wanted
+        return _answer(sources, scorer, Unwritten(), None, None, say, progress_of, options.label_column, watchers)
     with contextlib.ExitStack() as stack:
         so_far = None
         if output is not None:
             so_far = stack.enter_context(journal.kept(output, scorer.made_by(), scorer.kind))
         try:
             with outputs.opened(output, sources, columns, scorer.separator, so_far) as tables:
-                return _answer(sources, scorer, tables, output, so_far, say, progress_of, options.label_column, watcher)
+                return _answer(sources, scorer, tables, output, so_far, say, progress_of, options.label_column, watchers)
         except BrokenPipeError:  # who read the standard output has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
@@ -151,7 +159,7 @@ def _answer(
     say: Callable[[str], object],
     progress_of: Callable[[int | None], Progress],
     truth: str | None,
-    watcher: page.Watcher | None,
+    watchers: Sequence[Watcher],
 ) -> Summary:
     """Answer the rows of the sources and write them; `truth` names the column with the true labels."""
     words = LabelWords(truth) if scorer.explain else None
@@ -160,7 +168,7 @@ def _answer(
     progress = progress_of(sum(rows) if len(rows) == len(sources) else None)
     began = time.monotonic()
     try:
-        answer_rows(sources, Answering(scorer, so_far, progress.advance), writer.write, summary, watcher)
+        answer_rows(sources, Answering(scorer, so_far, progress.advance), writer.write, summary, watchers)
     finally:
         progress.close()
     summary.seconds = time.monotonic() - began

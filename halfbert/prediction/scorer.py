@@ -14,6 +14,7 @@ from halfbert.output.words import shortened
 from halfbert.predictor import engines, manifest
 from halfbert.predictor.classifier import Classifier, load
 from halfbert.predictor.rows import as_parts
+from halfbert.scoring import active_learning
 from halfbert.scoring.review import Reviewer, ReviewRule, answered_labels
 from halfbert.system.errors import InputError
 from halfbert.system.machine import available_cpus, version_of
@@ -55,6 +56,7 @@ class Scorer:
     every_probability: whether there is a column for each label's probability, as `predict_proba` gives it.
     rule: which rows are left to a person.
     explain: whether the words that add most to the likeliest label stand beside it.
+    uncertainty: whether answers say how uncertain they are, for `next_rows`.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Scorer:
     every_probability: bool = False
     rule: ReviewRule = field(default_factory=ReviewRule)
     explain: bool = False
+    uncertainty: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -110,6 +113,7 @@ class Scorer:
         fields += [("confidence", "<f4"), ("review", "?")]
         fields += [("top", "<i4", (named,)), ("top_confidence", "<f4", (named,))] if named else []
         fields += [("probabilities", "<f4", (labels,))] if self.every_probability else []
+        fields += [("uncertainty", "<f4", (1 if self.one_label else labels,))] if self.uncertainty else []
         if self.explain:
             fields += [("likeliest", "<i4"), ("words", f"<U{WORD_LENGTH}", (WORDS,)), ("added", "<f4", (WORDS,))]
         return np.dtype(fields)
@@ -142,6 +146,8 @@ class Scorer:
             answers["top_confidence"] = np.take_along_axis(calibrated, answers["top"].astype(np.int64), axis=1)
         if self.every_probability:
             answers["probabilities"] = probabilities
+        if self.uncertainty:
+            answers["uncertainty"] = active_learning.uncertainty(probabilities, self.one_label)
         if self.explain:
             self._explain(texts, probabilities, answers)
         return answers, self.classifier.texts_cut or 0

@@ -180,6 +180,10 @@ class Classifier:
     def device(self) -> str:
         return self._here.loaded.device
 
+    @property
+    def threads(self) -> int | None:
+        return self._source.threads
+
     def with_maxlen(self, maxlen: int) -> "Classifier":
         """The same classifier, but texts are truncated at another number of tokens."""
         return Classifier(dataclasses.replace(self._source, maxlen=maxlen), self._here)
@@ -323,13 +327,13 @@ class Classifier:
 
     def _encoded(self, texts: list[str]) -> Iterator[EncodedTexts]:
         assert self.texts_cut is not None
-        for some in _portions(texts):
+        for some in portions(texts):
             encoded = self.encode(some)
             self.texts_cut += int(encoded.truncated.sum())
             yield encoded
 
 
-def _portions(texts: list[str]) -> Iterator[list[str]]:
+def portions(texts: list[str]) -> Iterator[list[str]]:
     """The texts in their order, as many at a time as are encoded together."""
     some: list[str] = []
     characters = 0

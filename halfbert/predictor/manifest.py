@@ -39,12 +39,13 @@ class DataFile:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a predictor was trained on; `train_texts` and `val_texts` are digests of the texts (`halfbert.data.equality`)."""
+    """What a predictor was trained on; `train_texts` and so on are digests of the texts (`halfbert.data.equality`)."""
 
     files: list[DataFile] = field(default_factory=list)
     split_seed: int | None = None
     train_texts: str | None = None
     val_texts: str | None = None
+    test_texts: str | None = None
 
     def learned_from(self, texts: Sequence[str]) -> int | None:
         """How many of the texts trained the predictor or chose its epoch; None where it holds no digests.
@@ -130,7 +131,8 @@ class Manifest:
     """What a predictor folder states about itself.
 
     `labels` are in the order of the classifier's columns; `text_columns` are those of the training table, joined where there
-    are several (`data.texts`); `thresholds`, (labels,), only of multi-label predictors; `maxlen` in tokens; `long` says what
+    are several (`data.texts`); `label_column` is that of the labels' names, with `label_separator` between two, or None where
+    each label has a column; `thresholds`, (labels,), only of multi-label predictors; `maxlen` in tokens; `long` says what
     becomes of longer texts, with `pooling` where they are windows; `files` maps each file to its SHA-256; `agreement` is by
     engine; `speeds` are by processor (`machine.processor`) and engine, those of one processor timed in turn. What follows
     `maxlen` may be missing in a file.
@@ -154,6 +156,8 @@ class Manifest:
     speeds: dict[str, dict[str, EngineSpeed]] = field(default_factory=dict)
     calibration: Calibration | None = None
     text_columns: list[str] = field(default_factory=list)
+    label_column: str | None = None
+    label_separator: str | None = None
     long: Literal["cut", "head-tail", "windows"] = "cut"
     pooling: Pooling | None = None
     converted: Converted | None = None
@@ -187,7 +191,8 @@ def read(folder: Path) -> Manifest:
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
-    for optional in ("teacher", "agreement", "speeds", "calibration", "text_columns", "pooling", "converted"):
+    columns = ("text_columns", "label_column", "label_separator")
+    for optional in ("teacher", "agreement", "speeds", "calibration", *columns, "pooling", "converted"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}
