@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class Table:
     then: int
     epochs: int | None = None  # None: the default
     by_label: bool = False
+    pool: int | None = None  # rows of the file to begin and choose from, drawn by the seed; None: all
 
     @property
     def one_label(self) -> bool:
@@ -59,9 +61,10 @@ TABLES = {
     "goemotions": Table(
         *("goemotions_train.csv", "goemotions_test.csv"),
         {"label_columns": ["ALL"], "drop_constant_labels": True},
-        first=700,
-        then=700,
+        first=500,
+        then=500,
         epochs=3,
+        pool=10_000,
     ),
 }
 
@@ -84,27 +87,29 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.labelling_study")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--tables", nargs="+", choices=list(TABLES), default=list(TABLES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", type=int, default=SEEDS)
     chosen = parser.parse_args(argv)
     for name in chosen.tables:
         for seed in range(chosen.seeds):
-            run(name, chosen.data, seed)
+            run(name, chosen.data, seed, chosen.methods)
     return 0
 
 
-def run(name: str, data: Path, seed: int) -> None:
-    """Fit with the rows of every method, of one seed, and bring the record up to date after each fit."""
+def run(name: str, data: Path, seed: int, methods: Sequence[str]) -> None:
+    """Fit with the rows of each method, of one seed, and bring the record up to date after each fit."""
     table, file = TABLES[name], PUBLISHED / f"{name}.json"
+    rng, test = np.random.default_rng(seed), pd.read_csv(data / table.test)
     pool = pd.read_csv(data / table.train).drop_duplicates("text").reset_index(drop=True)
-    test = pd.read_csv(data / table.test)
-    rng = np.random.default_rng(seed)
+    if table.pool is not None:
+        pool = pool.iloc[rng.permutation(len(pool))[: table.pool]].reset_index(drop=True)
     first = drawn(table, pool, rng)
     rest = rng.permutation(pool.index.difference(first))
     rows = {FIRST: len(first), "chosen": table.then, "to choose from": len(rest), "test": len(test)}
     study = Study(**json.loads(file.read_text())) if file.is_file() else Study(name, rows, table.epochs)
     with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         before: Classifier | None = None
-        for method in METHODS:
+        for method in methods:
             if str(seed) in study.macro_f1.get(method, {}):
                 continue
             if before is None:

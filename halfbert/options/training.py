@@ -185,7 +185,7 @@ class LabelColumnsOptions(Options):
     label_columns: list[str] | None = in_table(
         None,
         "columns of 0 and 1, one per label, a name with a comma in double quotes; ALL takes every column but the text "
-        "and those that predict.py --review adds (default: ALL; the tags in the embedded table)",
+        "and those of rows that predict.py chose to be labelled (default: ALL; the tags in the embedded table)",
         values.names,
     )
     label_separator: str | None = in_table(
