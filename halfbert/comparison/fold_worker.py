@@ -7,18 +7,17 @@ prints are lines for `halfbert.comparison.pool`.
 
 import contextlib
 import functools
-import gc
 import io
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from halfbert.comparison import baseline, dealing
 from halfbert.comparison.pool import MESSAGE
 from halfbert.data.tables import Data
+from halfbert.models import memory
 from halfbert.options import TrainOptions
 from halfbert.output import record as records
 from halfbert.system import console, storage
@@ -69,11 +68,11 @@ def rows(task: str, table: str) -> list[Data]:
 
 def fit(options: TrainOptions, data: Data, results: Path, predictor: Path | None, stop: console.StopRequest) -> None:
     """A network's fit, as a fold of cross-validation."""
-    from halfbert.training import course, crossvalidation, saving, steps
+    from halfbert.training import course, saving, steps
 
     options.output = predictor or options.output
     prepared = steps.prepare(options.task, options, data, stop, time.perf_counter())
-    with _forgetting():
+    with memory.releasing():
         fitted = course.fit(prepared, fold=True)
         tested = steps.score_test(prepared, fitted)
         record = saving.record(prepared, fitted, tested, None)
@@ -86,19 +85,6 @@ def fit(options: TrainOptions, data: Data, results: Path, predictor: Path | None
         with storage.atomic_folder(results) as folder:
             records.write(record, folder)
             records.write_answers(tested.probabilities, prepared.truth["test"], data.test.numbers, folder)
-        crossvalidation.release(fitted.model)
-
-
-@contextlib.contextmanager
-def _forgetting() -> Iterator[None]:
-    """Leave nothing of a fit in memory after the block."""
-    import tensorflow as tf
-
-    try:
-        yield
-    finally:
-        tf.keras.backend.clear_session()
-        gc.collect()  # Keras has its models in cycles
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 The predictor is saved before the first fold begins, so that nothing which happens to a fold costs more than the folds.
 """
 
-import gc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from halfbert.data.cells import quoted
 from halfbert.data.checks import rows_together
 from halfbert.data.phrases import counted, listed
 from halfbert.data.tables import Data, Rows
+from halfbert.models import memory
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import sheets, text
 from halfbert.output.advice import LABEL_ERROR_COLUMNS, LABEL_ERRORS, LabelErrors
@@ -151,43 +151,21 @@ def _estimate(prepared: Prepared, plan: Plan, fitted: Fitted) -> None:
 
 
 def _answer(prepared: Prepared, plan: Plan, number: int, data: Data, fit: Callable[..., Fitted], found: Answers) -> Fold:
-    """Fit on the other folds and answer the rows of this one, into `found`. Nothing of the fit stays in memory."""
-    import tensorflow as tf
-
+    """Fit on the other folds and answer the rows of this one, into `found`."""
     truth = {part: tasks.truth(prepared.task, rows, data.labels) for part, rows in data.parts()}
     of_fold = replace(prepared, data=data, truth=truth)
-    try:
+    with memory.releasing():
         fitted = fit(of_fold, fold=True)
-        model = fitted.model
         tested = steps.score_test(of_fold, fitted)
-        rows = RowCounts(len(data.train), len(data.val), len(data.test))
-        known, seconds = text.card_scores(tested.scores or {}), fitted.fit_seconds + (tested.seconds or 0.0)
-        scores: Numbers = {name: known.get(name) for name in SCORES[prepared.task]}
-        fold = Fold(rows, fitted.history.best_epoch, scores, fitted.thresholds, seconds)
-        held_out = plan.fold_of == number
-        found.probabilities[held_out] = tested.probabilities
-        found.answers[held_out] = tasks.answers(prepared.task, tested.probabilities, fitted.thresholds)
-        found.folds.append(fold)
-        release(model)
-        return fold
-    finally:
-        fitted = tested = model = None  # type: ignore[assignment]
-        tf.keras.backend.clear_session()
-        gc.collect()  # Keras has its models in cycles
-
-
-def release(model: Any) -> None:
-    """Let go of the variables of a model that is of no more use, those of its optimizer included.
-
-    TensorFlow 2.21 does not free the graphs of traced functions, and these hold the variables that they captured.
-    """
-    from tensorflow.python.framework.func_graph import FuncGraph, dismantle_func_graph
-
-    handles = {id(variable.handle) for variable in (*model.variables, *model.optimizer.variables())}
-    for graph in [each for each in gc.get_objects() if isinstance(each, FuncGraph)]:
-        if any(id(captured) in handles for captured in graph.external_captures):
-            dismantle_func_graph(graph)
-            graph._function_captures = type(graph._function_captures)()  # it keeps a copy of them beside
+    rows = RowCounts(len(data.train), len(data.val), len(data.test))
+    known, seconds = text.card_scores(tested.scores or {}), fitted.fit_seconds + (tested.seconds or 0.0)
+    scores: Numbers = {name: known.get(name) for name in SCORES[prepared.task]}
+    fold = Fold(rows, fitted.history.best_epoch, scores, fitted.thresholds, seconds)
+    held_out = plan.fold_of == number
+    found.probabilities[held_out] = tested.probabilities
+    found.answers[held_out] = tasks.answers(prepared.task, tested.probabilities, fitted.thresholds)
+    found.folds.append(fold)
+    return fold
 
 
 def _spreads(prepared: Prepared, plan: Plan, folds: list[Fold]) -> dict[str, Spread]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from halfbert.models import batching, keras_forward, randomness
+from halfbert.models import batching, keras_forward, memory, randomness
 from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
@@ -80,6 +80,7 @@ def compile_model(
         model.compile(optimizer=optimizer, loss=loss, metrics=[], jit_compile=xla)
         model.distribute_reduction_method = "sum"  # each replica has its share of the loss, on a TPU as well
         _create_variables(model)
+    memory.note(model)
 
 
 def _compiled_loss(model: Any, features: dict, labels: tf.Tensor, weights: tf.Tensor | None) -> dict[str, tf.Tensor]:

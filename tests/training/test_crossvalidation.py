@@ -1,7 +1,6 @@
 """Cross-validation: which rows a fold has, what a run with it leaves, and what becomes of it when it ends early."""
 
 import csv
-import gc
 import json
 import signal
 
@@ -175,32 +174,6 @@ def test_a_run_leaves_scores_answers_and_likely_label_errors(task, quick, withou
     assert len(csv_rows(run.results / "label_errors.csv")) == found.label_errors
     again = quick("--cv", "2", "--deterministic", "--no-tfidf", task=task, output="predictors/again")
     assert (run.results / "out_of_fold.csv").read_bytes() == (again.results / "out_of_fold.csv").read_bytes()
-
-
-def test_the_variables_of_a_fold_are_let_go(tensorflow_ready, tiny_distilbert):
-    """A function that was traced on a model would keep its weights, and the optimizer's, as long as the process lasts."""
-    import tensorflow as tf
-
-    from halfbert.models.ktrain_data import Transformer
-    from halfbert.training import fit as training
-
-    def variables():
-        gc.collect()
-        return sum(
-            isinstance(each, tf.Tensor) and each.dtype == tf.resource and hasattr(each, "numpy") for each in gc.get_objects()
-        )
-
-    before = variables()
-    transformer = Transformer(str(tiny_distilbert), 8, ["a", "b"])
-    rows = transformer.preprocess_train(["the cat", "a saw"] * 4, np.eye(2, dtype=int)[[0, 1] * 4], verbose=0)
-    model = transformer.get_classifier()
-    training.compile_model(model, "cpu")
-    training.predict_logits(model, rows, "")
-    assert variables() > before + 30
-    crossvalidation.release(model)
-    del model, transformer, rows
-    tf.keras.backend.clear_session()
-    assert variables() <= before + 1
 
 
 def test_a_mislabelled_row_is_among_the_likely_errors(tmp_path):

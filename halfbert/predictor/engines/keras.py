@@ -6,12 +6,13 @@ On the CPU its forward pass is that of `halfbert.models.keras_forward`, over the
 import contextlib
 import functools
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from halfbert.models import weights
+from halfbert.models import memory, weights
 from halfbert.predictor import engines
 from halfbert.predictor.manifest import Predictor
 from halfbert.system import forks, tensorflow_setup
@@ -37,6 +38,7 @@ def _load(forward: Callable, predictor: Predictor, device: str, threads: int | N
         with tf.device(place):
             return step(tf.constant(ids), tf.constant(mask)).numpy()
 
+    weakref.finalize(answer, memory.release, [model]).atexit = False
     return engines.Loaded(device, predictor.folder / weights.WEIGHTS, forward=answer, gradients=_gradients(model))
 
 
