@@ -51,11 +51,12 @@ def copy(kind: str, task: str, folder: Path) -> Path:
     return shutil.copytree(_made(kind, task), folder)
 
 
-def ktrain_probabilities(kind: str, task: str, texts: list[str]) -> np.ndarray:
-    """ktrain's own answers, for which it unpickles what was made here."""
+@functools.cache
+def ktrain_probabilities(kind: str, task: str) -> np.ndarray:
+    """ktrain's own answers to TEXTS, for which it unpickles what was made here."""
     from halfbert.system import tensorflow_setup
 
-    return tensorflow_setup.import_ktrain().load_predictor(str(_made(kind, task))).predict_proba(texts)
+    return tensorflow_setup.import_ktrain().load_predictor(str(_made(kind, task))).predict_proba(TEXTS)
 
 
 def pickled(monkeypatch: Any, state: dict[str, Any], protocol: int = 4, name: str = "Transformer") -> bytes:

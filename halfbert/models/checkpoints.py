@@ -266,15 +266,15 @@ def _hub_answers() -> bool:
 
     if constants.HF_HUB_OFFLINE:
         return False
-    answered = threading.Event()
+    ended, answers = threading.Event(), []
 
     def request() -> None:
         with contextlib.suppress(Exception):  # no route, no name, no certificate, a proxy's refusal: all mean unreachable
-            get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
-            answered.set()
+            answers.append(get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS))
+        ended.set()
 
     threading.Thread(target=request, daemon=True).start()
-    return answered.wait(HUB_SECONDS + 1)
+    return ended.wait(HUB_SECONDS + 1) and bool(answers)
 
 
 def _fetch(model: str, name: str) -> Path:

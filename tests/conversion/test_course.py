@@ -13,14 +13,16 @@ from support import HEADS, LABELS, VOCABULARY, WIDTH, change_config, write_csv
 
 import halfbert
 from halfbert.models import weights
+from halfbert.predictor import proving
 from halfbert.system.storage import sha256
 
 WEIGHTS = "tf_model.h5"
 
 
 @pytest.fixture
-def convert(tmp_path):
-    """Convert a folder into tmp_path/new, proven on TEXTS."""
+def convert(tmp_path, monkeypatch):
+    """Convert a folder into tmp_path/new, proven on TEXTS; engines are compared, not timed."""
+    monkeypatch.setattr(proving, "_time_engines", lambda *_: "")
     texts = write_csv(tmp_path / "texts.csv", [(text,) for text in TEXTS], ("text",))
     return lambda folder, **options: halfbert.convert(folder, **{"texts": texts, "output": tmp_path / "new", **options})
 
@@ -44,7 +46,7 @@ def refused(convert, folder, code, line, **options):
 def test_the_new_predictor_answers_as_ktrain_did(convert, tmp_path, kind, task):
     old = old_predictors.copy(kind, task, tmp_path / "old")
     record = convert(old).record
-    expected = old_predictors.ktrain_probabilities(kind, task, TEXTS)
+    expected = old_predictors.ktrain_probabilities(kind, task)
     assert np.ptp(expected, axis=0).min() > 0.01  # not the same answer to everything
     for engine in ("keras", "onnx", "ktrain"):
         new = halfbert.load(tmp_path / "new", engine, "cpu")
@@ -92,7 +94,7 @@ def test_a_folder_without_tokenizer_takes_another(convert, old, tmp_path, capsys
     assert convert(old, tokenizer=tokenizer).record.converted.options == ["tokenizer"]
     assert "texts are lower-cased" in capsys.readouterr().out
     assert halfbert.load(tmp_path / "new", "onnx", "cpu").predict_proba(TEXTS) == pytest.approx(
-        old_predictors.ktrain_probabilities("distilbert", "multiclass", TEXTS), abs=1e-5
+        old_predictors.ktrain_probabilities("distilbert", "multiclass"), abs=1e-5
     )
 
 
@@ -203,7 +205,7 @@ def test_attention_with_its_heads_apart_is_read(convert, tmp_path):
                     del group[leaf]
                     group.create_dataset(leaf, data=values)
     convert(old)
-    expected = old_predictors.ktrain_probabilities("bert", "multiclass", TEXTS)
+    expected = old_predictors.ktrain_probabilities("bert", "multiclass")
     assert halfbert.load(tmp_path / "new", "keras", "cpu").predict_proba(TEXTS) == pytest.approx(expected, abs=1e-5)
 
 
