@@ -175,7 +175,7 @@ def test_commit(tmp_path, monkeypatch):
 
 # In a process of its own, since settings of TensorFlow can be made once only.
 PREPARE = """
-import importlib.metadata, os, random, time
+import importlib.metadata, os, random
 import numpy as np
 import pytest
 from halfbert.system import machine
@@ -184,10 +184,9 @@ from halfbert.system.tensorflow_setup import global_settings_kept, import_ktrain
 assert not {"tensorflow", "transformers", "ktrain"} & set(sys.modules)
 
 def refused(error, *stated, **settings):
-    began = time.monotonic()
     with pytest.raises(error) as caught:
         prepare(**settings)
-    assert time.monotonic() - began < 20 and len(str(caught.value).splitlines()) == 1
+    assert len(str(caught.value).splitlines()) == 1
     assert all(words in str(caught.value) for words in stated), caught.value
 
 assert prepare(device="cpu", threads=1, seed=5) == "cpu"
