@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the rest is imported at first use: importing the package co
         train_multilabel,
         tune,
     )
+    from halfbert.predictor.cascade import cascade
     from halfbert.predictor.classifier import load
     from halfbert.predictor.next_labels import label_next
 
@@ -32,6 +33,7 @@ __all__ = [
     "InputError",
     "ResourceError",
     "benchmark",
+    "cascade",
     "compare",
     "convert",
     "distill",
@@ -44,7 +46,11 @@ __all__ = [
     "tune",
 ]
 
-ELSEWHERE = {"load": "halfbert.predictor.classifier", "label_next": "halfbert.predictor.next_labels"}
+ELSEWHERE = {
+    "cascade": "halfbert.predictor.cascade",
+    "load": "halfbert.predictor.classifier",
+    "label_next": "halfbert.predictor.next_labels",
+}
 
 
 class _Package(ModuleType):

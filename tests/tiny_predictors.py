@@ -101,6 +101,20 @@ def sign(folder: Path) -> None:
     change_manifest(folder, files={name: sha256(folder / name) for name in files if (folder / name).is_file()})
 
 
+def keep_validated(folder: Path, texts: list[str], truth: np.ndarray, engine: str = "onnx") -> None:
+    """Have a predictor keep its answers to these texts as those to its validation rows; `truth`, (texts, labels), is bool."""
+    from halfbert.predictor import validated
+    from halfbert.scoring.review import answered_labels, row_confidence
+
+    classifier = load(folder, engine)
+    probabilities, stated = classifier.predict_proba(texts), classifier.predictor.manifest
+    answers = answered_labels(probabilities, stated.thresholds)
+    calibrated = stated.calibration.apply(probabilities) if stated.calibration else probabilities
+    validated.Validated.of(texts, truth, answers, row_confidence(calibrated, answers)).write(folder)
+    files = json.loads((folder / MANIFEST).read_text())["files"]
+    change_manifest(folder, files={**files, validated.FILE: sha256(folder / validated.FILE)})
+
+
 def figures(folder: Path, engine: str, **changes) -> Any:
     """Have the manifest claim that an engine agrees, with other figures as in `changes`; returns the checked predictor."""
     from halfbert.predictor import engines, manifest

@@ -84,7 +84,9 @@ def fit(options: TrainOptions, data: Data, results: Path, predictor: Path | None
             stop.raise_if_set()
         with storage.atomic_folder(results) as folder:
             records.write(record, folder)
-            records.write_answers(tested.probabilities, prepared.truth["test"], data.test.numbers, folder)
+            answers = tested.probabilities, prepared.truth["test"], data.test.numbers, folder, tested.confidence
+            records.write_answers(*answers)
+            saving.write_validated(prepared, fitted, folder)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ GROUPS = {
     "answers": None,
     "rows for a person": "they get the word review, and the best guess beside it; choose one rule, or every row is answered",
     "rows to label next": "those that would teach the predictor most, to be labelled and appended to the training table",
+    "two predictors": "the first answers what it is sure of, which costs less than to have the second answer every row",
     "comparison": None,
     "runs": None,
     "search": None,

@@ -8,6 +8,7 @@ from halfbert.options import values
 from halfbert.options.declaring import Options, option
 from halfbert.options.training import DEBUG, DELIMITER, ENCODING, HEADER_ROW, in_machine, in_output
 from halfbert.predictor import engines
+from halfbert.scoring.cascades import MARGIN
 from halfbert.scoring.review import RISKS, ReviewRule
 from halfbert.system.errors import InputError
 
@@ -16,6 +17,7 @@ STANDARD_INPUT = "-"
 
 of_rows, of_answers = partial(option, "predictor and rows"), partial(option, "answers")
 of_review, of_labelling = partial(option, "rows for a person"), partial(option, "rows to label next")
+of_cascade = partial(option, "two predictors")
 
 
 @dataclass(kw_only=True)
@@ -83,6 +85,14 @@ class PredictOptions(Options):
         values.path,
         metavar="TABLE",
     )
+    then: Path | None = of_cascade(
+        None, "a larger predictor of the same labels, for the rows that the first one is not sure of", values.path
+    )
+    margin: float | None = of_cascade(
+        None,
+        f"how much macro F1, from 0 to 1, may be lost to the larger one on validation rows (default: {MARGIN:g})",
+        values.share,
+    )
     engine: str = in_machine("auto", "what computes the answers", choices=("auto", *engines.names()))
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
     threads: int | None = in_machine(None, "processor threads (default: all; with --ray one a worker)", values.count)
@@ -118,7 +128,7 @@ class PredictOptions(Options):
 
     def complete(self) -> None:
         """Check the rule, and that there is somewhere to write to; a DataFrame is given back."""
-        self.rule()
+        self._check_cascade(self.rule())
         in_memory = any(type(table) is not str for table in self.table)
         self._check_review()
         if self.output is None and self.review is None and self.table != [STANDARD_INPUT] and not in_memory:
@@ -153,3 +163,15 @@ class PredictOptions(Options):
             raise InputError(f"--review {self.review}: rows are chosen on one machine, without --ray")
         if self.review_file is not None and {self.output, self.report} & {self.review_file, *self.review_file.parents}:
             raise InputError(f"--review-file {self.review_file}: is another output as well, or in one; choose another name")
+
+    def _check_cascade(self, rule: ReviewRule) -> None:
+        """Raise InputError where what is requested is of one predictor only."""
+        if self.then is None:
+            if self.margin is not None:
+                raise InputError(f"--margin {self.margin:g}: goes with --then")
+            return
+        if not rule.is_none:
+            raise InputError(f"--then {self.then}: not with a rule for rows that go to a person, which is of one predictor")
+        others = {"--explain": self.explain, "--review": self.review is not None, "--ray": self.ray is not None}
+        if other := next((name for name, given in others.items() if given), None):
+            raise InputError(f"--then {self.then}: not with {other}; leave one of them out")

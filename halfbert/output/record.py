@@ -342,10 +342,20 @@ def _without_folders(note: str, data: Data) -> str:
     return note
 
 
-def write_answers(probabilities: np.ndarray, truth: np.ndarray, numbers: Sequence[int], folder: Path) -> None:
-    """Write ANSWERS: (rows, labels) `probabilities` and `truth` of the test rows, and their `numbers` in the file; no texts."""
+def write_answers(
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    numbers: Sequence[int],
+    folder: Path,
+    confidence: np.ndarray | None = None,
+) -> None:
+    """Write ANSWERS: (rows, labels) `probabilities` and `truth` of the test rows, and their `numbers` in the file; no texts.
+
+    `confidence`, (rows,), is how likely each answer is right, where that is known.
+    """
     with storage.atomic_file(folder / ANSWERS) as stream:
         answers = {"probabilities": probabilities.astype(np.float32), "truth": truth > 0, "numbers": np.array(numbers)}
+        answers |= {} if confidence is None else {"confidence": confidence.astype(np.float32)}
         np.savez_compressed(stream, **answers)  # type: ignore[arg-type]
 
 
@@ -360,10 +370,15 @@ def read_truth(folder: Path) -> np.ndarray | None:
     return _read_arrays(folder).get("truth")
 
 
+def read_confidence(folder: Path) -> np.ndarray | None:
+    """(rows,) how likely the answer to each test row is right; None of answers without it."""
+    return _read_arrays(folder).get("confidence")
+
+
 def _read_arrays(folder: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(folder / ANSWERS, allow_pickle=False) as answers:
-            names = ("probabilities", "numbers", *({"truth"} & set(answers.files)))
+            names = ("probabilities", "numbers", *({"truth", "confidence"} & set(answers.files)))
             return {name: answers[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ArtefactError(f"{folder / ANSWERS}: no answers of a run ({error})") from error

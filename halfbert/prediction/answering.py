@@ -160,6 +160,7 @@ def answer_rows(
             watch(block, answers)
         answered = np.delete(answers, list(block.notes))
         summary.reviewed += int(answered["review"].sum())
+        summary.passed_on += int(answered["passed_on"].sum()) if scorer.then else 0
         kept = answered[~answered["review"]]
         labels += label_counts(scorer, kept)
         if not scorer.one_label:

@@ -23,6 +23,7 @@ from halfbert.prediction.outputs import Tables
 from halfbert.prediction.scorer import Scorer
 from halfbert.prediction.summary import Progress, Summary
 from halfbert.predictor import manifest
+from halfbert.scoring.cascades import MARGIN
 from halfbert.system import console, storage
 from halfbert.system.console import StopRequest
 from halfbert.system.errors import InputError
@@ -79,8 +80,8 @@ def answer_tables(
                 say(f"a column {plain.name!r} is there already: the answers stand in {column.name!r}")
         for note in (note for source in sources for note in source.notes):
             say(note)
-        if scorer.decider.line:
-            say(scorer.decider.line)
+        if scorer.line:
+            say(scorer.line)
         watcher = page.Watcher(scorer) if options.report is not None else None
         to_label = next_rows.collector(options.review, options.review_file, scorer, sources)
         watchers = [each for each in (watcher, to_label) if each is not None]
@@ -105,12 +106,13 @@ def answer_tables(
 def scorer_of(options: PredictOptions) -> Scorer:
     """The scorer that the options describe, its predictor loaded."""
     folder = options.predictor.absolute()
-    named = options.top or 0
+    named, then = options.top or 0, options.then and options.then.absolute()
     machine = options.engine, options.device, options.threads
-    asked = options.rule(), options.explain, options.review is not None
+    margin = MARGIN if options.margin is None else options.margin
+    asked = options.rule(), options.explain, options.review is not None, then, margin
     scorer = Scorer(folder, *machine, named, options.probabilities, *asked)
     # Loaded and made ready here, so that a damaged predictor or an impossible rule is reported before any work is done.
-    scorer.classifier, scorer.decider  # noqa: B018
+    scorer.classifier, scorer.decider, scorer.cascade  # noqa: B018
     return scorer
 
 
@@ -164,6 +166,9 @@ def _answer(
     """Answer the rows of the sources and write them; `truth` names the column with the true labels."""
     words = LabelWords(truth) if scorer.explain else None
     summary = Summary(output, scorer.classifier.engine, maxlen=scorer.manifest.maxlen, words=words)
+    if scorer.cascade:
+        summary.engine += f", then {scorer.cascade.big.engine}"
+        summary.then = scorer.cascade.names[1]
     rows = [source.rows for source in sources if source.rows is not None]
     progress = progress_of(sum(rows) if len(rows) == len(sources) else None)
     began = time.monotonic()

@@ -199,7 +199,9 @@ def _how(scorer: Scorer, summary: Summary) -> list[str]:
     items = [
         f"Predictor {scorer.folder.name}, weights {scorer.classifier.predictor.weights_sha256[:12]}…, engine {summary.engine}."
     ]
-    if scorer.decider.line:
-        items.append(f"Rule: {scorer.decider.line}.")
+    if scorer.cascade:
+        items.append(f"Then {scorer.cascade.names[1]}, weights {scorer.cascade.big.predictor.weights_sha256[:12]}….")
+    if scorer.line:
+        items.append(f"Rule: {scorer.line}.")
     items += [f"{line[:1].upper()}{line[1:]}." for line in summary.lines() if not line.startswith(("labels:", "written:"))]
     return items

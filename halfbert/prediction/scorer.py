@@ -12,9 +12,11 @@ import numpy as np
 from halfbert.data.texts import text_of
 from halfbert.output.words import shortened
 from halfbert.predictor import engines, manifest
+from halfbert.predictor.cascade import Cascade, cascade
 from halfbert.predictor.classifier import Classifier, load
 from halfbert.predictor.rows import as_parts
 from halfbert.scoring import active_learning
+from halfbert.scoring.cascades import MARGIN
 from halfbert.scoring.review import Reviewer, ReviewRule, answered_labels
 from halfbert.system.errors import InputError
 from halfbert.system.machine import available_cpus, version_of
@@ -57,6 +59,8 @@ class Scorer:
     rule: which rows are left to a person.
     explain: whether the words that add most to the likeliest label stand beside it.
     uncertainty: whether answers say how uncertain they are, for `next_rows`.
+    then, margin: the predictor for the rows that this one is not sure of, as `halfbert.cascade` takes it; without rule and
+        explanations.
     """
 
     folder: Path
@@ -68,10 +72,12 @@ class Scorer:
     rule: ReviewRule = field(default_factory=ReviewRule)
     explain: bool = False
     uncertainty: bool = False
+    then: Path | None = None
+    margin: float = MARGIN
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        if "classifier" in vars(self):  # an engine that was chosen here answers everywhere
+        if "classifier" in vars(self) and self.then is None:  # an engine that was chosen here answers everywhere
             state["engine"] = self.classifier.engine
         return _restored, (type(self), *state.values())
 
@@ -79,6 +85,18 @@ class Scorer:
     def classifier(self) -> Classifier:
         """The predictor behind its engine."""
         return load(self.folder, self.engine, self.device, self.threads)
+
+    @functools.cached_property
+    def cascade(self) -> Cascade | None:
+        """Both predictors as one; None where there is no second. Raises InputError if they do not fit each other."""
+        if self.then is None:
+            return None
+        return cascade(self.classifier, load(self.then, self.engine, self.device, self.threads), self.margin)
+
+    @property
+    def line(self) -> str:
+        """What rule or cascade come to, in words; empty if there is nothing to say."""
+        return self.cascade.line if self.cascade else self.decider.line
 
     @functools.cached_property
     def manifest(self) -> manifest.Manifest:
@@ -111,6 +129,7 @@ class Scorer:
         named = min(self.top, labels)
         fields: list[Any] = [("answer", "<i4") if self.one_label else ("answer", "u1", ((labels + 7) // 8,))]
         fields += [("confidence", "<f4"), ("review", "?")]
+        fields += [("passed_on", "?")] if self.then else []
         fields += [("top", "<i4", (named,)), ("top_confidence", "<f4", (named,))] if named else []
         fields += [("probabilities", "<f4", (labels,))] if self.every_probability else []
         fields += [("uncertainty", "<f4", (1 if self.one_label else labels,))] if self.uncertainty else []
@@ -120,28 +139,27 @@ class Scorer:
 
     def made_by(self) -> dict[str, Any]:
         """What decides the answers beside the texts; answers made by the same may be mixed."""
-        predictor, engine = self.classifier.predictor, engines.find(self.classifier.engine)
-        return {
-            **predictor.made_from(engine.recipe()),
-            "tokenizer": predictor.manifest.files[manifest.TOKENIZER],
-            "answers": [self.manifest.labels, self.manifest.thresholds, *self.manifest.lengths],
-            "decided by": [repr(self.decider), repr(self.kind)],
-            "engine": [self.classifier.engine, self.classifier.device, self.threads or available_cpus()],
-            "versions": {package: version_of(package) for package in ("halfbert", "numpy", *engine.packages)},
-        }
+        made_by = {**_made_by(self.classifier, self.threads), "decided by": [repr(self.decider), repr(self.kind)]}
+        if self.cascade:
+            big, cut = self.cascade.big, self.cascade.cut.confidence
+            made_by["then"] = {**_made_by(big, self.threads), "decided by": [repr(big.predictor.manifest.reviewer()), cut]}
+        return made_by
 
     def answer(self, texts: list[str], advance: Callable[[int], object] | None = None) -> tuple[np.ndarray, int]:
         """(texts,) answers of the type `kind`, and how many of the texts were truncated (0 where the engine hides it)."""
-        probabilities = self.classifier.probabilities(texts, advance=advance)
-        decided = self.decider.decide(probabilities)
         answers = np.zeros(len(texts), self.kind)
-        if self.one_label:
-            answers["answer"] = probabilities.argmax(axis=1)
+        if self.cascade:
+            found = self.cascade.answer(texts, advance)
+            probabilities, calibrated, answered = found.probabilities, found.calibrated, found.answered
+            answers["confidence"], answers["passed_on"] = found.confidence, found.passed_on
         else:
-            answers["answer"] = np.packbits(answered_labels(probabilities, self.manifest.thresholds), axis=1)
-        answers["confidence"], answers["review"] = decided.confidence, decided.review
+            probabilities = self.classifier.probabilities(texts, advance=advance)
+            decided = self.decider.decide(probabilities)
+            answered = answered_labels(probabilities, self.manifest.thresholds)
+            answers["confidence"], answers["review"] = decided.confidence, decided.review
+            calibrated = self.decider.calibrated(probabilities) if self.top else probabilities
+        answers["answer"] = probabilities.argmax(axis=1) if self.one_label else np.packbits(answered, axis=1)
         if self.top:
-            calibrated = self.decider.calibrated(probabilities)
             answers["top"] = np.argsort(-calibrated, axis=1, kind="stable")[:, : self.top]
             answers["top_confidence"] = np.take_along_axis(calibrated, answers["top"].astype(np.int64), axis=1)
         if self.every_probability:
@@ -176,6 +194,8 @@ class Scorer:
             columns += [Column(f"probability_{label}", "number", [label]) for label in labels]
         if self.explain:
             columns.append(Column("words", "text"))
+        if self.cascade:
+            columns.append(Column("answered_by", "text", self.cascade.names))
         return [*columns, Column(NOTE, "text")]
 
     def _places(self) -> range:
@@ -197,6 +217,8 @@ class Scorer:
             columns += [_rounded(column) for column in answers["probabilities"].T]
         if self.explain:
             columns.append([", ".join(filter(None, words)) for words in answers["words"].tolist()])
+        if self.cascade:
+            columns.append([self.cascade.names[passed_on] for passed_on in answers["passed_on"].tolist()])
         for row in notes:
             for column in columns:
                 column[row] = None
@@ -223,6 +245,18 @@ class Scorer:
         rows = answers[[numbers.get(text, -1) if text is not None else -1 for text, _ in read]]
         answered = self.columns(rows, {row: reason for row, (_, reason) in enumerate(read) if reason})
         return {column.name: values for column, values in zip(self.added(), answered, strict=True)}
+
+
+def _made_by(classifier: Classifier, threads: int | None) -> dict[str, Any]:
+    """What decides a predictor's probabilities and labels."""
+    predictor, engine = classifier.predictor, engines.find(classifier.engine)
+    return {
+        **predictor.made_from(engine.recipe()),
+        "tokenizer": predictor.manifest.files[manifest.TOKENIZER],
+        "answers": [predictor.manifest.labels, predictor.manifest.thresholds, *predictor.manifest.lengths],
+        "engine": [classifier.engine, classifier.device, threads or available_cpus()],
+        "versions": {package: version_of(package) for package in ("halfbert", "numpy", *engine.packages)},
+    }
 
 
 def _rounded(probabilities: np.ndarray) -> list[Any]:

@@ -24,8 +24,8 @@ class Summary:
     `asks` says whether a rule leaves any.
     `without_label` counts the answers of no label at all, `unanswered` the rows without a usable text by their note, `repeated`
     those with the answer of an equal text, `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that
-    an earlier run had answered. `words` are those of each label, where answers are explained. `seconds` are those of answering
-    and writing.
+    an earlier run had answered, `passed_on` the rows that the second predictor, `then`, answered. `words` are those of each
+    label, where answers are explained. `seconds` are those of answering and writing.
     """
 
     output: Path | None
@@ -37,6 +37,8 @@ class Summary:
     asks: bool = False
     without_label: int = 0
     reviewed: int = 0
+    then: str = ""
+    passed_on: int = 0
     repeated: int = 0
     truncated: int = 0
     resumed: int = 0
@@ -58,7 +60,7 @@ class Summary:
         self.labels = dict(sorted(counts.items(), key=lambda count: -count[1]))
         self.unanswered = self.unanswered + later.unanswered
         self.places = [*self.places, *later.places][:SHOWN_ROWS]
-        for name in ("rows", "without_label", "reviewed", "repeated", "truncated"):
+        for name in ("rows", "without_label", "reviewed", "passed_on", "repeated", "truncated"):
             setattr(self, name, getattr(self, name) + getattr(later, name))
 
     def lines(self) -> list[str]:
@@ -71,10 +73,9 @@ class Summary:
         if self.without_label:
             lines.append(f"with no label: {counted(self.without_label, 'row')}")
         if self.asks:
-            with_text = self.rows - self.unanswered.total()
-            of = " of those with a text" if self.unanswered else ""
-            share = f" ({percent(self.reviewed / with_text)}{of})" if with_text else ""
-            lines.append(f"left to a person: {counted(self.reviewed, 'row')}{share}")
+            lines.append(f"left to a person: {self._share_of(self.reviewed)}")
+        if self.then:
+            lines.append(f"passed on to {self.then}: {self._share_of(self.passed_on)}")
         if self.unanswered:
             count = self.unanswered.total()
             reasons = ", ".join(f"{reason}: {count:,}" for reason, count in self.unanswered.most_common(3))
@@ -87,6 +88,12 @@ class Summary:
         if self.words is not None:
             lines += self.words.lines()
         return lines if self.output is None else [*lines, f"written: {self.output}"]
+
+    def _share_of(self, rows: int) -> str:
+        """A number of rows, and their share of those with a text."""
+        with_text = self.rows - self.unanswered.total()
+        of = " of those with a text" if self.unanswered else ""
+        return counted(rows, "row") + (f" ({percent(rows / with_text)}{of})" if with_text else "")
 
 
 class Progress:

@@ -3,11 +3,12 @@
 Shapes: R rows, L labels. Truth is (R, L) of 0 and 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from halfbert.output.record import CalibrationReport, Guarantee
+from halfbert.predictor.validated import Validated
 from halfbert.scoring import review
 from halfbert.scoring.calibration import Calibration, HeldOut, fit_platt, fit_temperature
 from halfbert.scoring.probabilities import probabilities_of
@@ -30,21 +31,32 @@ def fit(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> Calibrat
     return Calibration(len(truth), platt=lines, held_out=held_out)
 
 
-def _held_out(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> dict[str, HeldOut]:
-    """Scores and losses by risk.
+def validated(
+    task: str, truth: np.ndarray, logits: np.ndarray, rule: str, calibration: Calibration, texts: Sequence[str]
+) -> Validated:
+    """What a predictor keeps of the answers to its validation `texts`; the rest is as for `fit`, which made the calibration."""
+    probabilities, answered = probabilities_of(logits, task).astype(np.float32), np.zeros(truth.shape, bool)
+    for rows, thresholds in _folds(task, truth, logits, rule):
+        answered[rows] = review.answered_labels(probabilities[rows], thresholds)
+    return Validated.of(texts, truth > 0, answered, review.row_confidence(calibration.apply(probabilities), answered))
 
-    Thresholds that were chosen on the same rows would flatter them, so each fold of the rows is scored with thresholds chosen
-    on the others.
-    """
-    # In float32, as a classifier has them.
-    probabilities = probabilities_of(logits, task).astype(np.float32)
+
+def _folds(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> Iterator[tuple[np.ndarray, list[float] | None]]:
+    """(R,) bool of the rows of each fold, and thresholds chosen on the others: on the same rows they would flatter them."""
     fold_of_row = np.random.default_rng(0).permutation(len(truth)) % (FOLDS if task == "multilabel" else 1)
-    scores = {risk: np.empty(len(truth)) for risk in review.RISKS[task]}
-    losses = {risk: np.empty(len(truth)) for risk in review.RISKS[task]}
     for fold in np.unique(fold_of_row):
         rows = fold_of_row == fold
         others = ~rows if not rows.all() else rows
-        thresholds = tasks.thresholds(task, truth[others], logits[others], rule)
+        yield rows, tasks.thresholds(task, truth[others], logits[others], rule)
+
+
+def _held_out(task: str, truth: np.ndarray, logits: np.ndarray, rule: str) -> dict[str, HeldOut]:
+    """Scores and losses by risk."""
+    # In float32, as a classifier has them.
+    probabilities = probabilities_of(logits, task).astype(np.float32)
+    scores = {risk: np.empty(len(truth)) for risk in review.RISKS[task]}
+    losses = {risk: np.empty(len(truth)) for risk in review.RISKS[task]}
+    for rows, thresholds in _folds(task, truth, logits, rule):
         answered = review.answered_labels(probabilities[rows], thresholds)
         for risk in review.RISKS[task]:
             scores[risk][rows] = review.row_scores(probabilities[rows], thresholds, risk)

@@ -276,6 +276,7 @@ def save(
     record = save_predictor(prepared, fitted, record, folder, states, taught)
     record = replace(record, suggestions=advice.suggestions(record, prepared.options))
     saving.write(record, prepared, tested, results)
+    saving.write_validated(prepared, fitted, results)
     saving.draw(record, prepared, fitted, tested, results)
     return record
 
@@ -298,6 +299,7 @@ def save_predictor(
     predictor.save(str(folder))
     if prepared.options.keep_epochs and states:
         storage.link_folder(states.folder / EPOCHS, folder / EPOCHS)
+    saving.write_validated(prepared, fitted, folder)
     manifest = saving.manifest(prepared, fitted, record, taught)
     writing.finish(folder, manifest, model_card(manifest, record, prepared.options.output.name))
     return replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))

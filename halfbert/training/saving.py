@@ -122,12 +122,21 @@ def write(record: Record, prepared: Prepared, tested: Tested, folder: Path) -> N
     storage.write_text(text.scores_table(record), folder / "report.txt")
     if tested.scores is not None:
         sheets.write_csv(folder / "errors.csv", tasks.ERROR_COLUMNS[record.task], tested.wrong_rows)
-        records.write_answers(tested.probabilities, prepared.truth["test"], prepared.data.test.numbers, folder)
+        records.write_answers(
+            tested.probabilities, prepared.truth["test"], prepared.data.test.numbers, folder, tested.confidence
+        )
     if tested.label_errors is not None:
         sheets.write_csv(folder / LABEL_ERRORS, LABEL_ERROR_COLUMNS, tested.mislabelled)
     if conflicts := mislabelled.conflicts(prepared.data, record.task):
         sheets.write_csv(folder / LABEL_CONFLICTS, LABEL_CONFLICT_COLUMNS, conflicts)
     write_record(record, folder)
+
+
+def write_validated(prepared: Prepared, fitted: Fitted, folder: Path) -> None:
+    """Write the answers to validation rows, for cascades, into a predictor's or a results folder; none without calibration."""
+    if fitted.calibration is not None:
+        of_rows = prepared.task, prepared.truth["val"], fitted.val_logits, getattr(prepared.options, "threshold", "")
+        calibrating.validated(*of_rows, fitted.calibration, prepared.data.val.texts).write(folder)
 
 
 def write_record(record: Record, folder: Path) -> None:

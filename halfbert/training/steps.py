@@ -208,7 +208,9 @@ def score_test(prepared: Prepared, fitted: Fitted) -> Tested:
     confidence = review.row_confidence(calibrated, tasks.answers(task, probabilities, fitted.thresholds))
     wrong = tasks.wrong_rows(task, data.test, *of_test, data.labels, confidence)
     calibration = calibrating.report(task, *of_test, fitted.calibration) if fitted.calibration else None
-    return Tested(None, probabilities, scores, wrong, seconds, calibration=calibration, lengths=rows.encoded.full_lengths)
+    return Tested(
+        None, probabilities, confidence, scores, wrong, seconds, calibration=calibration, lengths=rows.encoded.full_lengths
+    )
 
 
 def prove_engines(prepared: Prepared, fitted: Fitted, tested: Tested) -> None:

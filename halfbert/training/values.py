@@ -119,6 +119,7 @@ class Tested:
 
     failure: Failure | None = None
     probabilities: Any = None  # (test rows, labels)
+    confidence: Any = None  # (test rows,), how likely each answer is right
     scores: dict[str, Any] | None = None
     wrong_rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float | None = None

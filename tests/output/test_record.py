@@ -134,7 +134,7 @@ def test_every_file_of_the_results(run):
     of_both = {"learning_curves", "confusion", "text_lengths", "reliability", "risk_coverage"}
     pictures = of_both | more
     tables = {"record.json", "training.xlsx", "report.txt", "report.html", "answers.npz"}
-    tables |= {"errors.csv", "label_errors.csv", "label_conflicts.csv"}
+    tables |= {"errors.csv", "label_errors.csv", "label_conflicts.csv", "validation.npz"}
     assert {file.name for file in run.results.iterdir()} == {f"{name}.png" for name in pictures} | tables
     for name in pictures:
         assert (run.results / f"{name}.png").read_bytes().startswith(b"\x89PNG\r\n")

@@ -8,7 +8,7 @@ from support import LABELS, TAGS
 from tiny_predictors import load
 
 from halfbert.output import record as records
-from halfbert.predictor import manifest
+from halfbert.predictor import manifest, validated
 from halfbert.scoring import review
 from halfbert.scoring.calibration import Calibration
 from halfbert.scoring.probabilities import probabilities_of, softmax
@@ -120,3 +120,24 @@ def test_a_loaded_predictor_reviews_as_its_run_would(run):
         np.testing.assert_allclose(reviewed.confidence, expected)
     with pytest.raises(InputError, match="validation rows; the fewest that can are 59"):
         classifier.review(texts, max_error=0.05)
+
+
+def test_the_answers_to_validation_rows_are_kept_for_cascades(run):
+    """Those of the best epoch, by thresholds that a row did not choose; in the predictor and in the results."""
+    fitted, truth, task = run.seen.fitted, run.seen.truth["val"], run.record["task"]
+    kept = validated.of(manifest.check(run.output))
+    assert kept.texts.tobytes().decode() == manifest.read(run.output).data.val_texts
+    np.testing.assert_array_equal(kept.truth, truth > 0)
+    probabilities = probabilities_of(fitted.val_logits, task)
+    if task == "multiclass":
+        np.testing.assert_array_equal(kept.answers.argmax(axis=1), probabilities.argmax(axis=1))
+        expected = fitted.calibration.apply(probabilities).max(axis=1)
+        np.testing.assert_allclose(kept.confidence, expected, atol=1e-5)
+    assert ((kept.confidence >= 0) & (kept.confidence <= 1)).all()
+    beside = validated.read(run.results)
+    assert all((getattr(beside, name) == values).all() for name, values in vars(kept).items())
+    confidence = records.read_confidence(run.results)
+    assert confidence.shape == (len(run.test_rows),)
+    if task == "multiclass":
+        of_test = fitted.calibration.apply(run.seen.tested.probabilities)
+        np.testing.assert_allclose(confidence, of_test.max(axis=1), atol=1e-5)
