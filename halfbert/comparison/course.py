@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from halfbert.comparison import baseline, jobs, judging, report, rule, speed
+from halfbert.comparison import baseline, cascading, jobs, judging, report, rule, speed
 from halfbert.comparison import record as records
+from halfbert.comparison.cascading import Cascaded
 from halfbert.comparison.fitting import CURVE, Fits, fit
 from halfbert.comparison.jobs import CONTROL, STUDENT, Experiment, Finished
 from halfbert.comparison.record import Contestant, LabelErrors, NamedPoint, Record, Speed
@@ -48,6 +49,7 @@ class Done:
     fits: Fits = field(default_factory=Fits)
     speeds: dict[str, list[Speed]] = field(default_factory=dict)
     suspects: Suspects | None = None
+    cascaded: Cascaded | None = None
     ended: Stopped | HalfbertError | None = None
 
 
@@ -87,6 +89,8 @@ def run(experiment: Experiment, done: Done, stop: StopRequest) -> None:
     """Fit, and then time; what is finished is in `done` whatever ends it."""
     apply_time_limit(experiment)
     fit(experiment, done.fits)
+    if experiment.options.cascade:
+        done.cascaded = experiment.attempt("the cascade", lambda: cascading.find(experiment, done.fits))
     done.suspects = experiment.attempt("likely label errors", lambda: suspect_labels(experiment, done.fits))
     done.speeds = speed.measure(experiment, done.fits.first, stop)
 
@@ -163,6 +167,11 @@ def judge(experiment: Experiment, done: Done) -> tuple[Record, dict[str, list[di
     options, truth, data, fits, suspects = experiment.options, experiment.truth, experiment.data, done.fits, done.suspects
     names = [name for name in experiment.contestants if name in fits.full]
     answers = {name: [each.answers for each in fits.full[name]] for name in names}
+    contestants = {
+        name: contestant(experiment, name, fits.full[name], answers[name], done.speeds.get(name, [])) for name in names
+    }
+    if done.cascaded is not None:
+        answers, contestants = with_cascade(experiment, done.cascaded, answers, contestants)
     comparisons = judging.comparisons(options.task, truth, answers)
     # DistilBERT has the student's initial weights, rows, epochs and seeds, and no teacher.
     taught = (pair for pair in comparisons if (pair.small, pair.large) == (STUDENT, CONTROL))
@@ -175,7 +184,7 @@ def judge(experiment: Experiment, done: Done) -> tuple[Record, dict[str, list[di
         options=shareable(options),
         data=records.Data(**vars(fits.first[names[0]].record.data), split_seed=experiment.training.split_seed or 0),
         notes=list(experiment.notes),
-        contestants=[contestant(experiment, name, fits.full[name], answers[name], done.speeds.get(name, [])) for name in names],
+        contestants=list(contestants.values()),
         comparisons=comparisons,
         teaching=next(taught, None),
         per_label=judging.per_label(truth, answers, data.labels),
@@ -194,6 +203,18 @@ def judge(experiment: Experiment, done: Done) -> tuple[Record, dict[str, list[di
     if pair:
         different = judging.disagreements(truth, answers, *pair, data.test, data.labels)
     return replace(record, disagreements=len(different)), {"disagreements": different, "label_errors": found}
+
+
+def with_cascade(
+    experiment: Experiment, cascaded: Cascaded, answers: judging.Answers, contestants: dict[str, Contestant]
+) -> tuple[judging.Answers, dict[str, Contestant]]:
+    """Answers and contestants with those of the cascade, before BERT's."""
+    name, scores = cascading.NAME, judging.scores(experiment.options.task, experiment.truth, cascaded.answers)
+    two = contestants[cascaded.small], contestants[cascading.LARGE]
+    own = cascading.contestant(cascaded, scores, *two, experiment.options.price_per_hour)
+    order = [each for each in rule.RANKS if each in {*contestants, name}]
+    all_answers, all_contestants = {**answers, name: cascaded.answers}, {**contestants, name: own}
+    return {each: all_answers[each] for each in order}, {each: all_contestants[each] for each in order}
 
 
 def shareable(options: CompareOptions) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from halfbert.output.words import model_name, shortened, significant
 from halfbert.scoring.intervals import standard_error
 
 QUALITY, SPEED, LABELS, LENGTHS, CURVE = (f"{n}.png" for n in ("quality", "speed", "labels", "lengths", "learning_curve"))
-COLOURS = {"tfidf": GREY, "static": SKY, "student": PURPLE, "distilbert": BLUE, "bert": VERMILLION}
+COLOURS = {"tfidf": GREY, "static": SKY, "student": PURPLE, "distilbert": BLUE, "cascade": GREEN, "bert": VERMILLION}
 WIDTH = 5.4  # inches
 MOST_LABELS = 15
 DASHED: dict[str, Any] = {"color": INK, "linestyle": (0, (4, 3)), "linewidth": 1, "zorder": 1}

@@ -82,7 +82,10 @@ class Speed:
 
 @dataclass(frozen=True)
 class Contestant:
-    """What was fitted under a name, with every seed; `parts` are its folders in the work folder."""
+    """What was fitted under a name, with every seed; `parts` are its folders in the work folder.
+
+    `passed_on`: of a cascade, which is made of two others' fits, the share of the test rows that the larger one answers.
+    """
 
     name: str
     checkpoint: str | None
@@ -95,6 +98,7 @@ class Contestant:
     best_engine: str | None
     cost_per_million: float | None
     parts: list[str]
+    passed_on: float | None = None
 
     @property
     def mean_fit_seconds(self) -> float:

@@ -163,6 +163,8 @@ def _speed(record: Record) -> Section:
         "the benchmark's quick measurements, too short to quote; benchmark.py measures thoroughly. The verdict compares "
         f"{best}."
     )
+    if any(each.passed_on is not None and each.speeds for each in record.contestants):
+        words += " The cascade's figures are computed from those of its two models and the share of the test rows passed on."
     return Section(title, [Words(words), Table(columns, rows, "")])
 
 

@@ -4,7 +4,7 @@ from halfbert.comparison import rule as rules
 from halfbert.comparison import static
 from halfbert.comparison.record import Change, Contestant, Record, ratio
 from halfbert.comparison.rule import Judged, Verdict
-from halfbert.output.words import counted, model_name, significant
+from halfbert.output.words import counted, model_name, percent, significant
 from halfbert.scoring.intervals import Difference
 
 
@@ -43,9 +43,18 @@ def reasons(record: Record) -> str:
         lines = [
             f"{sentence(record.score_names[key])}: {each.score:.3f} ({each.low:.3f}–{each.high:.3f})." for key, each in scores
         ]
+    lines += filter(None, [cascade(record)])
     if record.unfinished:
         lines.append(f"Not finished, and so not judged: {', '.join(map(model_name, record.unfinished))}.")
     return " ".join(lines)
+
+
+def cascade(record: Record) -> str:
+    """What the cascade is made of; empty where there is none."""
+    found = next((each.passed_on for each in record.contestants if each.passed_on is not None), None)
+    small = model_name("student" if record.options.get("distill") else "distilbert")
+    words = f"has {small} answer first and passes on {percent(found or 0.0)} of the test rows to {model_name('bert')}"
+    return "" if found is None else f"{sentence(model_name(rules.CASCADE))} {words}."
 
 
 def rule(record: Record) -> str:

@@ -48,6 +48,9 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
         values.contestants,
     )
     distill: bool = in_comparison(False, "also a student: a distilbert taught by that bert")
+    cascade: bool = in_comparison(
+        False, "also a cascade: distilbert (with --distill the student) first, and bert for the rows that it is not sure of"
+    )
     checkpoint: str | None = in_comparison(None, CHECKPOINT, values.source, metavar="NAME")
     seeds: int = in_comparison(1, "fits of each contestant", values.count)
     margin: float = in_comparison(0.02, "how much macro F1, from 0 to 1, the smaller model may lose", values.share)
@@ -101,6 +104,9 @@ class CompareOptions(MultilabelTrainingOptions, TableOptions, LearningOptions, M
                 raise InputError(f"--{unfit[0].replace('_', '-')} goes with --task {task}")
         if self.distill and "bert" not in self.contestants:
             raise InputError("--distill: the student is taught by bert; add it to --contestants")
+        small = "distilbert" in self.contestants or self.distill
+        if self.cascade and not (small and "bert" in self.contestants):
+            raise InputError("--cascade: is made of distilbert, or the student, and bert; add them to --contestants")
         if len(self.contestants) + self.distill < 2:
             raise InputError("--contestants: give at least two")
         self._check_folds()

@@ -15,6 +15,7 @@ MODEL_NAMES = {
     "static": "static embeddings",
     "student": "the distilled student",
     "distilbert": "DistilBERT",
+    "cascade": "the cascade",
     "bert": "BERT",
 }
 
@@ -51,7 +52,8 @@ def shortened(label: str, longest: int = LONGEST_LABEL) -> str:
 
 def model_name(key: str, short: bool = False) -> str:
     """What people call a model of options and records; `short` in tables and pictures. A key of no known model stays."""
-    return MODEL_NAMES.get(key, key).removeprefix("the distilled " if short else "")
+    name = MODEL_NAMES.get(key, key)
+    return name.removeprefix("the ").removeprefix("distilled ") if short and key in MODEL_NAMES else name
 
 
 def percent(share: float) -> str:

@@ -12,7 +12,7 @@ from halfbert.scoring.intervals import Difference
 from halfbert.system.machine import Environment
 
 FILE = DataFile(role="train", name="things.csv", sha256="0" * 64, rows=1)
-RATES = {"tfidf": 20_000, "static": 15_000, "student": 900, "distilbert": 1000, "bert": 300}
+RATES = {"tfidf": 20_000, "static": 15_000, "student": 900, "distilbert": 1000, "cascade": 500, "bert": 300}
 
 
 def difference(value, low, high, rows=1000, first=0.9):
@@ -128,6 +128,10 @@ def test_an_interval_is_judged_and_what_is_open_needs_so_many_more_rows(found, m
             rule.GOOD,
             "bert",
         ),
+        # DistilBERT is too weak, and the cascade good enough at 1.7 times BERT's speed.
+        ({"distilbert": 0.85, "cascade": 0.897, "bert": 0.9}, 0.01, "Ship the cascade", rule.GOOD, "bert"),
+        # DistilBERT alone is good enough: no cascade is needed.
+        ({"distilbert": 0.895, "cascade": 0.897, "bert": 0.9}, 0.01, "Ship DistilBERT", rule.GOOD, "bert"),
         # Of those that may be, the best-scoring one.
         (
             {"tfidf": 0.88, "distilbert": 0.89, "bert": 0.895},
@@ -156,6 +160,22 @@ def test_who_is_faster_is_measured_and_alike_where_the_timings_are():
     in_words = wording.rule(compared(scores, 0.005, rates={}))
     assert "not every model was timed: the distilled student, DistilBERT, BERT." in in_words
     assert "less than 1.5 times as many is no faster" in wording.rule(compared(scores, 0.005))
+
+
+def test_a_cascade_is_judged_as_every_model_is():
+    scores = {"distilbert": 0.85, "cascade": 0.897, "bert": 0.9}
+    assert rule.verdict(compared(scores, 0.01, rates={})).ship == "cascade"  # by the order
+    # It passes on so much that it is no faster than BERT: then it is picked only where it scores higher.
+    slow = {**RATES, "cascade": 310}
+    found = rule.verdict(compared(scores, 0.01, rates=slow))
+    assert found.ship == "bert" and found.judged["cascade"] == rule.Judged(rule.BEATEN, "bert")
+    found = rule.verdict(compared({**scores, "cascade": 0.91}, 0.01, rates=slow))
+    assert found.ship == "cascade" and found.judged["bert"] == rule.Judged(rule.BEATEN, "cascade")
+    record = compared(scores, 0.01)
+    record = replace(record, contestants=[replace(each, passed_on=0.125) for each in record.contestants])
+    line = "The cascade has DistilBERT answer first and passes on 12.5% of the test rows to BERT."
+    assert line in wording.verdict_line(record)
+    assert "The cascade has" not in wording.verdict_line(compared(scores, 0.01))
 
 
 def test_one_contestant_has_no_verdict_and_any_two_have_one():
