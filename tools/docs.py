@@ -14,7 +14,7 @@ from halfbert.options import Option, declared
 from halfbert.output.sheets import markdown_table
 from halfbert.system import storage
 from halfbert.system.machine import PROJECT
-from tools import explain_tables, gpu_tables, scale_tables, serving_tables, tables
+from tools import cascade, explain_tables, gpu_tables, scale_tables, serving_tables, tables
 
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -80,6 +80,7 @@ MAKERS = {
     "streaming": tables.streaming,
     "guarantees": tables.guarantees_table,
     "labelling": tables.labelling_table,
+    "cascade": cascade.cascade_table,
     "scale": scale_tables.scale_table,
     "serving": serving_tables.serving_table,
     "gpu": gpu_tables.gpu_table,
