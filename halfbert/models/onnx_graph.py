@@ -90,7 +90,7 @@ def write(encoder: Encoder, kernel_bits: int | None = None, output: str = "logit
         raise InputError(
             f"{encoder.folder}: activation {encoder.activation!r}; ONNX graphs support {known}; choose engine keras"
         )
-    graph = _Graph(kernel_bits, _unit_sizes(encoder) if kernel_bits else None)
+    graph = _Graph(kernel_bits, unit_sizes(encoder) if kernel_bits else None)
     units = encoder.weights["words"].shape[1]
     if output == "embedding":
         _mean_embedding(graph, encoder)
@@ -106,7 +106,7 @@ def write(encoder: Encoder, kernel_bits: int | None = None, output: str = "logit
     return _model(graph, inputs, [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["texts", units])])
 
 
-def _unit_sizes(encoder: Encoder) -> dict[str, np.ndarray]:
+def unit_sizes(encoder: Encoder) -> dict[str, np.ndarray]:
     """By product of SMOOTHED, (in,) float32: how large each unit of its input becomes on random tokens."""
     import onnxruntime
 

@@ -7,33 +7,51 @@ from typing import ClassVar
 
 from halfbert.options import values
 from halfbert.options.declaring import Options, declared, option
-from halfbert.options.training import DEBUG, in_output
+from halfbert.options.training import DEBUG, TEXT_COLUMN, in_machine, in_output
 from halfbert.system.errors import InputError
 
-TARGETS = ("huggingface",)
+TARGETS = ("huggingface", "litert")
+FORMS = ("float32", "float16", "int8")
 
-of_target = partial(option, "target")
+of_target, of_texts = partial(option, "target"), partial(option, "texts")
 
 
 @dataclass(kw_only=True)
 class ExportOptions(Options):
     """Which predictor to write, and for which runtime."""
 
-    ONLY_WITH: ClassVar[dict[str, tuple[str, ...]]] = {}  # by option, the targets that have it
+    ONLY_WITH: ClassVar = {"form": ("litert",), "texts": ("litert",)}  # by option, the targets that have it
 
     predictor: Path = of_target(
         MISSING, "predictor that a training script saved", values.path, positional=True, metavar="FOLDER"
     )
     to: str = of_target(
-        MISSING, "huggingface: a folder that transformers loads, with safetensors, tokenizer and ONNX", choices=TARGETS
+        MISSING,
+        "huggingface: a folder that transformers loads, with safetensors, tokenizer and ONNX; litert: a file for LiteRT "
+        "(TensorFlow Lite), as phones run it",
+        choices=TARGETS,
     )
-    output: Path = in_output(MISSING, "folder to write", values.path)
+    form: str | None = of_target(
+        None,
+        "numbers of a LiteRT model: float32; float16, half the size; int8, a quarter (default: int8)",
+        choices=FORMS,
+    )
+    texts: str | None = of_texts(
+        None,
+        "texts to compare the answers of a LiteRT model with Keras' on (default: none, and nothing is compared)",
+        values.source,
+    )
+    text_column: str = of_texts("text", TEXT_COLUMN, values.columns)
+    threads: int | None = in_machine(None, "processor threads (default: all)", values.count)
+    output: Path = in_output(MISSING, "folder to write, of litert a file, such as queues.tflite", values.path)
     overwrite: bool = in_output(False, "replace an earlier export")
     debug: bool = in_output(False, DEBUG)
 
     def complete(self) -> None:
-        """Refuse options of other targets."""
+        """Refuse options of other targets, and fill in those of this one."""
         for each in declared(type(self)):
             targets = self.ONLY_WITH.get(each.name, TARGETS)
             if self.to not in targets and getattr(self, each.name) not in (None, False):
                 raise InputError(f"{each.flag}: only with --to {' or '.join(targets)}")
+        if self.to == "litert":
+            self.form = self.form or "int8"

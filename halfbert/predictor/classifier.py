@@ -48,9 +48,9 @@ def load(
     ----------
     folder: what a training script wrote.
     engine: one of `halfbert.predictor.engines`: ktrain (unpickles: only for folders that you trust), keras, onnx, onnx-int8,
-        torch; or auto, the fastest that is installed and whose agreement with keras is proven in this folder's manifest, or
-        keras itself: as measured on this processor with so many threads, if the manifest has that, else as declared. On a GPU
-        that is keras, else torch, else onnx, whichever finds the GPU.
+        litert, litert-int8, torch; or auto, the fastest that is installed and whose agreement with keras is proven in this
+        folder's manifest, or keras itself: as measured on this processor with so many threads, if the manifest has that, else
+        as declared. On a GPU that is keras, else torch, else onnx, whichever finds the GPU.
     device: cpu, gpu, or auto: a GPU if the engine's library has one, the CPU otherwise; the onnx engines use a GPU only on
         request.
     threads: of the engine and of the tokenizer; None takes every processor that this process may use.

@@ -33,7 +33,7 @@ def test_mistakes_are_one_line(folder, tmp_path, capsys, monkeypatch):
     there = tmp_path / "there"
     there.mkdir()
     (there / "thesis.doc").write_text("mine")
-    refused(capsys, 2, "--to: 'phone' is not one of huggingface", folder, "--to", "phone", "--output", tmp_path / "new")
+    refused(capsys, 2, "--to: 'phone' is not one of huggingface, litert", folder, "--to", "phone", "--output", tmp_path / "new")
     refused(capsys, 2, f"{tmp_path / 'no'}: no such folder", tmp_path / "no", *to, "--output", tmp_path / "new")
     refused(capsys, 3, f"{there}: no predictor of this project", there, *to, "--output", tmp_path / "new")
     refused(capsys, 2, f"--output {there}: already exists; --overwrite", folder, *to, "--output", there)

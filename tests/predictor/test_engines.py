@@ -12,7 +12,7 @@ from tiny_predictors import TASKS, TEXTS, figures, load
 
 import halfbert
 from halfbert.models import onnx_graph, weights
-from halfbert.predictor import engines, gate, manifest, proving
+from halfbert.predictor import engines, gate, kept, manifest, proving
 from halfbert.predictor.engines import onnx, onnx_int8
 from halfbert.system import machine
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
@@ -22,8 +22,11 @@ from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("kind", ["bert", "distilbert"])
-@pytest.mark.parametrize(("engine", "tolerance"), [("onnx", 1e-5), ("onnx-int8", 0.15), ("torch", 1e-5), ("ktrain", 1e-5)])
-def test_every_engine_answers_as_keras(tensorflow_ready, engine, tolerance, kind, task, tmp_path):
+@pytest.mark.parametrize(
+    ("engine", "tolerance"),
+    [("onnx", 1e-5), ("onnx-int8", 0.15), ("litert", 1e-5), ("litert-int8", 0.15), ("torch", 1e-5), ("ktrain", 1e-5)],
+)
+def test_every_engine_answers_as_keras(tensorflow_ready, litert, engine, tolerance, kind, task, tmp_path):
     if not engines.installed(engine):
         pytest.skip(f"{engine} is not installed here")
     folder = tiny_predictors.copy(kind, task, tmp_path / "predictor")
@@ -117,7 +120,7 @@ def test_smoothing_scales_are_taken_out_again(sizes):
 
 def test_sizes_of_units_are_seen_of_every_smoothed_product(folder):
     read = weights.read(folder)
-    sizes = onnx_graph._unit_sizes(read)
+    sizes = onnx_graph.unit_sizes(read)
     assert set(sizes) == {f"layers.{p}" for p in ("0.query_key_value", "0.intermediate", "1.key_value", "1.intermediate")}
     hidden = read.weights["words"].shape[1]
     assert all(found.shape == (hidden,) and (found > 0).all() for found in sizes.values())
@@ -146,7 +149,7 @@ def test_bits_that_the_processor_can_add_up(processor, extensions, bits, monkeyp
 
 def test_engines_are_the_modules_of_the_folder():
     variants = ["torch-bfloat16", "torch-compiled", "torch-compiled-float16", "torch-float16"]
-    assert engines.names() == ["ktrain", "keras", "onnx", "onnx-int8", *variants, "torch"]
+    assert engines.names() == ["ktrain", "keras", "onnx", "onnx-int8", "litert", "litert-int8", *variants, "torch"]
     assert not {"torch-compiled"} & {*engines.provable(), *engines.timed()}, "compiled only where it is named"
     assert engines.timed() == ["ktrain", "keras", "onnx", "onnx-int8"]
     assert engines.fastest_first("cpu") == ["onnx-int8", "onnx", "keras", "torch"]
@@ -222,7 +225,7 @@ def test_a_graph_is_made_once_and_again_when_the_weights_change(folder, engine, 
     before = load(folder, engine).predict_proba(TEXTS)
     np.testing.assert_array_equal(load(folder, engine).predict_proba(TEXTS), before)
     assert made == [bits]
-    assert {path.name for path in (folder / "engines").rglob("*") if path.is_file()} == {onnx.GRAPH, onnx.NOTE}
+    assert {path.name for path in (folder / "engines").rglob("*") if path.is_file()} == {onnx.GRAPH, kept.NOTE}
     add_to_bias(folder, 5)
     after = load(folder, engine).predict_proba(TEXTS)
     assert made == [bits, bits]
@@ -234,7 +237,7 @@ def test_a_graph_is_made_once_and_again_when_the_weights_change(folder, engine, 
 
 def test_a_graph_that_is_not_what_was_made_is_made_anew(folder, monkeypatch):
     before = load(folder).predict_proba(TEXTS)
-    file, note = (folder / "engines" / "onnx" / name for name in (onnx.GRAPH, onnx.NOTE))
+    file, note = (folder / "engines" / "onnx" / name for name in (onnx.GRAPH, kept.NOTE))
     graph, of_another = file.read_bytes(), note.read_text().replace("float32", "float16")
     made = watch(monkeypatch)
     harms = [

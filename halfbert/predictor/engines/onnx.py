@@ -4,21 +4,19 @@ The graph is made on first use and kept in the predictor's folder, as `engines/o
 it was made from; if that or the graph has changed, it is made again.
 """
 
-import json
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from halfbert.models import weights
 from halfbert.models.batching import Forward
-from halfbert.predictor import engines
+from halfbert.predictor import engines, kept
 from halfbert.predictor.manifest import Predictor
-from halfbert.system import forks, machine, storage
+from halfbert.system import forks, machine
 from halfbert.system.errors import ArtefactError, ResourceError
 
 INSTALL = "pip install onnx onnxruntime"
-GRAPH, NOTE = "graph.onnx", "made_from.json"
+GRAPH = "graph.onnx"
 VERSION = 2  # of what onnx_graph writes
 SLOWER_FUSION = "SkipLayerNormFusion"  # on a CPU several times as slow as the operators that it replaces
 
@@ -40,7 +38,7 @@ def load(
             raise ResourceError(_no_gpu(name))
     file = predictor.folder / "engines" / name / GRAPH
     made_from = predictor.made_from(engines.find(name).recipe())
-    graph = str(file) if _is_current(file, made_from) else _make(predictor, file, made_from, kernel_bits)
+    graph = str(file) if kept.is_current(file, made_from) else _make(predictor, file, made_from, kernel_bits)
     try:
         session = open_session(graph, threads, providers)
     except Exception as error:  # ONNX Runtime's own kinds, which are no subclasses of anything narrower
@@ -93,15 +91,6 @@ def forward_of(session: Any) -> Forward:
     return lambda ids, mask: session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
 
 
-def _is_current(file: Path, made_from: dict[str, str]) -> bool:
-    """Whether there is a graph, made from this, and unaltered since."""
-    try:
-        note = json.loads((file.parent / NOTE).read_text(encoding="utf-8"))
-        return note == {**made_from, "sha256": storage.sha256(file)}
-    except (OSError, ValueError):
-        return False
-
-
 def _make(predictor: Predictor, file: Path, made_from: dict[str, str], kernel_bits: int | None) -> str | bytes:
     """Make a graph and keep it with its note; returns the file, or the graph itself if the folder cannot be written."""
     try:
@@ -109,12 +98,4 @@ def _make(predictor: Predictor, file: Path, made_from: dict[str, str], kernel_bi
     except ImportError as error:
         raise ResourceError(f"{file}: not made yet, and making it needs another package ({error}; {INSTALL})") from error
 
-    graph = onnx_graph.write(weights.read(predictor.folder), kernel_bits)
-    try:
-        with storage.atomic_folder(file.parent) as folder:
-            storage.write_bytes(graph, folder / GRAPH)
-            storage.write_json({**made_from, "sha256": storage.sha256(folder / GRAPH)}, folder / NOTE)
-    except OSError as error:
-        warnings.warn(f"{file} cannot be kept ({error.strerror}); it will be made again each time", stacklevel=2)
-        return graph
-    return str(file)
+    return kept.keep(onnx_graph.write(weights.read(predictor.folder), kernel_bits), file, made_from)

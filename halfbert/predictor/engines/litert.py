@@ -1,0 +1,93 @@
+"""LiteRT (TensorFlow Lite), float32: a model converted from the weights (`halfbert.models.litert_graph`), on the CPU.
+
+The model is made on first use, by TensorFlow, and kept in the predictor's folder; then `ai-edge-litert` alone answers with it.
+Texts are answered one by one, as on a phone.
+"""
+
+import importlib.util
+import threading
+from typing import Any
+
+import numpy as np
+
+from halfbert.models import weights
+from halfbert.models.batching import Forward
+from halfbert.predictor import engines, kept
+from halfbert.predictor.manifest import Predictor
+from halfbert.system import machine, tensorflow_setup
+from halfbert.system.errors import ArtefactError, ResourceError
+
+INSTALL = "pip install 'halfbert[litert]'"
+MODEL = "model.tflite"
+VERSION = 1  # of what litert_graph writes
+
+
+def load(predictor: Predictor, device: str, threads: int | None, name: str = "litert", form: str = "float32") -> engines.Loaded:
+    """Load the model of the engine `name`, made in that form if there is none yet.
+
+    Raises ResourceError if a GPU is requested, or if the model has to be made and TensorFlow is not installed.
+    """
+    if device == "gpu":
+        raise ResourceError(f"engine {name} on a GPU: it runs on the CPU only; choose engine onnx, or device='cpu'")
+    file = predictor.folder / "engines" / name / MODEL
+    made_from = predictor.made_from(engines.find(name).recipe())
+    model: str | bytes = str(file)
+    if not kept.is_current(file, made_from):
+        if importlib.util.find_spec("tensorflow") is None:
+            raise ResourceError(f"{file}: not made yet, and making it needs tensorflow ({engines.INSTALL_TRAIN})")
+        model = kept.keep(convert(predictor, form), file, made_from)
+    try:
+        return engines.Loaded("cpu", file, forward=forward_of(open_model(model, threads)))
+    except (RuntimeError, ValueError) as error:
+        raise ArtefactError(f"{file}: LiteRT cannot load it ({error})") from error
+
+
+def convert(predictor: Predictor, form: str) -> bytes:
+    """The predictor's LiteRT model, as `litert_graph.write` makes it; TensorFlow is installed."""
+    tensorflow_setup.prepare("cpu", None)
+    from halfbert.models import litert_graph
+
+    return litert_graph.write(weights.read(predictor.folder), form)
+
+
+def open_model(model: str | bytes, threads: int | None) -> Any:
+    """LiteRT's interpreter of a model, which is the name of a file or its content."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    given = {"model_path": model} if isinstance(model, str) else {"model_content": model}
+    return Interpreter(**given, num_threads=threads or machine.available_cpus())
+
+
+def forward_of(interpreter: Any) -> Forward:
+    """What an interpreter of a model of `litert_graph` answers, for one thread after the other."""
+    (given,), (answer,) = interpreter.get_input_details(), interpreter.get_output_details()
+    turn, length = threading.Lock(), 0
+
+    def forward(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        nonlocal length
+        lengths = mask.sum(axis=1)
+        logits = np.empty((len(ids), answer["shape"][-1]), np.float32)
+        with turn:
+            for row in np.argsort(lengths, kind="stable"):
+                if lengths[row] != length:  # takes a tenth of an answer's time
+                    length = lengths[row]
+                    interpreter.resize_tensor_input(given["index"], [1, length])
+                    interpreter.allocate_tensors()
+                interpreter.set_tensor(given["index"], ids[row : row + 1, :length])
+                interpreter.invoke()
+                logits[row] = interpreter.get_tensor(answer["index"])[0]
+        return logits
+
+    return forward
+
+
+ENGINE = engines.Engine(
+    packages=("ai_edge_litert",),
+    install=INSTALL,
+    speed={"cpu": 0},  # to be named: making the model takes TensorFlow a minute
+    load=load,
+    recipe=lambda: f"litert {VERSION}, float32",
+    least_equal=1.0,
+    largest_difference=1e-4,
+    timed=False,
+)
