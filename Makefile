@@ -5,6 +5,7 @@
 # make docs    write the generated parts of README.md and docs/ again
 # make notebooks    execute the notebooks and store them with their outputs
 # make lock    resolve requirements.lock again from pyproject.toml
+# make web-runtime    fetch again the runtime that `export.py --to web` puts into pages
 # make race    speed against the peers: make race DATA=folder PEER_PYTHON=python
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 AT_A_TIME := -n 2 --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: setup setup-dev demo demo-multilabel test check lint docs notebooks lock race clean
+.PHONY: setup setup-dev demo demo-multilabel test check lint docs notebooks lock web-runtime race clean
 
 setup: $(VENV)/.ready
 setup-dev: $(VENV)/.ready-dev
@@ -56,6 +57,9 @@ notebooks: setup-dev
 lock:
 	uv pip compile pyproject.toml --extra train --universal --python-version 3.10 --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --output-file requirements.lock
+
+web-runtime: setup
+	$(BIN)/python -m tools.vendor_web
 
 race: setup
 	$(BIN)/python -m tools.race --data $(DATA) --peer-python $(PEER_PYTHON)

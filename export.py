@@ -1,4 +1,4 @@
-"""Write a predictor as other runtimes read it: LiteRT, Hugging Face's libraries.
+"""Write a predictor as other runtimes read it: browsers, LiteRT, Hugging Face's libraries.
 
 python export.py predictors/distilbert-messages --to huggingface --output hf
 """

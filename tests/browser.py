@@ -53,7 +53,7 @@ def visited(
         if message.type in ("error", "warning") and not (expected and expected in message.text):
             faults.append(message.text)
 
-    own = ("data:", "file:") if address.startswith("file:") else ("data:", "blob:", address)
+    own = ("data:", "file:", "blob:") if address.startswith("file:") else ("data:", "blob:", address)
     page.on("console", note)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("request", lambda request: faults.append(request.url) if not request.url.startswith(own) else None)

@@ -18,7 +18,7 @@ def export(options: ExportOptions, _stop: StopRequest) -> Path:
     """Write the predictor for the target; returns the output, which is whole, or as it was before if this raises."""
     target = find(options.to)
     output = options.output
-    if target.marker is None:
+    if target.marker is None or options.single_file:
         _check_file(output, options.overwrite)
     else:
         storage.check_output(output, "--output", options.overwrite, target.marker)

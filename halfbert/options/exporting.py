@@ -10,7 +10,7 @@ from halfbert.options.declaring import Options, declared, option
 from halfbert.options.training import DEBUG, TEXT_COLUMN, in_machine, in_output
 from halfbert.system.errors import InputError
 
-TARGETS = ("huggingface", "litert")
+TARGETS = ("huggingface", "litert", "web")
 FORMS = ("float32", "float16", "int8")
 
 of_target, of_texts = partial(option, "target"), partial(option, "texts")
@@ -20,7 +20,8 @@ of_target, of_texts = partial(option, "target"), partial(option, "texts")
 class ExportOptions(Options):
     """Which predictor to write, and for which runtime."""
 
-    ONLY_WITH: ClassVar = {"form": ("litert",), "texts": ("litert",)}  # by option, the targets that have it
+    # By option, the targets that have it.
+    ONLY_WITH: ClassVar = {"form": ("litert",), "texts": ("litert",), "single_file": ("web",), "check": ("web",)}
 
     predictor: Path = of_target(
         MISSING, "predictor that a training script saved", values.path, positional=True, metavar="FOLDER"
@@ -28,13 +29,17 @@ class ExportOptions(Options):
     to: str = of_target(
         MISSING,
         "huggingface: a folder that transformers loads, with safetensors, tokenizer and ONNX; litert: a file for LiteRT "
-        "(TensorFlow Lite), as phones run it",
+        "(TensorFlow Lite), as phones run it; web: a page that answers in a browser, from disk and without a network",
         choices=TARGETS,
     )
     form: str | None = of_target(
         None,
         "numbers of a LiteRT model: float32; float16, half the size; int8, a quarter (default: int8)",
         choices=FORMS,
+    )
+    single_file: bool = of_target(False, "of web: one HTML file instead of a folder")
+    check: bool = of_target(
+        False, "of web: open the page in Chromium before it is kept, and compare its answers to 1,000 texts (needs playwright)"
     )
     texts: str | None = of_texts(
         None,
@@ -43,7 +48,7 @@ class ExportOptions(Options):
     )
     text_column: str = of_texts("text", TEXT_COLUMN, values.columns)
     threads: int | None = in_machine(None, "processor threads (default: all)", values.count)
-    output: Path = in_output(MISSING, "folder to write, of litert a file, such as queues.tflite", values.path)
+    output: Path = in_output(MISSING, "folder to write; of litert and --single-file a file, such as queues.tflite", values.path)
     overwrite: bool = in_output(False, "replace an earlier export")
     debug: bool = in_output(False, DEBUG)
 
