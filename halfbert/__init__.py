@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from halfbert.system.errors import ArtefactError, HalfbertError, InputError, ResourceError
+from halfbert.system.errors import ArtefactError, Drifted, HalfbertError, InputError, ResourceError
 
 if TYPE_CHECKING:  # the rest is imported at first use: importing the package costs nothing
     from halfbert.api import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # the rest is imported at first use: importing the package co
 
 __all__ = [
     "ArtefactError",
+    "Drifted",
     "HalfbertError",
     "InputError",
     "ResourceError",

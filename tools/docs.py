@@ -14,7 +14,7 @@ from halfbert.options import Option, declared
 from halfbert.output.sheets import markdown_table
 from halfbert.system import storage
 from halfbert.system.machine import PROJECT
-from tools import cascade, explain_tables, gpu_tables, scale_tables, serving_tables, tables
+from tools import cascade, drift_tables, explain_tables, gpu_tables, scale_tables, serving_tables, tables
 
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -87,6 +87,9 @@ MAKERS = {
     "explain": explain_tables.explain_table,
     "cost": scale_tables.cost,
     "billion": scale_tables.billion,
+    "drift_false_alarms": drift_tables.false_alarms,
+    "drift_power": drift_tables.power,
+    "drift_sketches": drift_tables.sketches,
 }
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ GROUPS = {
     "rows for a person": "they get the word review, and the best guess beside it; choose one rule, or every row is answered",
     "rows to label next": "those that would teach the predictor most, to be labelled and appended to the training table",
     "two predictors": "the first answers what it is sure of, which costs less than to have the second answer every row",
+    "drift": "whether the rows are still of the kind that the predictor was validated on",
     "comparison": None,
     "runs": None,
     "search": None,

@@ -18,6 +18,7 @@ STANDARD_INPUT = "-"
 of_rows, of_answers = partial(option, "predictor and rows"), partial(option, "answers")
 of_review, of_labelling = partial(option, "rows for a person"), partial(option, "rows to label next")
 of_cascade = partial(option, "two predictors")
+of_drift = partial(option, "drift")
 
 
 @dataclass(kw_only=True)
@@ -93,6 +94,13 @@ class PredictOptions(Options):
         f"how much macro F1, from 0 to 1, may be lost to the larger one on validation rows (default: {MARGIN:g})",
         values.share,
     )
+    drift: bool = of_drift(
+        False, "say at the end how these rows differ from the validation rows, as far as it is neither chance nor a trifle"
+    )
+    fail_on_drift: bool = of_drift(False, "as --drift, and end with exit code 5 if they differ")
+    drift_reference: bool = of_drift(
+        False, "keep summaries of these rows, without texts, in the predictor's folder: later rows are compared with them"
+    )
     engine: str = in_machine("auto", "what computes the answers", choices=("auto", *engines.names()))
     device: str = in_machine("auto", "where to compute", choices=DEVICES)
     threads: int | None = in_machine(None, "processor threads (default: all; with --ray one a worker)", values.count)
@@ -131,7 +139,9 @@ class PredictOptions(Options):
         self._check_cascade(self.rule())
         in_memory = any(type(table) is not str for table in self.table)
         self._check_review()
-        if self.output is None and self.review is None and self.table != [STANDARD_INPUT] and not in_memory:
+        self._check_drift(in_memory)
+        looked_at = self.review is not None or self.drift or self.drift_reference
+        if self.output is None and not looked_at and self.table != [STANDARD_INPUT] and not in_memory:
             raise InputError("give --output, the table to write, such as labelled.xlsx")
         if self.ray is not None and (in_memory or self.output is None or STANDARD_INPUT in self.table):
             raise InputError(
@@ -172,6 +182,22 @@ class PredictOptions(Options):
             return
         if not rule.is_none:
             raise InputError(f"--then {self.then}: not with a rule for rows that go to a person, which is of one predictor")
-        others = {"--explain": self.explain, "--review": self.review is not None, "--ray": self.ray is not None}
+        others = {
+            "--explain": self.explain,
+            "--review": self.review is not None,
+            "--ray": self.ray is not None,
+            **{"--drift": self.drift, "--drift-reference": self.drift_reference},
+        }
         if other := next((name for name, given in others.items() if given), None):
             raise InputError(f"--then {self.then}: not with {other}; leave one of them out")
+
+    def _check_drift(self, in_memory: bool) -> None:
+        """Raise InputError where rows cannot be compared, or not so."""
+        self.drift = self.drift or self.fail_on_drift
+        if self.drift and self.drift_reference:
+            raise InputError("--drift and --drift-reference: compare rows, or keep theirs to compare others with; choose one")
+        if (self.drift or self.drift_reference) and self.ray is not None:
+            option = "--drift" if self.drift else "--drift-reference"
+            raise InputError(f"{option}: rows are compared on one machine, without --ray")
+        if in_memory and self.fail_on_drift:
+            raise InputError("--fail-on-drift: for files; a DataFrame is given back, with --drift")

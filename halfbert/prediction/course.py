@@ -13,7 +13,7 @@ from halfbert.data import texts
 from halfbert.data.phrases import counted
 from halfbert.data.tables import locate
 from halfbert.options.prediction import STANDARD_INPUT, PredictOptions
-from halfbert.prediction import cluster, journal, next_rows, outputs, page
+from halfbert.prediction import cluster, journal, next_rows, outputs, page, sampling
 from halfbert.prediction.answering import Answering, Watcher, answer_rows
 from halfbert.prediction.blocks import Source, Unwritten, Writer
 from halfbert.prediction.frames import DataFrame, FrameWriter
@@ -84,7 +84,8 @@ def answer_tables(
             say(scorer.line)
         watcher = page.Watcher(scorer) if options.report is not None else None
         to_label = next_rows.collector(options.review, options.review_file, scorer, sources)
-        watchers = [each for each in (watcher, to_label) if each is not None]
+        sample = sampling.collector(options, scorer)
+        watchers = [each for each in (watcher, to_label, sample) if each is not None]
         if isinstance(sources[0], DataFrame):
             writer = FrameWriter(sources[0], columns)
             summary = _answer(sources, scorer, writer, None, None, say, progress_of, options.label_column, watchers)
@@ -93,6 +94,7 @@ def answer_tables(
             result = summary = cluster.predict(options, sources, scorer, columns, say)
         else:
             result = summary = _write(options, sources, scorer, columns, say, progress_of, watchers)
+        summary.drift, failure = sample.finish(sources, say) if sample else (None, None)
         if options.report is not None and watcher is not None:
             page.write_page(options.report, scorer, summary, watcher)
         chosen = to_label.write() if to_label is not None else []
@@ -100,6 +102,8 @@ def answer_tables(
         say(line)
     if options.report is not None:
         say(f"page: {options.report}")
+    if failure is not None:
+        raise failure
     return result
 
 
@@ -138,7 +142,7 @@ def _write(
     watchers: Sequence[Watcher],
 ) -> Summary:
     output = options.output
-    if output is None and options.table != [STANDARD_INPUT]:  # the rows to label next are all that is wanted
+    if output is None and options.table != [STANDARD_INPUT]:  # rows are only looked at
         return _answer(sources, scorer, Unwritten(), None, None, say, progress_of, options.label_column, watchers)
     with contextlib.ExitStack() as stack:
         so_far = None

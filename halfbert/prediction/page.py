@@ -93,8 +93,10 @@ def check(file: Path, overwrite: bool) -> None:
 
 def write_page(file: Path, scorer: Scorer, summary: Summary, watcher: Watcher) -> None:
     """Write the page about the rows that a watcher has seen."""
-    stated = {name: value for name, value in vars(summary).items() if name != "words"}
+    stated = {name: value for name, value in vars(summary).items() if name not in ("words", "drift")}
     stated.update(output=summary.output and summary.output.name, unanswered=dict(summary.unanswered))
+    drift = summary.drift
+    stated["drift"] = drift and dataclasses.asdict(drift)
     name = summary.output.name if summary.output else "rows"
     answered = summary.rows - summary.unanswered.total()
     page = Page(
@@ -104,6 +106,7 @@ def write_page(file: Path, scorer: Scorer, summary: Summary, watcher: Watcher) -
         sections=[
             Section("Labels", _labels(scorer, summary, watcher, answered)),
             Section("Confidence", [_confidence(scorer, watcher)]),
+            *([Section("What has changed", [Items(drift.lines())])] if drift else []),
             _least(scorer, summary, watcher, answered),
             *([Section("Rows without an answer", [_unanswered(summary, watcher)])] if watcher.unanswered else []),
             Section("How it was answered", [Items(_how(scorer, summary))]),
@@ -203,5 +206,7 @@ def _how(scorer: Scorer, summary: Summary) -> list[str]:
         items.append(f"Then {scorer.cascade.names[1]}, weights {scorer.cascade.big.predictor.weights_sha256[:12]}….")
     if scorer.line:
         items.append(f"Rule: {scorer.line}.")
-    items += [f"{line[:1].upper()}{line[1:]}." for line in summary.lines() if not line.startswith(("labels:", "written:"))]
+    elsewhere = summary.drift.lines() if summary.drift else []
+    shown = [line for line in summary.lines() if not line.startswith(("labels:", "written:")) and line not in elsewhere]
+    items += [f"{line[:1].upper()}{line[1:]}." for line in shown]
     return items

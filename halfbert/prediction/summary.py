@@ -9,6 +9,7 @@ from typing import Any
 from halfbert.data.phrases import counted, listed, row_word
 from halfbert.output.words import percent, shortened
 from halfbert.prediction.blocks import Block
+from halfbert.prediction.drift import Drift
 from halfbert.prediction.label_words import LabelWords
 
 SHOWN_LABELS = 12
@@ -25,7 +26,8 @@ class Summary:
     `without_label` counts the answers of no label at all, `unanswered` the rows without a usable text by their note, `repeated`
     those with the answer of an equal text, `truncated` the distinct texts longer than `maxlen` tokens, `resumed` the texts that
     an earlier run had answered, `passed_on` the rows that the second predictor, `then`, answered. `words` are those of each
-    label, where answers are explained. `seconds` are those of answering and writing.
+    label, where answers are explained, `drift` how the rows differ from the predictor's reference, where they are compared.
+    `seconds` are those of answering and writing.
     """
 
     output: Path | None
@@ -44,6 +46,7 @@ class Summary:
     resumed: int = 0
     maxlen: int = 0
     words: LabelWords | None = None
+    drift: Drift | None = None
     places: list[str] = field(default_factory=list, repr=False)  # of the first rows without an answer
 
     def note(self, block: Block) -> None:
@@ -87,6 +90,8 @@ class Summary:
             lines.append(f"longer than {self.maxlen} tokens, and truncated: {counted(self.truncated, 'text')}")
         if self.words is not None:
             lines += self.words.lines()
+        if self.drift is not None:
+            lines += self.drift.lines()
         return lines if self.output is None else [*lines, f"written: {self.output}"]
 
     def _share_of(self, rows: int) -> str:

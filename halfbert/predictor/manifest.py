@@ -15,6 +15,7 @@ from halfbert.data import equality
 from halfbert.models import weights
 from halfbert.models.long_texts import CUT, WINDOWS, Pooling
 from halfbert.scoring.calibration import Calibration
+from halfbert.scoring.drift import Summaries
 from halfbert.scoring.review import RISKS, Reviewer, ReviewRule, reviewer
 from halfbert.system import storage
 from halfbert.system.errors import ArtefactError, InputError
@@ -134,8 +135,8 @@ class Manifest:
     are several (`data.texts`); `label_column` is that of the labels' names, with `label_separator` between two, or None where
     each label has a column; `thresholds`, (labels,), only of multi-label predictors; `maxlen` in tokens; `long` says what
     becomes of longer texts, with `pooling` where they are windows; `files` maps each file to its SHA-256; `agreement` is by
-    engine; `speeds` are by processor (`machine.processor`) and engine, those of one processor timed in turn. What follows
-    `maxlen` may be missing in a file.
+    engine; `speeds` are by processor (`machine.processor`) and engine, those of one processor timed in turn; `summaries` are
+    what later rows are compared with (`summarising.reference`). What follows `maxlen` may be missing in a file.
     """
 
     task: str
@@ -161,6 +162,7 @@ class Manifest:
     long: Literal["cut", "head-tail", "windows"] = "cut"
     pooling: Pooling | None = None
     converted: Converted | None = None
+    summaries: Summaries | None = None
 
     @property
     def lengths(self) -> list[Any]:
@@ -192,7 +194,7 @@ def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest of a predictor folder."""
     content = asdict(manifest)
     columns = ("text_columns", "label_column", "label_separator")
-    for optional in ("teacher", "agreement", "speeds", "calibration", *columns, "pooling", "converted"):
+    for optional in ("teacher", "agreement", "speeds", "calibration", *columns, "pooling", "converted", "summaries"):
         if not content[optional]:
             del content[optional]
     content["data"] = {name: value for name, value in content["data"].items() if value is not None}
@@ -207,6 +209,11 @@ def add_agreement(folder: Path, agreement: dict[str, Agreement]) -> None:
 def add_speeds(folder: Path, processor: str, speeds: dict[str, EngineSpeed]) -> None:
     """Put the speeds measured on a processor in place of its earlier ones; the rest stays as with `add_agreement`."""
     _add(folder, "speeds", {processor: {engine: asdict(each) for engine, each in speeds.items()}})
+
+
+def set_summaries(folder: Path, summaries: Summaries) -> None:
+    """Put summaries in place of those that are there; the rest stays as with `add_agreement`."""
+    _add(folder, "summaries", asdict(summaries))
 
 
 def _add(folder: Path, name: str, entries: dict[str, Any]) -> None:

@@ -151,13 +151,13 @@ def p_value(total: float, rows: int, max_error: float, binary: bool) -> float:
 def binomial_tail(most: int, rows: int, rate: float) -> float:
     """The probability of at most so many successes in so many trials."""
     counts = np.arange(min(most, rows) + 1)
-    factorials = _log_factorials(1 << rows.bit_length())
+    factorials = log_factorials(1 << rows.bit_length())
     logs = factorials[rows] - factorials[counts] - factorials[rows - counts]
     return float(np.exp(logs + counts * math.log(rate) + (rows - counts) * math.log1p(-rate)).sum())
 
 
 @functools.cache
-def _log_factorials(most: int) -> np.ndarray:
+def log_factorials(most: int) -> np.ndarray:
     return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, most + 1)))])
 
 

@@ -4,7 +4,7 @@
 this module is imported.
 """
 
-import collections
+import contextlib
 import math
 import os
 from collections.abc import Sequence
@@ -21,8 +21,12 @@ from prometheus_client import (
     multiprocess,
 )
 
-from halfbert.predictor.manifest import Manifest
-from halfbert.scoring.review import RISKS, row_scores
+from halfbert.models.long_texts import SPECIAL_TOKENS
+from halfbert.predictor.manifest import Predictor
+from halfbert.predictor.summarising import reference
+from halfbert.scoring.drift import NUMBERS, Comparison, Summaries, compare
+from halfbert.scoring.review import answered_labels
+from halfbert.system.errors import HalfbertError
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 BATCH_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -61,9 +65,16 @@ SHADOW = Counter(
 )
 RELOADS = Counter("halfbert_reloads", "Folders loaded again, or refused.", ["predictor", "outcome"], registry=REGISTRY)
 DRIFT = Gauge(
-    "halfbert_confidence_drift",
-    "Population stability index of the confidence of the latest texts against the validation rows.",
-    ["predictor"],
+    "halfbert_drift",
+    "How far the latest texts differ from the validation rows: Kolmogorov-Smirnov distance; of labels an odds ratio.",
+    ["predictor", "aspect"],
+    multiprocess_mode="livemax",
+    registry=REGISTRY,
+)
+DRIFTED = Gauge(
+    "halfbert_drifted",
+    "1 where that is neither chance nor a trifle, as predict --drift decides it; else 0.",
+    ["predictor", "aspect"],
     multiprocess_mode="livemax",
     registry=REGISTRY,
 )
@@ -79,41 +90,39 @@ def text() -> bytes:
 
 
 class Drift:
-    """Whether confidence is spread over the latest texts as over the validation rows, by the population stability index.
+    """Compares every `ROWS` texts with the summaries that the predictor keeps, as `predict --drift` does.
 
-    The index is the sum of (p - q) ln(p / q) over ten bins that hold a tenth of the validation rows each: by the usual rule of
-    thumb below 0.1 nothing has changed, and above 0.25 the texts are others than those the predictor was tested on
-    (Siddiqi 2006, "Credit Risk Scorecards"). It is known once `LATEST` texts have been answered.
+    Characters that the tokenizer does not know are left out. A predictor without summaries, or of too few rows, shows NaN.
     """
 
-    LATEST, BINS, LEAST_SHARE, EVERY = 1000, 10, 1e-3, 100
+    ROWS = 1000
+    ASPECTS = (*NUMBERS, "labels")
 
-    def __init__(self, predictor: str, stated: Manifest) -> None:
-        self._gauge, self._stated = DRIFT.labels(predictor), stated
-        self._latest: collections.deque[float] = collections.deque(maxlen=self.LATEST)
-        self._new = 0
-        self._edges = self._expected = np.empty(0)
-        if stated.calibration is not None:
-            scores = stated.calibration.held_out[RISKS[stated.task][0]].read()[0]
-            if len(scores) >= self.BINS:
-                self._edges = np.unique(np.quantile(scores, np.linspace(0, 1, self.BINS + 1)[1:-1]))
-                self._expected = self._shares(scores)
-        self._gauge.set(math.nan)
+    def __init__(self, name: str, predictor: Predictor) -> None:
+        self._name, self._stated = name, predictor.manifest
+        self._reference: Summaries | None = None
+        with contextlib.suppress(HalfbertError):
+            self._reference = reference(predictor)
+        self._waiting: list[tuple[np.ndarray, ...]] = []  # words, tokens, probabilities of texts
+        for aspect in self.ASPECTS:
+            DRIFT.labels(name, aspect).set(math.nan)
+            DRIFTED.labels(name, aspect).set(math.nan)
 
-    def add(self, probabilities: np.ndarray) -> None:
-        """Take in the answers to texts, (texts, labels) probabilities."""
-        if not len(self._edges):
+    def add(self, texts: Sequence[str], tokens: np.ndarray, probabilities: np.ndarray) -> None:
+        """Take in answered texts, how many tokens each has, special ones included, and (texts, labels) probabilities."""
+        if self._reference is None:
             return
-        self._latest.extend(row_scores(probabilities, self._stated.thresholds, RISKS[self._stated.task][0]).tolist())
-        self._new += len(probabilities)
-        if len(self._latest) == self.LATEST and self._new >= self.EVERY:
-            self._new = 0
-            self._gauge.set(self._index(list(self._latest)))
+        words = np.array([len(text.split()) for text in texts], np.int64)
+        self._waiting.append((words, tokens - SPECIAL_TOKENS, probabilities))
+        if sum(len(some) for some, *_ in self._waiting) >= self.ROWS:
+            words, tokens, probabilities = (np.concatenate(column) for column in zip(*self._waiting, strict=True))
+            self._waiting = []
+            confidence = self._stated.reviewer().decide(probabilities).confidence
+            labels = answered_labels(probabilities, self._stated.thresholds).sum(axis=0)
+            self._show(compare(self._reference, Summaries.of("latest texts", words, tokens, confidence, labels)))
 
-    def _index(self, scores: Sequence[float]) -> float:
-        shares = self._shares(np.array(scores))
-        return float(np.sum((shares - self._expected) * np.log(shares / self._expected)))
-
-    def _shares(self, scores: np.ndarray) -> np.ndarray:
-        counts = np.bincount(np.searchsorted(self._edges, scores, side="right"), minlength=len(self._edges) + 1)
-        return np.maximum(counts / len(scores), self.LEAST_SHARE)
+    def _show(self, comparisons: Sequence[Comparison]) -> None:
+        for aspect in self.ASPECTS:
+            found = [each for each in comparisons if each.aspect == aspect]
+            DRIFT.labels(self._name, aspect).set(min(found, key=lambda each: each.p_value).effect)
+            DRIFTED.labels(self._name, aspect).set(any(each.changed for each in found))

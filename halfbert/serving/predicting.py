@@ -1,6 +1,7 @@
 """The course of a request for answers: from its JSON, through the lane of its predictor, to the answers' JSON."""
 
 import asyncio
+import itertools
 import json
 import logging
 import time
@@ -167,9 +168,9 @@ def count(
             metrics.LABELS.labels(name, label).inc(number)
     known = serving.drift.get(name)
     if known is None or known[0] is not generation:
-        known = serving.drift[name] = (generation, metrics.Drift(name, generation.manifest))
+        known = serving.drift[name] = (generation, metrics.Drift(name, generation.classifier.predictor))
     good = ~answered.failed
-    known[1].add(answered.probabilities[good])
+    known[1].add(list(itertools.compress(asked.texts, good)), answered.tokens[good], answered.probabilities[good])
     if name in serving.shadows:
         serving.shadows[name].offer(generation, asked.texts, answered)
 

@@ -23,3 +23,9 @@ class ResourceError(HalfbertError):
     """Disk space, memory, a requested device or a checkpoint is unavailable; or training diverged."""
 
     exit_code = 4
+
+
+class Drifted(HalfbertError):
+    """Rows differ from those they are compared with, and the user has requested an exit code of its own for that."""
+
+    exit_code = 5

@@ -300,7 +300,7 @@ def save_predictor(
     if prepared.options.keep_epochs and states:
         storage.link_folder(states.folder / EPOCHS, folder / EPOCHS)
     saving.write_validated(prepared, fitted, folder)
-    manifest = saving.manifest(prepared, fitted, record, taught)
+    manifest = saving.with_summaries(saving.manifest(prepared, fitted, record, taught), prepared, fitted, folder)
     writing.finish(folder, manifest, model_card(manifest, record, prepared.options.output.name))
     return replace(record, size=Size(record.size.parameters, storage.folder_bytes(folder)))
 

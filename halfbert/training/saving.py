@@ -1,5 +1,6 @@
 """Record, manifest, tables and pictures of a training run, made from its values."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from halfbert.output import plots, report_page, sheets, text
 from halfbert.output import record as records
 from halfbert.output.advice import LABEL_CONFLICT_COLUMNS, LABEL_CONFLICTS, LABEL_ERROR_COLUMNS, LABEL_ERRORS
 from halfbert.output.record import Record, Size, Split, TextLengths, Timing
-from halfbert.predictor.manifest import CheckpointUsed, DataFile, Manifest, TrainingData
+from halfbert.predictor import summarising
+from halfbert.predictor.manifest import TOKENIZER, CheckpointUsed, DataFile, Manifest, TrainingData
+from halfbert.scoring.drift import VALIDATION, Summaries
+from halfbert.scoring.probabilities import probabilities_of
 from halfbert.system import machine, storage
 from halfbert.training import calibrating, mislabelled, tasks
 from halfbert.training.values import Fitted, Prepared, Taught, Tested
@@ -114,6 +118,20 @@ def manifest(prepared: Prepared, fitted: Fitted, record: Record, taught: Taught 
         long=fitted.transformer.way,
         pooling=fitted.pooling,
     )
+
+
+def with_summaries(stated: Manifest, prepared: Prepared, fitted: Fitted, folder: Path) -> Manifest:
+    """The manifest with the summaries of the validation rows, tokenised as the predictor saved in `folder` does."""
+    from tokenizers import Tokenizer
+
+    if not np.isfinite(fitted.val_logits).all():
+        return stated
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    words, tokens, unknown = summarising.describe(tokenizer, prepared.data.val.texts, stated).T
+    probabilities = probabilities_of(fitted.val_logits, prepared.task).astype(np.float32)
+    confidence = stated.reviewer().decide(probabilities).confidence
+    labels = tasks.answers(prepared.task, probabilities, stated.thresholds).sum(axis=0)
+    return replace(stated, summaries=Summaries.of(VALIDATION, words, tokens, confidence, labels, int(unknown.sum())))
 
 
 def write(record: Record, prepared: Prepared, tested: Tested, folder: Path) -> None:
