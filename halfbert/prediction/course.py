@@ -113,8 +113,8 @@ def scorer_of(options: PredictOptions) -> Scorer:
     named, then = options.top or 0, options.then and options.then.absolute()
     machine = options.engine, options.device, options.threads
     margin = MARGIN if options.margin is None else options.margin
-    asked = options.rule(), options.explain, options.review is not None, then, margin
-    scorer = Scorer(folder, *machine, named, options.probabilities, *asked)
+    asked = options.rule(), options.explain, options.review is not None
+    scorer = Scorer(folder, *machine, named, options.probabilities, *asked, then=then, margin=margin)
     # Loaded and made ready here, so that a damaged predictor or an impossible rule is reported before any work is done.
     scorer.classifier, scorer.decider, scorer.cascade  # noqa: B018
     return scorer
