@@ -109,12 +109,19 @@ def answer_tables(
 
 def scorer_of(options: PredictOptions) -> Scorer:
     """The scorer that the options describe, its predictor loaded."""
-    folder = options.predictor.absolute()
-    named, then = options.top or 0, options.then and options.then.absolute()
-    machine = options.engine, options.device, options.threads
-    margin = MARGIN if options.margin is None else options.margin
-    asked = options.rule(), options.explain, options.review is not None
-    scorer = Scorer(folder, *machine, named, options.probabilities, *asked, then=then, margin=margin)
+    scorer = Scorer(
+        options.predictor.absolute(),
+        options.engine,
+        options.device,
+        options.threads,
+        top=options.top or 0,
+        every_probability=options.probabilities,
+        rule=options.rule(),
+        explain=options.explain,
+        uncertainty=options.review is not None,
+        then=options.then and options.then.absolute(),
+        margin=MARGIN if options.margin is None else options.margin,
+    )
     # Loaded and made ready here, so that a damaged predictor or an impossible rule is reported before any work is done.
     scorer.classifier, scorer.decider, scorer.cascade  # noqa: B018
     return scorer
