@@ -136,10 +136,11 @@ class PredictOptions(Options):
 
     def complete(self) -> None:
         """Check the rule, and that there is somewhere to write to; a DataFrame is given back."""
-        self._check_cascade(self.rule())
+        rule = self.rule()
         in_memory = any(type(table) is not str for table in self.table)
         self._check_review()
         self._check_drift(in_memory)
+        self._check_cascade(rule)
         looked_at = self.review is not None or self.drift or self.drift_reference
         if self.output is None and not looked_at and self.table != [STANDARD_INPUT] and not in_memory:
             raise InputError("give --output, the table to write, such as labelled.xlsx")
@@ -185,8 +186,9 @@ class PredictOptions(Options):
         others = {
             "--explain": self.explain,
             "--review": self.review is not None,
+            "--drift": self.drift,
+            "--drift-reference": self.drift_reference,
             "--ray": self.ray is not None,
-            **{"--drift": self.drift, "--drift-reference": self.drift_reference},
         }
         if other := next((name for name, given in others.items() if given), None):
             raise InputError(f"--then {self.then}: not with {other}; leave one of them out")

@@ -127,6 +127,7 @@ def test_a_killed_run_resumes_unless_the_second_predictor_is_another(
         (("--then", "BIG", "--max-error", "0.1"), "not with a rule for rows that go to a person"),
         (("--then", "BIG", "--explain"), "not with --explain; leave one of them out"),
         (("--then", "BIG", "--review", "5", "--review-file", "next.csv"), "not with --review; leave one of them out"),
+        (("--then", "BIG", "--fail-on-drift"), "not with --drift; leave one of them out"),
         (("--then", "SMALL"), "is the same predictor as"),
         (("--then", "nothing"), "nothing: no such folder; give the folder of a predictor"),
     ],
