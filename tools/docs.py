@@ -14,7 +14,7 @@ from halfbert.options import Option, declared
 from halfbert.output.sheets import markdown_table
 from halfbert.system import storage
 from halfbert.system.machine import PROJECT
-from tools import cascade, drift_tables, explain_tables, gpu_tables, scale_tables, serving_tables, tables
+from tools import cascade, device_tables, drift_tables, explain_tables, gpu_tables, scale_tables, serving_tables, tables
 
 PAGES = (PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")))
 PART = re.compile(r"(<!-- made: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -85,6 +85,8 @@ MAKERS = {
     "serving": serving_tables.serving_table,
     "gpu": gpu_tables.gpu_table,
     "explain": explain_tables.explain_table,
+    "smaller": device_tables.smaller_table,
+    "device_study": device_tables.study_table,
     "cost": scale_tables.cost,
     "billion": scale_tables.billion,
     "drift_false_alarms": drift_tables.false_alarms,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from halfbert.benchmark import base, plots, report, statistics, timing, trial
+from halfbert.benchmark import base, device_study, phone, plots, report, statistics, timing, trial
 from halfbert.benchmark import record as records
 from halfbert.benchmark.figures import figures
 from halfbert.benchmark.page import PAGE, page_of
@@ -33,7 +33,7 @@ ALSO_RUNNING = ("onnx", "tokenizers")  # packages beside those of the engines
 class Benchmarked:
     """A finished benchmark: its record, and the folder of tables and plots, beside which the record is `folder`.json.
 
-    With `prepare` nothing is timed, and both are None.
+    With `prepare` nothing is timed, and both are None; with `device_study` the record is another, and None here.
     """
 
     record: Record | None
@@ -56,16 +56,24 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
             for subject in subjects:
                 trial.prove(subject, texts, engines.provable(options.engines), max(options.threads))
             return Benchmarked(None, None)
+        if options.adb is not None:
+            phone.require(options.adb)
         if options.base:
             say("making BERT-base and DistilBERT-base with random weights")
             folders = stack.enter_context(base.folders())
             subjects += [describe(folder, random_weights=True) for folder in folders]
         plan = Plan(options, texts, subjects)
-        say(plan.line(len(timing.pairs(plan))))
+        if not options.device_study:
+            say(plan.line(len(timing.pairs(plan))))
         load_before = load_average()
         trial.prove_missing(plan)
         trial.try_all(plan)
         stop.gently = True
+        if options.device_study:
+            study = study_of(plan, load_before, stop)
+            device_study.write(study, output)
+            stop.raise_if_set()
+            return Benchmarked(None, output)
         ceilings = measure_ceilings(plan)
         timing.measure_alone(plan, stop)
         record = record_of(plan, timing.measure_pairs(plan, stop), ceilings, load_before, stop)
@@ -106,15 +114,38 @@ def measure_ceilings(plan: Plan) -> dict[str, float]:
     return ceilings
 
 
+def study_of(plan: Plan, load_before: float | None, stop: StopRequest) -> device_study.Study:
+    """The study, on the phone as well if there is one."""
+    options = plan.options
+    studied = device_study.measure(plan, stop)
+    folders = [subject.folder for subject in plan.subjects]
+    on_phone = [] if options.adb is None else list(phone.measure(options.adb, folders, options.threads, device_study.LENGTHS))
+    return device_study.Study(
+        repeats=options.repeats,
+        seconds=options.seconds,
+        texts=plan.texts.used.name,
+        environment=environment_of(options, load_before),
+        predictors=[subject.described for subject in plan.subjects],
+        studied=studied,
+        not_run={str(contestant): contestant.not_run for contestant in plan.contestants if contestant.not_run},
+        on_phone=on_phone,
+        published=device_study.PAPER,
+    )
+
+
+def environment_of(options: BenchmarkOptions, load_before: float | None) -> Environment:
+    """The machine, and what else it did."""
+    described = machine.describe(",".join(options.devices), max(options.threads), "as each engine's", 0)
+    described.versions.update(_versions())
+    described.hardware["gpus"] = gpus() if "gpu" in options.devices else []
+    return Environment(**vars(described), governor=_governor(), load_average={"before": load_before, "after": load_average()})
+
+
 def record_of(
     plan: Plan, pairs: list[Pair], ceilings: dict[str, float], load_before: float | None, stop: StopRequest
 ) -> Record:
     """Everything that was measured, and under what circumstances."""
     options = plan.options
-    described = machine.describe(",".join(options.devices), max(options.threads), "as each engine's", 0)
-    described.versions.update(_versions())
-    described.hardware["gpus"] = gpus() if "gpu" in options.devices else []
-    load = {"before": load_before, "after": load_average()}
     plan.texts.used.tokens = {s.described.name: _tokens(s) for s in plan.subjects if s.token_lengths}
     record = Record(
         quick=options.quick,
@@ -127,7 +158,7 @@ def record_of(
             most_attempts=timing.most_attempts(plan),
             samples_beyond_percentile=statistics.SAMPLES_BEYOND,
         ),
-        environment=Environment(**vars(described), governor=_governor(), load_average=load),
+        environment=environment_of(options, load_before),
         texts=plan.texts.used,
         predictors=[subject.described for subject in plan.subjects],
         ceilings=ceilings,

@@ -51,7 +51,7 @@ def latencies(record: Record, path: Path) -> None:
                 line.set(color=drawing.INK)
             for points in artists["fliers"]:
                 points.set(marker="|", markeredgecolor=drawing.GREY)
-            _log(axes, "x")
+            logarithmic(axes, "x")
             axes.set_yticks(places, list(here))
             axes.set(title=setting, xlabel="milliseconds for one text, end to end (log scale)", ylim=(0.4, len(names) + 0.6))
             axes.grid(axis="y", visible=False)
@@ -95,7 +95,7 @@ def throughput(record: Record, path: Path) -> None:
             axes.set_xscale("log", base=2)
             axes.set_xticks(batches, [f"{batch}" for batch in batches])
             axes.minorticks_off()
-            _log(axes, "y")
+            logarithmic(axes, "y")
             axes.set_xlabel("texts a call")
         for axes, of_panel in names.items():
             name_lines(axes, of_panel)
@@ -120,7 +120,7 @@ def plane(record: Record, path: Path) -> None:
                     axes.scatter(rate, height, area, color=colour, marker=_marker(record, figure), edgecolors="white")
                     name = f"{_name(figure)}, {size / 1e6:.1f} MB"
                     names[axes].append(Named(rate, height, name, colour, np.sqrt(area) / 2))
-            _log(axes, "x")
+            logarithmic(axes, "x")
             axes.margins(0.15)
             axes.set_xlabel(f"texts a second, batches of {figures[0].batch} (log scale)")
         heights = [height for _, height in points]
@@ -162,7 +162,7 @@ def _marker(record: Record, figure: Who) -> str:
     return PREDICTOR_MARKERS[names.index(figure.predictor) % len(PREDICTOR_MARKERS)]
 
 
-def _log(axes: "Axes", which: str) -> None:
+def logarithmic(axes: "Axes", which: str) -> None:
     """A logarithmic axis with 1, 2 and 5 of each power of ten written at it."""
     from matplotlib.ticker import LogLocator, NullFormatter
 

@@ -4,6 +4,7 @@ import contextlib
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,19 +28,24 @@ class Answers:
     probabilities: np.ndarray
 
 
-@contextlib.contextmanager
-def started(contestant: Contestant, plan: Plan) -> Iterator[Worker]:
-    """A fresh process that has loaded the contestant, has answered the first text, and has all of them."""
-    subject, texts = plan.subject(contestant), plan.texts.by_lengths
-    job = {
+def job_of(contestant: Contestant, plan: Plan) -> dict[str, Any]:
+    """What a process is to load, and to answer first."""
+    subject = plan.subject(contestant)
+    return {
         "folder": str(subject.folder),
         "engine": contestant.engine,
         "device": contestant.device,
         "threads": contestant.threads,
         "allow_disagreement": plan.options.allow_disagreement or subject.described.random_weights,
-        "first_text": texts["natural"][0],
+        "first_text": plan.texts.by_lengths["natural"][0],
     }
-    worker = Worker(job, contestant.threads)
+
+
+@contextlib.contextmanager
+def started(contestant: Contestant, plan: Plan) -> Iterator[Worker]:
+    """A fresh process that has loaded the contestant, has answered the first text, and has all of them."""
+    subject, texts = plan.subject(contestant), plan.texts.by_lengths
+    worker = Worker(job_of(contestant, plan), contestant.threads)
     try:
         subject.token_lengths = worker.ask({"do": "texts", **texts, "fixed_tokens": FIXED_TOKENS})
         yield worker

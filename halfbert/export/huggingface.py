@@ -6,7 +6,7 @@ calibration nor windows of long texts: these are in `answers.json`, and the card
 
 from pathlib import Path
 
-from halfbert.export import answers
+from halfbert.export import answers, smaller
 from halfbert.export.target import Target
 from halfbert.models import onnx_graph, weights
 from halfbert.options import ExportOptions
@@ -16,22 +16,26 @@ from halfbert.predictor.manifest import Predictor
 from halfbert.system import storage
 
 ONNX = "onnx/model.onnx"  # where Optimum and transformers.js look for it
+SMALLER = "onnx/model_quantized.onnx"  # where transformers.js looks in browsers
 TOKENIZER_CONFIG = "tokenizer_config.json"
 OTHER_BYTES = 4_000_000  # tokenizer, card, what ONNX adds
 
 
-def write(predictor: Predictor, _options: ExportOptions, output: Path) -> None:
-    """Write the folder. Raises InputError for an activation that ONNX graphs do not support."""
+def write(predictor: Predictor, options: ExportOptions, output: Path) -> None:
+    """Write the folder. Raises InputError for an activation that ONNX graphs do not support, and what `smaller.choose` does."""
     encoder = weights.read(predictor.folder)
-    graph = onnx_graph.write(encoder, wide_inputs=True)
+    graphs = {ONNX: onnx_graph.write(encoder, wide_inputs=True)}
+    if options.smaller:
+        graphs[SMALLER] = smaller.made(predictor, options, wide_inputs=True)
     with storage.atomic_folder(output) as folder:
-        storage.reserve_space(folder, 2 * len(graph) + OTHER_BYTES)
+        storage.reserve_space(folder, 2 * len(graphs[ONNX]) + OTHER_BYTES)
         weights.write_classifier(encoder, folder)
         # Pipelines truncate texts where the predictor does.
         settings = weights.read_json(folder / TOKENIZER_CONFIG)
         storage.write_json({**settings, "model_max_length": predictor.manifest.maxlen}, folder / TOKENIZER_CONFIG)
         (folder / ONNX).parent.mkdir()
-        storage.write_bytes(graph, folder / ONNX)
+        for name, graph in graphs.items():
+            storage.write_bytes(graph, folder / name)
         storage.write_json(answers.described(predictor), folder / answers.FILE)
         own = (predictor.folder / "README.md").read_text(encoding="utf-8")
         storage.write_text(card.for_transformers(own, predictor.manifest, output.resolve().name), folder / "README.md")

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from halfbert.data import multiclass
 from halfbert.data.phrases import counted
-from halfbert.export import answers
+from halfbert.export import answers, texts
 from halfbert.export.target import Target
 from halfbert.options import ExportOptions
 from halfbert.predictor import classifier, engines, proving
@@ -21,7 +20,6 @@ from halfbert.predictor.engines import litert, litert_int8
 from halfbert.predictor.manifest import Predictor
 from halfbert.system import storage
 from halfbert.system.console import say
-from halfbert.system.errors import InputError
 
 LABELS, VOCABULARY = "labels.txt", "vocab.txt"
 
@@ -33,12 +31,12 @@ def write(predictor: Predictor, options: ExportOptions, output: Path) -> None:
     not installed to answer them.
     """
     assert options.form is not None
-    texts = _texts(options)
-    if texts:
+    compared = texts.read(options)
+    if compared:
         engines.require("litert")  # which answers them
     model = litert.convert(predictor, options.form)
-    if texts:
-        _compare(predictor, model, texts, options)
+    if compared:
+        _compare(predictor, model, compared, options)
     else:
         say("not compared with Keras: --texts names texts to compare answers on")
     with storage.atomic_file(output) as stream:
@@ -60,26 +58,15 @@ def with_files(model: bytes, predictor: Predictor) -> bytes:
     return content.getvalue()
 
 
-def _texts(options: ExportOptions) -> list[str]:
-    if options.texts is None:
-        return []
-    rows, table = multiclass.read_texts(options.texts, options.text_column, drop_missing=True)
-    for note in table.notes:
-        say(f"  {note}")
-    if not rows.texts:
-        raise InputError(f"--texts {options.texts}: has no text")
-    return rows.texts
-
-
-def _compare(predictor: Predictor, model: bytes, texts: list[str], options: ExportOptions) -> None:
-    texts = [texts[number] for number in np.unique(np.linspace(0, len(texts) - 1, proving.MOST_TEXTS).astype(int))]
+def _compare(predictor: Predictor, model: bytes, compared: list[str], options: ExportOptions) -> None:
+    compared = [compared[number] for number in np.unique(np.linspace(0, len(compared) - 1, proving.MOST_TEXTS).astype(int))]
     reference = classifier.load(predictor.folder, proving.REFERENCE, "cpu", options.threads)
-    expected = reference.predict_proba(texts)
-    found = reference.with_forward(litert.forward_of(litert.open_model(model, options.threads))).predict_proba(texts)
+    expected = reference.predict_proba(compared)
+    found = reference.with_forward(litert.forward_of(litert.open_model(model, options.threads))).predict_proba(compared)
     equal, largest = proving.compare(expected, found, predictor.manifest.thresholds)
     say(
-        f"{options.form}: {equal:.2%} of decisions on {counted(len(texts), 'text')} are Keras', probabilities differ by up to "
-        f"{largest:.1e}"
+        f"{options.form}: {equal:.2%} of decisions on {counted(len(compared), 'text')} are Keras', probabilities differ by up "
+        f"to {largest:.1e}"
     )
     required = litert_int8.ENGINE.least_equal or 0
     if equal < required:

@@ -41,8 +41,8 @@ class _Parts:
 def in_8_bits(graph: bytes, word_bits: np.ndarray | None = None) -> bytes:
     """The graph with its large float32 matrices stored in 8 bits.
 
-    `word_bits` (V,) has for each word 8 or fewer: one other number for all of them, 4 or 2, and 0 for words that no text has,
-    which share a row.
+    `word_bits` (V,) has for each word 8, of one at least, or fewer: 4 or 2, the same for all others, and 0 for words that no
+    text has, which share a row.
     """
     model = onnx.load_from_string(graph)
     lookups = {node.input[0]: node for node in model.graph.node if node.op_type == "Gather"}
@@ -82,7 +82,7 @@ def _kernel(name: str, values: np.ndarray) -> _Parts:
 def _words(name: str, values: np.ndarray, lookup: NodeProto, word_bits: np.ndarray | None) -> _Parts:
     """What gathers rows of a table (V, h): of words with 8 bits from one stored table, and of the others from another."""
     parts, ids, output = _Parts(name), lookup.input[1], lookup.output[0]
-    if word_bits is None or (word_bits == 8).all():
+    if word_bits is None or not ((word_bits > 0) & (word_bits < 8)).any():
         _rows(parts, values, 8, ids, output)
         return parts
     fine, other = word_bits == 8, (word_bits > 0) & (word_bits < 8)

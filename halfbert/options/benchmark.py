@@ -16,6 +16,7 @@ SCENARIOS = ("single", "offline", "cold", "paper")
 NOT_TIMED = ", ".join(name for name in engines.names() if name not in engines.timed())
 LENGTHS = ("natural", "fixed")
 DEVICES = ("cpu", "gpu")
+ON_PHONES = ("onnx", "litert")  # runtimes; their engines' names begin so
 
 timed, of_texts, how = (partial(option, group) for group in ("what to time", "texts", "how to time"))
 
@@ -76,6 +77,17 @@ class BenchmarkOptions(Options):
     prepare: bool = how(
         False, "make the engines' files, check on the texts that they answer alike, time them for engine auto, and stop"
     )
+    device_study: bool = how(
+        False,
+        "as on a device instead: file, memory, load time and one text of 32 and of 128 tokens, for the engines whose runtimes "
+        "run on phones (docs/device.md)",
+    )
+    adb: Path | None = how(
+        None,
+        "of --device-study: LiteRT's benchmark_model, which then times LiteRT models on the attached phone",
+        values.path,
+        metavar="FILE",
+    )
     allow_disagreement: bool = how(False, "also time engines whose answers differ from those of keras")
     output: Path = in_output(
         None,
@@ -94,6 +106,12 @@ class BenchmarkOptions(Options):
             raise InputError("--prepare and --base: what --base makes is gone after the run; give one of them")
         if self.label_column is not None and embedded:
             raise InputError("--label-column goes with --texts")
+        if self.adb is not None and not self.device_study:
+            raise InputError("--adb: goes with --device-study")
+        if self.device_study and self.prepare:
+            raise InputError("--prepare and --device-study: give one of them")
+        if self.device_study and self.engines == engines.timed():
+            self.engines = [name for name in engines.names() if name.startswith(ON_PHONES) and engines.installed(name)]
         self.repeats = self.repeats or (2 if quick else 10)
         self.seconds = self.seconds or (0.5 if quick else 5.0)
         self.rows = self.rows or (32 if quick else 256)
@@ -103,4 +121,4 @@ class BenchmarkOptions(Options):
             self.texts, self.label_column = str(messages.TEST), messages.LABEL
         if self.output is None:
             name = table_name(self.texts).removesuffix("_test").removesuffix("-test") + ("-quick" if quick else "")
-            self.output = Path("results") / "benchmark" / name
+            self.output = Path("results") / "benchmark" / (f"{name}-device" if self.device_study else name)

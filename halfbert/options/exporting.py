@@ -21,7 +21,10 @@ class ExportOptions(Options):
     """Which predictor to write, and for which runtime."""
 
     # By option, the targets that have it.
-    ONLY_WITH: ClassVar = {"form": ("litert",), "texts": ("litert",), "single_file": ("web",), "check": ("web",)}
+    ONLY_WITH: ClassVar = {
+        **{"form": ("litert",), "single_file": ("web",), "check": ("web",)},
+        **{"smaller": ("huggingface", "web"), "allow_disagreement": ("huggingface", "web")},
+    }
 
     predictor: Path = of_target(
         MISSING, "predictor that a training script saved", values.path, positional=True, metavar="FOLDER"
@@ -41,9 +44,16 @@ class ExportOptions(Options):
     check: bool = of_target(
         False, "of web: open the page in Chromium before it is kept, and compare its answers to 1,000 texts (needs playwright)"
     )
+    smaller: bool = of_target(
+        False,
+        "of web and huggingface (beside the whole graph): fewer bits, least for words that --texts seldom have; refused if "
+        "answers to some of them differ from keras' (docs/device.md)",
+    )
+    allow_disagreement: bool = of_target(False, "of --smaller: take the fewest bits, however many answers differ")
     texts: str | None = of_texts(
         None,
-        "texts to compare the answers of a LiteRT model with Keras' on (default: none, and nothing is compared)",
+        "texts of the kind to answer, without labels: of --smaller; of litert, to compare the answers with Keras' on (default: "
+        "none, and nothing is compared)",
         values.source,
     )
     text_column: str = of_texts("text", TEXT_COLUMN, values.columns)
@@ -60,3 +70,9 @@ class ExportOptions(Options):
                 raise InputError(f"{each.flag}: only with --to {' or '.join(targets)}")
         if self.to == "litert":
             self.form = self.form or "int8"
+        elif self.smaller and self.texts is None:
+            raise InputError("--smaller: needs --texts, a table of texts of the kind to answer; labels are not needed")
+        elif self.texts and not self.smaller:
+            raise InputError("--texts: only with --to litert or --smaller")
+        elif self.allow_disagreement and not self.smaller:
+            raise InputError("--allow-disagreement: only with --smaller")

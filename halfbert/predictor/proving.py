@@ -79,7 +79,7 @@ def prove(
     expected = answers.read(predictor, texts) if reference is None and not engines.installed(REFERENCE) else None
     if reference is not None:
         expected = reference[chosen]
-    reference_engine = REFERENCE if expected is not None else _reference(predictor)
+    reference_engine = REFERENCE if expected is not None else reference_for(predictor)
     loaded: dict[str, Classifier] = {}
     if expected is None:
         loaded[reference_engine] = load(folder, reference_engine, "cpu", threads)
@@ -121,7 +121,7 @@ def _time_engines(
     return gate.choice(replace(predictor, manifest=known), threads)
 
 
-def _reference(predictor: manifest.Predictor) -> str:
+def reference_for(predictor: manifest.Predictor) -> str:
     """The engine to compare with: keras, or without TensorFlow an engine in float32 that was compared with keras elsewhere."""
     if engines.installed(REFERENCE):
         return REFERENCE

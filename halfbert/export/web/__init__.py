@@ -7,6 +7,7 @@ and `checking` opens it in Chromium.
 import tempfile
 from pathlib import Path
 
+from halfbert.export import smaller
 from halfbert.export.target import Target
 from halfbert.export.web import checking, pages, stating
 from halfbert.models import onnx_graph, onnx_storage, weights
@@ -20,12 +21,13 @@ from halfbert.system.console import say
 def write(predictor: Predictor, options: ExportOptions, output: Path) -> None:
     """Write the folder, or with `single_file` the one file.
 
-    Raises InputError for a model or tokenizer that the page does not support; with `check` as `checking.check`.
+    Raises InputError for a model or tokenizer that the page does not support; with `check` as `checking.check`, with `smaller`
+    as `smaller.choose`.
     """
     if options.check:
         checking.require()
     stated = stating.stated(predictor)
-    graph = graph_of(predictor)
+    graph = smaller.made(predictor, options) if options.smaller else graph_of(predictor)
     files = pages.files(stated, graph, options.single_file)
     if options.check:
         with tempfile.TemporaryDirectory() as room:

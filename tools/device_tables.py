@@ -1,0 +1,36 @@
+"""The tables of docs/device.md, from the committed records of `tools.smaller` and of `benchmark.py --device-study`."""
+
+from halfbert.benchmark import device_study
+from halfbert.output.sheets import markdown_table
+from halfbert.system.machine import PROJECT
+from tools import smaller
+from tools.tables import NAMES
+
+STUDY = PROJECT / "results" / "published" / "device" / "messages.json"
+
+
+def smaller_table() -> str:
+    """A line for each table and way of rounding: megabytes, score, what it is above float32's, and decisions that are equal."""
+    heads = ["table, test rows", "way", "MB", "score (95 % interval)", "less float32, points (95 % interval)"]
+    heads += ["decisions equal to float32", "of another kind of texts"]
+    lines = []
+    for table, record in smaller.published().items():
+        link = f"[{NAMES[table]}](results/published/smaller/{record['name']}.json), {record['rows']['test']:,}"
+        for way in record["ways"]:
+            score, difference = way["score"], way["difference"]
+            points = [f"{100 * difference[end]:+.2f}" for end in ("difference", "low", "high")]
+            cells = [f"{way['bytes'] / 1e6:.1f}", f"{score['score']:.4f} ({score['low']:.3f} to {score['high']:.3f})"]
+            cells += [f"{points[0]} ({points[1]} to {points[2]})"]
+            lines.append([link, way["name"], *cells, f"{way['equal']:.1%}", f"{way['equal_of_another_kind']:.1%}"])
+    return markdown_table(heads, lines)
+
+
+def study_table() -> str:
+    """The published study."""
+    study = device_study.read(STUDY)
+    hardware, load = study.environment.hardware, study.environment.load_average
+    return (
+        f"{device_study.table(study)}\n\nMedians of {study.repeats} fresh processes each, with {study.seconds:g} s or more of "
+        f"single texts at each length, on {hardware['cpu']}, which others used as well: the load average was "
+        f"{load['before']:g} before and {load['after']:g} after."
+    )
