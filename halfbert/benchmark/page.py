@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import msgspec
 from halfbert.benchmark import statistics
 from halfbert.benchmark.figures import cell_figures, chief_batch, score_of, too_good
 from halfbert.benchmark.record import Contestant, Record, Who
+from halfbert.benchmark.sections import WHO, of_the_run, sections
 from halfbert.data.phrases import counted
-from halfbert.output.page import Card, Column, Command, Items, Page, Part, Picture, Section, Table, Words
+from halfbert.output.page import Card, Column, Command, Items, Page, Part, Picture, Section, Table
 from halfbert.output.words import significant
 
 PAGE = "report.html"
@@ -20,7 +22,6 @@ ALT = {
     "throughput.png": "Texts a second against the number of texts a call, of each contestant",
     "speed_size_accuracy.png": "Texts a second against the score of each contestant; the area is the size of its weights",
 }
-WHO = [Column(name, "label") for name in ("predictor", "engine", "setting")]
 
 
 def _name(record: Record, who: Who) -> str:
@@ -32,19 +33,20 @@ def _name(record: Record, who: Who) -> str:
 def page_of(record: Record, pictures: Sequence[str], folder: Path, name: str) -> Page:
     """The page of the benchmark `name`, with the pictures in `folder`: who is fastest, contestants, pairs, figures."""
     many = _rates(record)
-    sections = [
+    *tables, how_to_read = sections(record)
+    found = [
         Section("Contestants", _contestants(record, many)),
-        Section("Pairs", _pairs(record)),
         Section("Pictures", [Picture(folder / name, ALT.get(name, name)) for name in pictures]),
-        Section("Not measured", _not_measured(record)),
+        *tables,
         Section("Every figure", _figures(record), folded=True),
         Section("How it was measured", _how(record), folded=True),
+        replace(how_to_read, folded=True),
     ]
     return Page(
         title=f"Benchmark: {', '.join(predictor.name for predictor in record.predictors)}",
         headline=_headline(record, many),
         cards=_cards(record, many),
-        sections=[section for section in sections if section.parts],
+        sections=[section for section in found if section.parts],
         record=_without_samples(record),
         note=f"Samples are left out of the data of this page; {name}.json beside its folder has them.",
     )
@@ -110,11 +112,8 @@ def _contestants(record: Record, many: dict[str, float]) -> list[Part]:
     kinds = dict.fromkeys(score[0] for one in record.ran if (score := score_of(record, one)))
     caption = f"Score: {', '.join(kinds)}. " if kinds else ""
     caption += f"Texts: {record.texts.used:,} of the {record.texts.rows:,} of {record.texts.name}."
-    scored = {contestant.predictor for contestant in record.ran if contestant.accuracy is not None}
-    known = [each for each in record.predictors if each.name in scored]
-    doubts = [f"Warning: {doubt}." for each in known if (doubt := too_good(each, record.texts.used))]
     table = Table(columns, rows, caption, search=len(rows) > 12, filters=[0, 1, 2] if len(rows) > 3 else [])
-    return [*map(Words, doubts), *([table] if rows else [])]
+    return [table] if rows else []
 
 
 def _contestant(record: Record, one: Contestant, rate: float | None, milliseconds: float | None) -> list[Any]:
@@ -124,32 +123,6 @@ def _contestant(record: Record, one: Contestant, rate: float | None, millisecond
     weights, score = one.weight_bytes and one.weight_bytes / 1e6, score_of(record, one)
     figures = [score and score[1], rate, milliseconds, first, peak, weights, one.equal_answers]
     return [one.predictor, one.engine, one.setting, *figures]
-
-
-def _pairs(record: Record) -> list[Part]:
-    rows = [
-        [
-            _name(record, pair.a),
-            _name(record, pair.b),
-            f"batch {pair.case.batch}",
-            found.ratio,
-            *found.interval,
-            found.time_saved,
-            found.verdict,
-        ]
-        for pair in record.pairs
-        if (found := pair.comparison)
-    ]
-    columns = [Column("A", "label"), Column("B", "label"), Column("work", "label"), Column("A's seconds / B's", "number", 2)]
-    columns += [Column("from", "number", 2), Column("to", "number", 2), Column("time that B saves", "share")]
-    columns.append(Column("verdict", "label"))
-    caption = "Both processes alive, in blocks A B B A; the interval is the bootstrap's over the blocks, 95 %."
-    return [Table(columns, rows, caption, filters=[7] if len(rows) > 3 else [])] if rows else []
-
-
-def _not_measured(record: Record) -> list[Part]:
-    rows = [[one.predictor, one.engine, one.setting, one.not_run] for one in record.contestants if one.not_run]
-    return [Table([*WHO, Column("why")], rows, "")] if rows else []
 
 
 def _figures(record: Record) -> list[Part]:
@@ -170,18 +143,13 @@ def _numbers(figure: Any) -> list[float | None]:
 
 
 def _how(record: Record) -> list[Part]:
-    machine, protocol = record.environment, record.protocol
-    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    command = record.environment.command
     items = [
-        f"{counted(protocol.repeats, 'repeat')} of {protocol.seconds:g} s a case, each in a fresh process.",
-        f"{machine.hardware.get('cpu')}, {machine.hardware.get('cpus')} processors.",
-        f"Load average before and after: {machine.load_average['before']}, {machine.load_average['after']}.",
-        f"{versions}.",
-        *(f"{predictor.name}: {predictor.choice}." for predictor in record.predictors if predictor.choice),
+        *of_the_run(record),
         *(f"{predictor.name}: weights SHA-256 {predictor.weights_sha256[:12]}…" for predictor in record.predictors),
         f"{record.texts.name}: SHA-256 {record.texts.sha256[:12]}…",
     ]
-    return [Items(items), *([Command(shlex.join(machine.command), "To measure it again:")] if machine.command else [])]
+    return [Items(items), *([Command(shlex.join(command), "To measure it again:")] if command else [])]
 
 
 def _without_samples(record: Record) -> Any:

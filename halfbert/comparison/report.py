@@ -10,9 +10,10 @@ from halfbert.comparison.record import Record
 from halfbert.comparison.sections import private_sections, sections
 from halfbert.comparison.wording import headline, reasons, verdict_line
 from halfbert.comparison.wording import rule as rule_in_words
+from halfbert.output import markdown as as_markdown
 from halfbert.output import page
-from halfbert.output.page import Card, Page, Part, Section, Table, Words
-from halfbert.output.sheets import markdown_table, write_csv, write_workbook
+from halfbert.output.page import Card, Page, Section, Words
+from halfbert.output.sheets import write_csv, write_workbook
 from halfbert.output.words import model_name, significant
 from halfbert.system import storage
 
@@ -70,23 +71,9 @@ def markdown(record: Record) -> str:
     lines = [f"# {_heading(record)}", f"**{verdict_line(record)}**"]
     lines += [rule_in_words(record)] if record.comparisons else []
     for section, picture in sections(record, on_page=False):
-        lines.append(f"## {section.title}")
-        lines += filter(None, map(_markdown, section.parts))
+        lines += as_markdown.blocks([section], right=True)
         lines += [f"![{section.title}]({picture})"] if picture else []
     return "\n\n".join(lines) + "\n"
-
-
-def _markdown(part: Part) -> str:
-    if isinstance(part, Words):
-        return part.text
-    if isinstance(part, Table):
-        rows = [[_shown(cell) for cell in row] for row in part.rows]
-        return markdown_table([column.title for column in part.columns], rows, right=True)
-    return ""  # the PNG has it
-
-
-def _shown(cell: Any) -> Any:
-    return "–" if cell is None else cell[-1] if isinstance(cell, list) else cell
 
 
 def _heading(record: Record) -> str:

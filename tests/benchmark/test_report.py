@@ -1,102 +1,23 @@
-"""Figures, tables, workbook and plots of a benchmark, from records made by hand; the records that are published still read."""
+"""Tables and workbook of a benchmark, from records made by hand; the records that are published still read."""
 
-import copy
 import importlib.util
 import json
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import browser
 import openpyxl
 import pytest
-from support import ROOT
+from benchmark_records import PUBLISHED, case, contestant, of_cases, with_figures, without_accuracies, without_scores
 
 from halfbert.benchmark import figures as benchmark_figures
-from halfbert.benchmark import page as benchmark_page
 from halfbert.benchmark import plots as benchmark_plots
 from halfbert.benchmark import record as records
 from halfbert.benchmark import report as benchmark_report
-from halfbert.output.page import write
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 
-PUBLISHED = sorted((ROOT / "results" / "published" / "benchmark").glob("*.json"))
 BESIDE = "Published, and measured here"
 PLOTS = ("latency.png", "throughput.png", "speed_size_accuracy.png")
-
-
-def timed(seconds, disturbed=False):
-    share, total = 0.2 if disturbed else 0.0, sum(seconds)
-    return records.Timed(seconds=seconds, cpu_seconds=2 * total, wall_seconds=total, foreign_share=share, disturbed=disturbed)
-
-
-def case(scenario, batch, seconds_a_call, texts=64, lengths="natural", part="end to end", calls=128):
-    """Two repeats, of which the second takes a tenth longer; its first attempt was disturbed."""
-    slower = [1.1 * seconds_a_call] * calls
-    attempts = ([seconds_a_call] * calls, []), (slower, [timed(slower, disturbed=True)])
-    blocks = [
-        records.Block(**vars(timed(seconds)), repeat=repeat, warm_up_seconds=[0.5, 0.25], set_aside=set_aside)
-        for repeat, (seconds, set_aside) in enumerate(attempts)
-    ]
-    kind = {"scenario": scenario, "lengths": lengths, "part": part, "batch": batch}
-    return records.MeasuredCase(**kind, texts=texts, gflop=6.4, blocks=blocks)
-
-
-def contestant(predictor, engine, factor, device="cpu"):
-    """A contestant that takes `factor` milliseconds for one text, and half of that in batches."""
-    seconds = factor / 1000
-    cases = [case("single", 1, seconds), case("single", 1, 3 * seconds, lengths="fixed", part="model", calls=8)]
-    cases += [case("offline", batch, batch * seconds / 2, part=part) for batch in (8, 32) for part in ("end to end", "model")]
-    cases += [case("paper", 1, seconds)] if device == "cpu" else []
-    memory = {"resident_after_import": 300_000_000, "peak_above_import": 123_000_000, "gpu_peak": None}
-    cold = {"import_seconds": 1.0, "load_seconds": 0.25, **memory}
-    measured = {"weight_bytes": 90_000_000 if predictor == "large" else 45_000_000, "accuracy": 0.75, "equal_answers": 1.0}
-    measured["cold"] = [records.Start(repeat=n, first_answer_seconds=1.5 + n / 10, **cold) for n in range(2)]
-    who = {"predictor": predictor, "engine": engine, "device": device, "threads": 2}
-    return records.Contestant(**who, setting="cpu, 2 threads" if device == "cpu" else "gpu", **measured, cases=cases)
-
-
-def pair(a, b, ratio, verdict):
-    block = {"a": [[1.0], [1.0]], "b": [[0.5], [0.5]], "cpu_seconds": 3.0, "wall_seconds": 3.0, "foreign_share": 0.0}
-    seconds = {"a_seconds_per_text": 0.010, "b_seconds_per_text": 0.010 / ratio}
-    found = {"ratio": ratio, "interval": [0.9 * ratio, 1.1 * ratio], "itself": 1.0, "itself_spread": 1.07}
-    return records.Pair(
-        a=a.who,
-        b=b.who,
-        case=records.Work(lengths="natural", part="end to end", batch=1, texts=64),
-        blocks=[records.PairBlock(**block, repeat=0, set_aside=[])],
-        comparison=records.Comparison(**found, **seconds, time_saved=1 - 1 / ratio, verdict=verdict),
-    )
-
-
-@pytest.fixture
-def record():
-    """Two predictors with two engines each, one engine that is not installed, two pairs; the rest as it was published."""
-    published = records.read(PUBLISHED[0])
-    times = (("large", "keras", 10), ("large", "onnx", 4), ("small", "keras", 5), ("small", "onnx", 2))
-    a, b, c, d = contestants = [contestant(*each) for each in times]
-    missing = records.Contestant(**{**vars(d.who), "engine": "torch"}, not_run="PyTorch is not installed: pip install torch")
-    sizes = (("large", "bert", 22_000_000, 0.80), ("small", "distilbert", 11_000_000, 0.76))
-    predictors = [
-        replace(known, name=name, model=model, parameters=parameters, score=records.Score(name="accuracy", value=score))
-        for known, (name, model, parameters, score) in zip(published.predictors, sizes, strict=True)
-    ]
-    pairs = [pair(a, c, 2.0, "B takes less time"), pair(b, d, 1.01, "inconclusive")]
-    made = {"predictors": predictors, "contestants": [*contestants, missing], "pairs": pairs, "ceilings": {"2": 100.0}}
-    return with_figures(replace(published, **made))
-
-
-def with_figures(record):
-    record.figures = benchmark_figures.figures(record)
-    return record
-
-
-def of_cases(record, keep):
-    """The record with only some cases of each contestant."""
-    for each in record.contestants:
-        each.cases = [case_ for case_ in each.cases if keep(case_)]
-    return with_figures(record)
 
 
 def rows_of(record, heading):
@@ -109,63 +30,6 @@ def line(record, heading, *cells):
     """The rest of the one line of a table that begins with these cells."""
     (found,) = (row for row in rows_of(record, heading) if row[: len(cells)] == list(cells))
     return found[len(cells) :]
-
-
-# Figures.
-
-
-def test_figures_of_a_case(record):
-    figure = next(f for f in record.figures if f.kind == ("offline", "natural", "model", 32))
-    assert str(figure.who) == "large, keras, cpu, 2 threads"
-    # 32 texts in 0.16 s, and in 0.176 s in the repeat that took a tenth longer.
-    rates = figure.texts_per_second
-    assert (rates.max, rates.min) == (pytest.approx(200.0), pytest.approx(200 / 1.1))
-    assert rates.samples == 2 and figure.seconds_per_call.samples == 256
-    assert figure.seconds_per_pass.median == pytest.approx(0.336)  # 64 texts
-    assert figure.gflop_per_second == pytest.approx(6.4 / 0.336)
-    assert figure.share_of_ceiling == pytest.approx(6.4 / 0.336 / 100)
-    assert figure.processors_used == pytest.approx(2.0)
-    assert figure.warm_up_seconds == 0.75
-    assert (figure.blocks_run_again, figure.blocks_disturbed) == (1, 0)
-
-
-def test_what_does_not_count(record):
-    """Attempts that were set aside; the processor's ceiling, of a GPU; of a batch that is not full, the texts that it lacks."""
-    before = copy.deepcopy(record.figures)
-    for contestant_ in record.contestants:
-        for case_ in contestant_.cases:
-            case_.blocks[1].set_aside[0].seconds = [1000.0]
-    assert benchmark_figures.figures(record) == before
-    record.contestants = [contestant("large", "keras", 1, device="gpu")]
-    assert {figure.share_of_ceiling for figure in benchmark_figures.figures(record)} == {None}
-    record.contestants[0].cases = [case("offline", 8, 1.0, texts=12, calls=4)]  # batches of 8 and 4
-    assert with_figures(record).figures[0].texts_per_second.max == pytest.approx(6.0)
-
-
-def without_accuracies(record):
-    for each in record.contestants:
-        each.accuracy = None
-    return record
-
-
-def without_scores(record):
-    for each in without_accuracies(record).predictors:
-        each.score = None
-    return record
-
-
-@pytest.mark.parametrize(
-    ("change", "name", "heights"),
-    [
-        (lambda record: record, "accuracy on these texts", [0.75] * 4),
-        (without_accuracies, "accuracy on the run's test rows", [0.80, 0.80, 0.76, 0.76]),
-        (without_scores, None, [22.0, 22.0, 11.0, 11.0]),
-    ],
-)
-def test_points_of_the_plane(record, change, name, heights):
-    points, found = benchmark_figures.plane_points(change(record))
-    assert [(f.predictor, f.engine) for f, _ in points] == [(n, e) for n in ("large", "small") for e in ("keras", "onnx")]
-    assert found == name and [height for _, height in points] == heights and {f.batch for f, _ in points} == {32}
 
 
 # Markdown.
@@ -239,49 +103,6 @@ def test_an_accuracy_on_texts_that_the_predictor_learned_from_is_called_in_quest
         assert "trained large or chose its epoch, so its accuracy on these texts means nothing" in said
         assert "trained small" not in said
     assert "means nothing" not in closing(without_accuracies(record)) + benchmark_report.markdown(record)
-
-
-def page_data(record, folder):
-    """Tables and record of the page that is written of a benchmark."""
-    pictures = benchmark_plots.draw(record, folder)
-    write(benchmark_page.page_of(record, pictures, folder, "things"), folder / "report.html")
-    text = (folder / "report.html").read_text(encoding="utf-8")
-    assert text.count("data:image/png") == len(pictures)
-    found = re.findall(r'<script type="application/json" id="\w+">(.*?)</script>', text)
-    return text, *map(json.loads, found)
-
-
-def test_the_page_has_every_contestant_pair_and_figure(record, tmp_path):
-    record.predictors[0].learned_from = record.texts.used
-    text, (contestants, pairs, missing, every), data = page_data(record, tmp_path)
-    assert "The fastest in batches is small, onnx: 955 texts a second, 5 times as fast as large, keras." in text
-    assert (
-        "trained large or chose its epoch, so its accuracy on these texts means nothing" in text and "trained small" not in text
-    )
-    found = {tuple(row[:2]): row[3:] for row in contestants["rows"]}
-    assert set(found) == {("large", "keras"), ("large", "onnx"), ("small", "keras"), ("small", "onnx")}
-    score, rate, one, start, memory, weights, equal = found["small", "onnx"]
-    assert (score, start, memory, weights, equal) == (0.75, pytest.approx(1.55), 123, 45, 1.0)
-    assert (rate, one) == (pytest.approx(954.5, abs=0.1), pytest.approx(2.1, abs=0.01))
-    assert [row[3] for row in pairs["rows"]] == [2.0, 1.01] and missing["rows"][0][:2] == ["small", "torch"]
-    assert len(every["rows"]) == len(record.figures) and data["texts"]["used"] == record.texts.used
-    assert "cases" not in data["contestants"][0] and "blocks" not in data["pairs"][0]
-    record.quick, record.stopped = True, "SIGINT"
-    assert "A quick look, too short to quote figures from. Stopped by SIGINT" in page_data(record, tmp_path)[0]
-
-
-def test_the_page_of_a_benchmark_that_measured_nothing(record, tmp_path):
-    for each in of_cases(without_scores(record), lambda _: False).contestants:
-        each.cold, each.not_run = [], "stopped"
-    record.pairs = []
-    text, tables, _ = page_data(record, tmp_path)
-    assert "0 contestants measured." in text and len(tables) == 1
-
-
-def test_the_page_is_sound_in_a_browser(record, tmp_path):
-    with browser.browser() as running:
-        page_data(record, tmp_path)
-        browser.check(running, tmp_path / "report.html")
 
 
 def test_blocks_that_were_run_again_are_reported(record):
@@ -365,8 +186,8 @@ def test_output_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not replaced"):
         benchmark_report.check_output(output, overwrite=True)
     find_spec = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jinja2" else find_spec(name))
-    with pytest.raises(ResourceError, match=r"needs jinja2: pip install 'halfbert\[train\]'"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "matplotlib" else find_spec(name))
+    with pytest.raises(ResourceError, match=r"needs matplotlib: pip install 'halfbert\[train\]'"):
         benchmark_report.check_output(tmp_path / "others", overwrite=False)
 
 
