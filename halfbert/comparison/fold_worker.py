@@ -66,27 +66,27 @@ def rows(task: str, table: str) -> list[Data]:
     return dealing.deal(baseline.OPTIONS[task](**json.loads(table))).folds
 
 
+@memory.releasing()
 def fit(options: TrainOptions, data: Data, results: Path, predictor: Path | None, stop: console.StopRequest) -> None:
     """A network's fit, as a fold of cross-validation."""
     from halfbert.training import course, saving, steps
 
     options.output = predictor or options.output
     prepared = steps.prepare(options.task, options, data, stop, time.perf_counter())
-    with memory.releasing():
-        fitted = course.fit(prepared, fold=True)
-        tested = steps.score_test(prepared, fitted)
-        record = saving.record(prepared, fitted, tested, None)
-        if predictor:
-            with storage.atomic_folder(predictor) as folder:
-                record = course.save_predictor(prepared, fitted, record, folder)
-            steps.prove_engines(prepared, fitted, tested)
-            stop.gently = False
-            stop.raise_if_set()
-        with storage.atomic_folder(results) as folder:
-            records.write(record, folder)
-            answers = tested.probabilities, prepared.truth["test"], data.test.numbers, folder, tested.confidence
-            records.write_answers(*answers)
-            saving.write_validated(prepared, fitted, folder)
+    fitted = course.fit(prepared, fold=True)
+    tested = steps.score_test(prepared, fitted)
+    record = saving.record(prepared, fitted, tested, None)
+    if predictor:
+        with storage.atomic_folder(predictor) as folder:
+            record = course.save_predictor(prepared, fitted, record, folder)
+        steps.prove_engines(prepared, fitted, tested)
+        stop.gently = False
+        stop.raise_if_set()
+    with storage.atomic_folder(results) as folder:
+        records.write(record, folder)
+        answers = tested.probabilities, prepared.truth["test"], data.test.numbers, folder, tested.confidence
+        records.write_answers(*answers)
+        saving.write_validated(prepared, fitted, folder)
 
 
 if __name__ == "__main__":

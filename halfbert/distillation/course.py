@@ -16,6 +16,7 @@ from halfbert import distillation
 from halfbert.data.equality import digests, merged
 from halfbert.distillation import pretraining, rows, sentences, teacher
 from halfbert.distillation.teacher import Predictions
+from halfbert.models import memory
 from halfbert.options import DistillOptions
 from halfbert.output.record import Control, Distillation, Unlabelled
 from halfbert.output.text import card_scores
@@ -46,6 +47,7 @@ class _Ready:
     states: States | None  # of the chief
 
 
+@memory.releasing()
 def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pretraining.Pretrained | None:
     """Teach a student, compare it with the same student fitted without the teacher, and save it.
 

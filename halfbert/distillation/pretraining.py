@@ -16,7 +16,7 @@ from halfbert.data.equality import normalise
 from halfbert.data.phrases import counted
 from halfbert.data.splits import HELD_OUT
 from halfbert.distillation import rows, teacher
-from halfbert.models import checkpoints, distilbert_form, memory
+from halfbert.models import checkpoints, distilbert_form
 from halfbert.models.weights import TOKENIZER_FILES, checkpoint_tensors
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
@@ -51,7 +51,7 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
     """
     storage.check_output(options.output, "--output", resuming.may_overwrite(options), marker=RECORD)
     target = options.output.resolve()
-    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch, memory.releasing():
+    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         storage.remove_leftovers(target)
         train, val, files = read_texts(options)
         bert = find_teacher(options.teacher)

@@ -16,7 +16,7 @@ import numpy as np
 
 from halfbert.data import messages, multiclass
 from halfbert.distillation import corpus, pretraining, teacher
-from halfbert.models import batching, checkpoints, distilbert_form, memory
+from halfbert.models import batching, checkpoints, distilbert_form
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
 from halfbert.system import machine, storage
@@ -35,7 +35,7 @@ def teach(options: DistillOptions, stop: StopRequest) -> pretraining.Pretrained:
     """
     storage.check_output(options.output, "--output", options.overwrite, marker=pretraining.RECORD)
     target = options.output.resolve()
-    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch, memory.releasing():
+    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
         storage.remove_leftovers(target)
         bert = pretraining.find_bert(options.teacher)
         begins = _student(bert, options, Path(scratch) / "student")

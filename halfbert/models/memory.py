@@ -15,7 +15,7 @@ _compiled: ContextVar[list[Any] | None] = ContextVar("compiled", default=None)
 
 @contextmanager
 def releasing() -> Iterator[None]:
-    """Release the models that are noted in the block once it has ended, however it ends."""
+    """Release the models that are noted in the block once it has ended, however it ends; best around a whole function."""
     models: list[Any] = []
     outer = _compiled.set(models)
     try:
@@ -24,7 +24,7 @@ def releasing() -> Iterator[None]:
         _compiled.reset(outer)
         release(models)
         models.clear()
-        gc.collect()  # Keras has its models in cycles
+        gc.collect()  # Keras has its models in cycles; those that a frame still holds stay
 
 
 def note(model: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from halfbert.data.phrases import counted
+from halfbert.models import memory
 from halfbert.options import MulticlassOptions, MultilabelOptions
 from halfbert.output import hub
 from halfbert.output.card import model_card
@@ -54,6 +55,7 @@ class Lesson:
     objective: Callable[..., Any]
 
 
+@memory.releasing()
 def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> Trained | None:
     """Read the table, fit, test, save; None from a worker that is not the chief, which tests and saves.
 

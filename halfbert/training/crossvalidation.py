@@ -150,13 +150,13 @@ def _estimate(prepared: Prepared, plan: Plan, fitted: Fitted) -> None:
     say(f"cross-validation: {folds}; the predictor is saved as {prepared.options.output}")
 
 
+@memory.releasing()
 def _answer(prepared: Prepared, plan: Plan, number: int, data: Data, fit: Callable[..., Fitted], found: Answers) -> Fold:
     """Fit on the other folds and answer the rows of this one, into `found`."""
     truth = {part: tasks.truth(prepared.task, rows, data.labels) for part, rows in data.parts()}
     of_fold = replace(prepared, data=data, truth=truth)
-    with memory.releasing():
-        fitted = fit(of_fold, fold=True)
-        tested = steps.score_test(of_fold, fitted)
+    fitted = fit(of_fold, fold=True)
+    tested = steps.score_test(of_fold, fitted)
     rows = RowCounts(len(data.train), len(data.val), len(data.test))
     known, seconds = text.card_scores(tested.scores or {}), fitted.fit_seconds + (tested.seconds or 0.0)
     scores: Numbers = {name: known.get(name) for name in SCORES[prepared.task]}

@@ -11,7 +11,7 @@ import numpy as np
 
 from halfbert.data.phrases import counted
 from halfbert.data.tables import LAYOUT, Data, Reading
-from halfbert.models import checkpoints, memory
+from halfbert.models import checkpoints
 from halfbert.options import TrainOptions, following
 from halfbert.output import record as records
 from halfbert.output import text as report
@@ -37,7 +37,7 @@ FEW_PROVING_TEXTS = 200  # where a GPU or TPU trained: its processor may be slow
 def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
     """The folders of the predictor and of the results, checked and locked; what a killed run left beside them is removed.
 
-    Whatever the block changes for the whole process, such as random seeds, is restored afterwards, and its models are released.
+    Whatever the block changes for the whole process, such as random seeds, is restored afterwards.
     """
     storage.check_disjoint(options.output, options.results)
     overwrite = resuming.may_overwrite(options)
@@ -50,7 +50,6 @@ def locked_outputs(options: TrainOptions) -> Iterator[tuple[Path, Path]]:
             stack.enter_context(storage.output_lock(target))
             storage.remove_leftovers(target)
         stack.enter_context(tensorflow_setup.global_settings_kept())
-        stack.enter_context(memory.releasing())
         yield output, results
 
 

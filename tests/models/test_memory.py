@@ -10,10 +10,11 @@ from support import example_rows, train_here, write_csv
 from halfbert.models import memory
 
 
-def variables() -> int:
+def variables(collect: bool = True) -> int:
     import tensorflow as tf
 
-    gc.collect()
+    if collect:
+        gc.collect()
     return sum(
         isinstance(each, tf.Tensor) and each.dtype == tf.resource and hasattr(each, "numpy") for each in gc.get_objects()
     )
@@ -64,5 +65,5 @@ def test_runs_one_after_the_other_leave_nothing_behind(here, tiny_distilbert):
     counts = []
     for _ in range(3):
         train_here(*words, "--no-tfidf", "--output", "made", "--results", "results", "--overwrite")
-        counts.append(variables())
-    assert counts[2] <= counts[0] + 1
+        counts.append(variables(collect=False))  # a run does so itself
+    assert max(counts[1:]) <= counts[0] + 1
