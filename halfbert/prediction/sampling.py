@@ -76,7 +76,6 @@ class Collector:
             return None, None
         found = Drift(reference.source, reference.rows, new.rows, self._scorer.manifest.labels, compare(reference, new))
         if self._fails and found.changed:
-            return found, Drifted(
-                f"rows have changed: {counted(len(found.changed), 'change')} beside {reference.rows:,} {reference.source}"
-            )
+            changes = counted(len(found.changed), "change")
+            return found, Drifted(f"rows have changed: {changes} beside {reference.rows:,} {reference.source}")
         return found, None

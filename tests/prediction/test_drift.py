@@ -147,7 +147,11 @@ def test_a_dataframe_is_compared_too(usual, capsys):
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [(("--drift", "--drift-reference"), "choose one"), (("--drift", "--ray", "auto"), "without --ray")],
+    [
+        (("--drift", "--drift-reference"), "choose one"),
+        (("--drift", "--ray", "auto"), "without --ray"),
+        (("--fail-on-drift", "--then", "big"), "--then big: not with --drift"),
+    ],
 )
 def test_options_that_do_not_go_together(predict, tmp_path, given, message):
     source = table(tmp_path / "in.csv", TEXTS) if "--ray" not in given else "*.parquet"
