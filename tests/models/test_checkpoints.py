@@ -353,6 +353,7 @@ def test_a_hub_out_of_reach(find, nobody, model):
 
 def test_a_request_that_fails_at_once_is_not_waited_for(monkeypatch):
     import huggingface_hub
+    from huggingface_hub import constants
 
     waits = []
 
@@ -361,7 +362,7 @@ def test_a_request_that_fails_at_once_is_not_waited_for(monkeypatch):
             waits.append(super().wait(timeout))
             return waits[-1]
 
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(checkpoints.threading, "Event", Event)
     monkeypatch.setattr(huggingface_hub, "get_session", lambda: None)  # which has no requests
     assert not checkpoints._hub_answers() and waits[-1]  # it ended, and the time did not run out
