@@ -147,6 +147,7 @@ def table(study: Study) -> str:
     parts = [sheets.markdown_table(heads, lines), _ratios(study)]
     paper = ", ".join(f"{each.what}: {each.distilbert if each.unit else each.bert:g} {each.unit}".strip() for each in PAPER)
     parts.append(f"In the paper ({SANH}): {paper}.")
+    parts += [f"Not measured: {who}: {why}." for who, why in study.not_run.items()]
     return "\n\n".join(part for part in parts if part)
 
 

@@ -63,6 +63,11 @@ def test_the_table_sets_the_pair_against_the_paper(study):
     assert "BERT's over DistilBERT's: 1.71" in table and "DistilBERT's file: 207 MB" in table
 
 
+def test_what_could_not_run_stays_in_the_report(study):
+    study.not_run["b, litert, cpu, 1 thread"] = "engine litert: needs ai_edge_litert"
+    assert "Not measured: b, litert, cpu, 1 thread: engine litert: needs ai_edge_litert." in device_study.table(study)
+
+
 def test_the_picture_has_a_panel_for_each_length(study, tmp_path):
     device_study.draw(study, tmp_path / "on_device.png")
     assert (tmp_path / "on_device.png").stat().st_size > 10_000
