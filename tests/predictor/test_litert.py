@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,6 +46,15 @@ def test_gelu_by_tanh_is_converted_and_others_are_refused(tensorflow_ready, fold
             np.testing.assert_allclose(load(folder, "litert").predict_proba(TEXTS), expected, atol=1e-5)
     with pytest.raises(InputError, match="'mish'; LiteRT models support gelu, gelu_new"):
         load(folder, "litert")
+
+
+def test_too_little_memory_to_convert_is_said_before(folder, monkeypatch):
+    monkeypatch.setattr(litert.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(
+        ResourceError, match="takes about .* GB of memory to make a LiteRT model of it, and 0.0 GB are free"
+    ):
+        load(folder, "litert")
+    assert not (folder / "engines" / "litert").exists()
 
 
 def test_one_text_at_a_time_whoever_asks(tensorflow_ready, folder):

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import numpy as np
+import psutil
 
 from halfbert.models import weights
 from halfbert.models.batching import Forward
@@ -20,6 +21,7 @@ from halfbert.system.errors import ArtefactError, ResourceError
 INSTALL = "pip install 'halfbert[litert]'"
 MODEL = "model.tflite"
 VERSION = 1  # of what litert_graph writes
+MEMORY_TIMES = 50  # what the converter takes, as so many times the weights: 3.7 GB for 70 MB, more than 19 GB for 438 MB
 
 
 def load(predictor: Predictor, device: str, threads: int | None, name: str = "litert", form: str = "float32") -> engines.Loaded:
@@ -43,11 +45,21 @@ def load(predictor: Predictor, device: str, threads: int | None, name: str = "li
 
 
 def convert(predictor: Predictor, form: str) -> bytes:
-    """The predictor's LiteRT model, as `litert_graph.write` makes it; TensorFlow is installed."""
+    """The predictor's LiteRT model, as `litert_graph.write` makes it; TensorFlow is installed.
+
+    Raises ResourceError if there is less memory than its converter takes, which the system would end in the middle.
+    """
+    encoder = weights.read(predictor.folder)
+    needed = MEMORY_TIMES * sum(each.nbytes for each in encoder.weights.values())
+    if needed > (free := psutil.virtual_memory().available):
+        raise ResourceError(
+            f"{predictor.folder}: TensorFlow takes about {needed / 1e9:.0f} GB of memory to make a LiteRT model of it, and "
+            f"{free / 1e9:.1f} GB are free"
+        )
     tensorflow_setup.prepare("cpu", None)
     from halfbert.models import litert_graph
 
-    return litert_graph.write(weights.read(predictor.folder), form)
+    return litert_graph.write(encoder, form)
 
 
 def open_model(model: str | bytes, threads: int | None) -> Any:
