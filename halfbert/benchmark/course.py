@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from halfbert.benchmark import base, device_study, phone, plots, report, statistics, timing, trial
+from halfbert.benchmark import base, browser, device_study, phone, plots, report, statistics, timing, trial
 from halfbert.benchmark import record as records
 from halfbert.benchmark.figures import figures
 from halfbert.benchmark.page import PAGE, page_of
 from halfbert.benchmark.plan import FIXED_TOKENS, Plan, Subject, check_columns, count_known, describe, read_texts
 from halfbert.benchmark.process import Worker
 from halfbert.benchmark.record import Environment, Pair, Protocol, Record, Tokens
+from halfbert.export.web import checking
 from halfbert.options import BenchmarkOptions
 from halfbert.output import page
 from halfbert.predictor import engines
@@ -58,6 +59,8 @@ def benchmark(options: BenchmarkOptions, stop: StopRequest) -> Benchmarked:
             return Benchmarked(None, None)
         if options.adb is not None:
             phone.require(options.adb)
+        if options.browser:
+            checking.require(browser.OPTION)
         if options.base:
             say("making BERT-base and DistilBERT-base with random weights")
             folders = stack.enter_context(base.folders())
@@ -115,10 +118,13 @@ def measure_ceilings(plan: Plan) -> dict[str, float]:
 
 
 def study_of(plan: Plan, load_before: float | None, stop: StopRequest) -> device_study.Study:
-    """The study, on the phone as well if there is one."""
+    """The study, in a browser and on a phone as well if that is asked for."""
     options = plan.options
     studied = device_study.measure(plan, stop)
     folders = [subject.folder for subject in plan.subjects]
+    not_run = {str(contestant): contestant.not_run for contestant in plan.contestants if contestant.not_run}
+    if options.browser:
+        studied += device_study.in_browser(plan, stop, not_run)
     on_phone = [] if options.adb is None else list(phone.measure(options.adb, folders, options.threads, device_study.LENGTHS))
     return device_study.Study(
         repeats=options.repeats,
@@ -127,7 +133,7 @@ def study_of(plan: Plan, load_before: float | None, stop: StopRequest) -> device
         environment=environment_of(options, load_before),
         predictors=[subject.described for subject in plan.subjects],
         studied=studied,
-        not_run={str(contestant): contestant.not_run for contestant in plan.contestants if contestant.not_run},
+        not_run=not_run,
         on_phone=on_phone,
         published=device_study.PAPER,
     )

@@ -5,11 +5,12 @@ Every measurement is a fresh process, as in `course`; one text at a time, of LEN
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from halfbert.benchmark import phone, statistics
+from halfbert.benchmark import browser, phone, statistics
 from halfbert.benchmark import record as records
 from halfbert.benchmark.plan import Plan
 from halfbert.benchmark.plots import logarithmic
@@ -121,13 +122,55 @@ def _studied(plan: Plan, contestant: Contestant, repeats: list[_Once]) -> Studie
         model=predictor.model,
         random_weights=predictor.random_weights,
         file_bytes=contestant.weight_bytes or 0,
-        peak_bytes=int(np.median([once.peak_bytes for once in repeats])),
-        load_seconds=round(float(np.median([once.load_seconds for once in repeats])), SECONDS_DIGITS),
-        p50_seconds={str(n): round(float(np.median(of_length)), SECONDS_DIGITS) for n, of_length in samples.items()},
-        samples={str(tokens): len(of_length) for tokens, of_length in samples.items()},
+        **_medians([once.peak_bytes for once in repeats], [once.load_seconds for once in repeats], samples),
         score=contestant.accuracy,
         equal_answers=contestant.equal_answers,
     )
+
+
+def in_browser(plan: Plan, stop: StopRequest, not_run: dict[str, str]) -> list[Studied]:
+    """The predictors as pages in Chromium; why one has none is put into `not_run`. Those of random weights are left out."""
+    found, texts = [], plan.texts
+    subjects = [subject for subject in plan.subjects if not subject.described.random_weights]
+    for subject in progress(subjects, len(subjects), "timing pages"):
+        predictor = subject.described
+        if stop.signal_number is not None:
+            break
+        if predictor.maxlen < max(LENGTHS):
+            not_run[f"{predictor.name}, browser"] = f"the page reads {counted(predictor.maxlen, 'token')} at most"
+            continue
+        given = (texts.by_lengths["fixed"][:TEXTS], LENGTHS, texts.by_lengths["natural"], texts.labels)
+        try:
+            timed = browser.measure(subject.folder, *given, plan.options.seconds, plan.options.repeats)
+        except HalfbertError as error:
+            not_run[f"{predictor.name}, browser"] = str(error)
+            continue
+        found.append(
+            Studied(
+                predictor=predictor.name,
+                engine="browser, int8",
+                device="cpu",
+                threads=1,
+                setting="Chromium, 1 thread",
+                model=predictor.model,
+                random_weights=False,
+                file_bytes=timed.file_bytes,
+                **_medians(timed.peak_bytes, timed.load_seconds, timed.seconds),
+                score=timed.accuracy,
+                equal_answers=None,
+            )
+        )
+    return found
+
+
+def _medians(peaks: list[int], load_seconds: list[float], seconds: dict[int, list[float]]) -> dict[str, Any]:
+    """The medians of the repeats, and of all samples, as `Studied` has them."""
+    return {
+        "peak_bytes": int(np.median(peaks)),
+        "load_seconds": round(float(np.median(load_seconds)), SECONDS_DIGITS),
+        "p50_seconds": {str(tokens): round(float(np.median(samples)), SECONDS_DIGITS) for tokens, samples in seconds.items()},
+        "samples": {str(tokens): len(samples) for tokens, samples in seconds.items()},
+    }
 
 
 def table(study: Study) -> str:

@@ -153,7 +153,7 @@ class Served:
         """
         usual = self._classifier
         whole = usual.with_maxlen(fixed_tokens)
-        self._texts = {"natural": (usual, natural), "fixed": (whole, [_of_length(whole, text, fixed_tokens) for text in fixed])}
+        self._texts = {"natural": (usual, natural), "fixed": (whole, [of_length(whole, text, fixed_tokens) for text in fixed])}
         return {kind: user.encode(texts).lengths_by_text() for kind, (user, texts) in self._texts.items()}
 
     def answers(self) -> dict[str, Any]:
@@ -225,7 +225,7 @@ def import_runtime(packages: Sequence[str], device: str, threads: int) -> None:
         tensorflow_setup.import_ktrain()
 
 
-def _of_length(user: Classifier, text: str, tokens: int) -> str:
+def of_length(user: Classifier, text: str, tokens: int) -> str:
     """The words of a text that has more than so many tokens, up to exactly so many; full stops take up what is left."""
     words = text.split()
     lengths = user.encode(words).full_lengths - 2  # without [CLS] and [SEP]

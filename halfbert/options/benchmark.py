@@ -82,6 +82,7 @@ class BenchmarkOptions(Options):
         "as on a device instead: file, memory, load time and one text of 32 and of 128 tokens, for the engines whose runtimes "
         "run on phones (docs/device.md)",
     )
+    browser: bool = how(False, "of --device-study: also as pages of export.py --to web in Chromium (needs playwright)")
     adb: Path | None = how(
         None,
         "of --device-study: LiteRT's benchmark_model, which then times LiteRT models on the attached phone",
@@ -106,8 +107,9 @@ class BenchmarkOptions(Options):
             raise InputError("--prepare and --base: what --base makes is gone after the run; give one of them")
         if self.label_column is not None and embedded:
             raise InputError("--label-column goes with --texts")
-        if self.adb is not None and not self.device_study:
-            raise InputError("--adb: goes with --device-study")
+        for flag, given in (("--adb", self.adb is not None), ("--browser", self.browser)):
+            if given and not self.device_study:
+                raise InputError(f"{flag}: goes with --device-study")
         if self.device_study and self.prepare:
             raise InputError("--prepare and --device-study: give one of them")
         if self.device_study and self.engines == engines.timed():

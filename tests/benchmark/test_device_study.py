@@ -3,19 +3,23 @@
 import dataclasses
 import json
 import os
+import shutil
 import stat
 from functools import partial
 
 import pytest
 from support import end_here, example_rows, write_csv
 
-from halfbert.benchmark import base, device_study, phone
+import halfbert
+from halfbert.benchmark import base, browser, device_study, phone
 from halfbert.benchmark.device_study import Studied
+from halfbert.export.web import checking
 from halfbert.options import BenchmarkOptions
 from halfbert.system.errors import InputError, ResourceError
 
 end = partial(end_here, script="benchmark")
 TIMES = "Inference timings in us: Init: 20283, First inference: 339304, Warmup (avg): 302814, Inference (avg): 2.66e+05"
+BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 30522}
 MEMORY = "Memory footprint delta from the start of the tool (MB): init=3.1 overall=64"
 
 
@@ -157,3 +161,29 @@ def test_options_that_do_not_go_together():
     chosen = BenchmarkOptions(predictors=["p"], device_study=True)
     assert {"onnx", "onnx-int8"} <= set(chosen.engines) and "keras" not in chosen.engines
     assert chosen.output.name == "messages-device"
+
+
+@pytest.mark.slow
+def test_pages_are_timed_in_a_browser(tmp_path, tensorflow_ready):
+    pytest.importorskip("playwright")
+    if not any(map(shutil.which, checking.EXECUTABLES)):
+        pytest.skip("no Chromium is installed")
+    folder, output = tmp_path / "tiny", tmp_path / "study"
+    base.make("bert", folder, **BERT)
+    texts = [text for text, _ in example_rows(40)]
+    answers = halfbert.load(folder, "onnx", allow_disagreement=True).predict(texts)
+    table = write_csv(tmp_path / "things.csv", list(zip(texts, answers, strict=True)))
+    how = ("--device-study", "--browser", "--repeats", "2", "--seconds", "0.05", "--rows", "8", "--threads", "1")
+    words = ("--engines", "onnx", "--texts", table, "--label-column", "label", "--output", output)
+    assert end(folder, *how, *words) == 0
+    page = next(each for each in device_study.read(tmp_path / "study.json").studied if each.engine == "browser, int8")
+    assert page.score == 1 and page.file_bytes > 4_000_000 and page.peak_bytes > 30_000_000
+    assert page.samples["32"] >= 2 * device_study.TEXTS and 0 < page.p50_seconds["32"] < page.load_seconds
+
+
+def test_a_browser_that_is_missing_is_said_before(tmp_path, capfd, monkeypatch):
+    assert end(tmp_path, "--browser") == 2
+    assert capfd.readouterr().err.startswith("error: --browser: goes with --device-study (")
+    monkeypatch.setattr(checking.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ResourceError, match="--browser: needs playwright and Chromium, not installed here"):
+        checking.require(browser.OPTION)

@@ -50,9 +50,7 @@ def test_gelu_by_tanh_is_converted_and_others_are_refused(tensorflow_ready, fold
 
 def test_too_little_memory_to_convert_is_said_before(folder, monkeypatch):
     monkeypatch.setattr(litert.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(
-        ResourceError, match="takes about .* GB of memory to make a LiteRT model of it, and 0.0 GB are free"
-    ):
+    with pytest.raises(ResourceError, match="takes about .* GB of memory to make a LiteRT model of it, and 0.0 GB are free"):
         load(folder, "litert")
     assert not (folder / "engines" / "litert").exists()
 

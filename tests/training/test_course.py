@@ -143,7 +143,7 @@ def test_a_table_of_one_label(quick, tmp_path):
 
 def test_engines_are_held_against_keras_on_the_held_out_texts(quick, monkeypatch):
     """The answers at hand are compared, so that Keras need not answer again; then all are timed."""
-    monkeypatch.setattr(proving, "_reference", None)
+    monkeypatch.setattr(proving, "reference_for", None)
     run = quick("--lr", "0.003")
     found = run.manifest["agreement"]
     assert set(found) == {"onnx", "onnx-int8"}

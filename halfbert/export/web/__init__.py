@@ -25,7 +25,7 @@ def write(predictor: Predictor, options: ExportOptions, output: Path) -> None:
     as `smaller.choose`.
     """
     if options.check:
-        checking.require()
+        checking.require(checking.OPTION)
     stated = stating.stated(predictor)
     graph = smaller.made(predictor, options) if options.smaller else graph_of(predictor)
     files = pages.files(stated, graph, options.single_file)

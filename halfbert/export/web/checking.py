@@ -1,10 +1,12 @@
 """An exported page, opened from disk in Chromium without a network: how it answers beside the predictor, and how fast."""
 
 import concurrent.futures
+import contextlib
 import importlib.util
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from halfbert.predictor.engines import onnx
 from halfbert.scoring.review import answered_labels
 from halfbert.system.errors import ArtefactError, ResourceError
 
+OPTION = "--check"
 TEXTS = 1_000
 LEAST_EQUAL = 0.99  # of the decisions, as for engines
 ENGINE = "onnx-int8"
@@ -73,10 +76,10 @@ class Checked:
         )
 
 
-def require() -> None:
-    """Raise ResourceError, with the command that installs it, if what drives the browser is missing."""
+def require(option: str) -> None:
+    """Raise ResourceError, with the command that installs it, if what drives the browser is missing; `option` needs it."""
     if importlib.util.find_spec("playwright") is None:
-        raise ResourceError(f"--check: needs playwright and Chromium, not installed here ({INSTALL})")
+        raise ResourceError(f"{option}: needs playwright and Chromium, not installed here ({INSTALL})")
 
 
 def check(index: Path, folder: Path, graph: bytes) -> Checked:
@@ -94,7 +97,7 @@ def check(index: Path, folder: Path, graph: bytes) -> Checked:
     different = [text for text, ids, own in zip(texts, found["ids"], expected, strict=True) if ids != own.tolist()]
     if different:
         raise ArtefactError(
-            f"--check: {len(different)} of {len(texts):,} texts have other token ids, such as {different[0][:80]!r}"
+            f"{OPTION}: {len(different)} of {len(texts):,} texts have other token ids, such as {different[0][:80]!r}"
         )
     answers = np.array(found["probabilities"])
     checked = Checked(
@@ -106,7 +109,7 @@ def check(index: Path, folder: Path, graph: bytes) -> Checked:
     )
     if checked.equal_decisions < LEAST_EQUAL:
         raise ArtefactError(
-            f"--check: {percent(checked.equal_decisions)} of the decisions are those of the graph outside the browser"
+            f"{OPTION}: {percent(checked.equal_decisions)} of the decisions are those of the graph outside the browser"
         )
     return checked
 
@@ -118,8 +121,12 @@ def _compared(answers: np.ndarray, classifier: Classifier, texts: list[str]) -> 
     return float(equal), float(np.abs(answers - expected).max())
 
 
-def _answers(index: Path, texts: list[str]) -> tuple[str, dict[str, Any]]:
-    """The version of Chromium, and what ANSWERS returns in a page opened from disk."""
+@contextlib.contextmanager
+def opened(index: Path, option: str) -> Iterator[tuple[str, Any]]:
+    """The version of Chromium, and a page that it opened from disk, which `option` asks for.
+
+    Raises ResourceError where there is no Chromium, ArtefactError where the page fails in it.
+    """
     from playwright import sync_api
 
     executable = next(filter(None, map(shutil.which, EXECUTABLES)), None)
@@ -127,13 +134,19 @@ def _answers(index: Path, texts: list[str]) -> tuple[str, dict[str, Any]]:
         try:
             running = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         except sync_api.Error as error:
-            raise ResourceError(f"--check: no Chromium starts here ({str(error).splitlines()[0]}; {INSTALL})") from None
+            raise ResourceError(f"{option}: no Chromium starts here ({str(error).splitlines()[0]}; {INSTALL})") from None
         try:
             page = running.new_context(offline=True).new_page()
             page.set_default_timeout(1000 * MOST_SECONDS)
             page.goto(index.resolve().as_uri())
-            return running.version, page.evaluate(ANSWERS, json.dumps(texts))
+            yield running.version, page
         except sync_api.Error as error:
-            raise ArtefactError(f"--check: the page fails in Chromium ({str(error).splitlines()[0]})") from error
+            raise ArtefactError(f"{option}: the page fails in Chromium ({str(error).splitlines()[0]})") from error
         finally:
             running.close()
+
+
+def _answers(index: Path, texts: list[str]) -> tuple[str, dict[str, Any]]:
+    """The version of Chromium, and what ANSWERS returns in a page opened from disk."""
+    with opened(index, OPTION) as (version, page):
+        return version, page.evaluate(ANSWERS, json.dumps(texts))

@@ -9,13 +9,13 @@ import pytest
 SCRIPTS = ("tokenizer.js", "classifier.js", "csv.js")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
     with browser.browser() as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def scripts(chromium):
     """Calls a function of JavaScript with one value, and returns what it returns; lone surrogates pass, too."""
     page = chromium.new_page()
