@@ -82,7 +82,7 @@ class BenchmarkOptions(Options):
         "as on a device instead: file, memory, load time and one text of 32 and of 128 tokens, for the engines whose runtimes "
         "run on phones (docs/device.md)",
     )
-    browser: bool = how(False, "of --device-study: also as pages of export.py --to web in Chromium (needs playwright)")
+    browser: bool = how(False, "of --device-study: also as pages for the web, in Chromium (needs playwright)")
     adb: Path | None = how(
         None,
         "of --device-study: LiteRT's benchmark_model, which then times LiteRT models on the attached phone",

@@ -109,12 +109,12 @@ def test_prepare_proves_and_a_benchmark_does_so_by_itself(small, tmp_path, table
 
 def test_the_worker_makes_texts_of_exactly_so_many_tokens(tiny):
     from halfbert import load
-    from halfbert.benchmark.worker import _of_length
+    from halfbert.benchmark.worker import of_length
 
     user = load(tiny / "tiny-bert", "onnx", "cpu", 1, allow_disagreement=True)
     text = " ".join(["unbelievably", "hyperparameterised", "cat", "naïve", "日本"] * 40)
     for tokens in (5, 17, 128):
-        made = _of_length(user, text, tokens)
+        made = of_length(user, text, tokens)
         assert user.encode([made]).full_lengths.tolist() == [tokens]
     assert made.startswith("unbelievably hyperparameterised cat")
 

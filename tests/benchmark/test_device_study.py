@@ -8,6 +8,7 @@ import stat
 from functools import partial
 
 import pytest
+import tiny_predictors
 from support import end_here, example_rows, write_csv
 
 import halfbert
@@ -19,7 +20,6 @@ from halfbert.system.errors import InputError, ResourceError
 
 end = partial(end_here, script="benchmark")
 TIMES = "Inference timings in us: Init: 20283, First inference: 339304, Warmup (avg): 302814, Inference (avg): 2.66e+05"
-BERT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 30522}
 MEMORY = "Memory footprint delta from the start of the tool (MB): init=3.1 overall=64"
 
 
@@ -164,12 +164,12 @@ def test_options_that_do_not_go_together():
 
 
 @pytest.mark.slow
-def test_pages_are_timed_in_a_browser(tmp_path, tensorflow_ready):
+def test_pages_are_timed_in_a_browser(tmp_path, tensorflow_ready, monkeypatch):
     pytest.importorskip("playwright")
     if not any(map(shutil.which, checking.EXECUTABLES)):
         pytest.skip("no Chromium is installed")
-    folder, output = tmp_path / "tiny", tmp_path / "study"
-    base.make("bert", folder, **BERT)
+    monkeypatch.setattr(device_study, "LENGTHS", (8, tiny_predictors.MAXLEN))
+    folder, output = tiny_predictors.copy("bert", "multiclass", tmp_path / "tiny"), tmp_path / "study"
     texts = [text for text, _ in example_rows(40)]
     answers = halfbert.load(folder, "onnx", allow_disagreement=True).predict(texts)
     table = write_csv(tmp_path / "things.csv", list(zip(texts, answers, strict=True)))
@@ -177,8 +177,9 @@ def test_pages_are_timed_in_a_browser(tmp_path, tensorflow_ready):
     words = ("--engines", "onnx", "--texts", table, "--label-column", "label", "--output", output)
     assert end(folder, *how, *words) == 0
     page = next(each for each in device_study.read(tmp_path / "study.json").studied if each.engine == "browser, int8")
-    assert page.score == 1 and page.file_bytes > 4_000_000 and page.peak_bytes > 30_000_000
-    assert page.samples["32"] >= 2 * device_study.TEXTS and 0 < page.p50_seconds["32"] < page.load_seconds
+    assert page.score > 0.7  # of labels that float32 gave
+    assert page.file_bytes > 4_000_000 and page.peak_bytes > 30_000_000
+    assert page.samples["8"] >= 2 * device_study.TEXTS and 0 < page.p50_seconds["8"] < page.load_seconds
 
 
 def test_a_browser_that_is_missing_is_said_before(tmp_path, capfd, monkeypatch):
