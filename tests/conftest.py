@@ -1,11 +1,9 @@
 """Fixtures that the tests share: tiny checkpoints, a small table, finished runs, a blocked network."""
 
-import importlib.util
 import json
 import shutil
 import signal
 import socket
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,22 +62,6 @@ def tiny_distilbert(tmp_path_factory) -> Path:
 def own(tmp_path, tiny_bert) -> Path:
     """A copy of the tiny BERT that a test may spoil."""
     return shutil.copytree(tiny_bert, tmp_path / "own")
-
-
-@pytest.fixture
-def litert(tmp_path_factory, monkeypatch):
-    """LiteRT's interpreter; where ai-edge-litert is not installed, TensorFlow's own, which is the same code, in its place."""
-    stands_in = importlib.util.find_spec("ai_edge_litert") is None
-    if stands_in:
-        package = tmp_path_factory.mktemp("stands-in") / "ai_edge_litert"
-        package.mkdir()
-        (package / "__init__.py").touch()
-        (package / "interpreter.py").write_text("import tensorflow as tf\n\nInterpreter = tf.lite.Interpreter\n")
-        monkeypatch.syspath_prepend(package.parent)
-    yield
-    if stands_in:
-        for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
-            sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -30,12 +30,10 @@ def write(encoder: Encoder, form: str) -> bytes:
     """
     if encoder.activation not in ACTIVATIONS:
         raise InputError(f"{encoder.folder}: activation {encoder.activation!r}; LiteRT models support {', '.join(ACTIVATIONS)}")
-    sizes = unit_sizes(encoder) if form == "int8" else {}
-    network = tf.Module()
+    network = _Network(encoder, unit_sizes(encoder) if form == "int8" else {})
     shape = tf.TensorSpec([1, None], tf.int32, name=INPUT)
-    network.answer = tf.function(lambda ids: {OUTPUT: _logits(encoder, ids, sizes)}, input_signature=[shape], autograph=False)
-    concrete = network.answer.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network)
+    network.answer = tf.function(lambda ids: {OUTPUT: network.logits(ids)}, input_signature=[shape], autograph=False)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([network.answer.get_concrete_function()], network)
     if form != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if form == "float16":
@@ -43,67 +41,81 @@ def write(encoder: Encoder, form: str) -> bytes:
     return converter.convert()
 
 
-def _logits(encoder: Encoder, ids: Any, sizes: UnitSizes) -> Any:
-    """(1, labels) of (1, L) token ids."""
-    ids = tf.reshape(ids, [-1])
-    numbers = tf.cumsum(tf.ones_like(ids)) - 1  # 0 to L - 1; a range would ask for the length
-    tables = ((encoder.weights["words"], ids), (encoder.embedded_positions, numbers))
-    words, positions = (_rows(table, rows, rounded=bool(sizes)) for table, rows in tables)
-    x = words + positions  # (L, h)
-    x = _normalised(encoder, "embedding_norm", x)
-    for number in range(encoder.layers):
-        x = _layer(encoder, f"layers.{number}", x, sizes, first_token_only=number == encoder.layers - 1)
-    pooled = _dense(encoder, "pooler", x)
-    return _dense(encoder, "classifier", tf.tanh(pooled) if encoder.kind == "bert" else tf.nn.relu(pooled))
+class _Network(tf.Module):
+    """The forward pass. Where `sizes` of units are given, the converter will round the kernels and tables to 8 bits."""
 
+    def __init__(self, encoder: Encoder, sizes: UnitSizes) -> None:
+        super().__init__()
+        self.encoder, self.sizes, self.stored = encoder, sizes, {}
 
-def _rows(table: np.ndarray, numbers: Any, rounded: bool) -> Any:
-    """(L, h) rows of a table of embeddings. To be rounded, they are stored at equal size, and each one's size beside them.
+    def logits(self, ids: Any) -> Any:
+        """(1, labels) of (1, L) token ids."""
+        encoder, ids = self.encoder, tf.reshape(ids, [-1])
+        numbers = tf.cumsum(tf.ones_like(ids)) - 1  # 0 to L - 1; a range would ask for the length
+        x = self.rows("words", encoder.weights["words"], ids) + self.rows(
+            "positions", encoder.embedded_positions, numbers
+        )  # (L, h)
+        x = self.normalised("embedding_norm", x)
+        for number in range(encoder.layers):
+            x = self.layer(f"layers.{number}", x, first_token_only=number == encoder.layers - 1)
+        pooled = self.dense("pooler", x)
+        return self.dense("classifier", tf.tanh(pooled) if encoder.kind == "bert" else tf.nn.relu(pooled))
 
-    The converter rounds a table with one step. The sizes are multiples of the step that it takes for theirs: it changes none.
-    """
-    if not rounded:
-        return tf.gather(table, numbers)
-    sizes = np.abs(table).max(axis=1, keepdims=True)
-    step = max(sizes.max() / 127, np.finfo(np.float32).tiny)
-    sizes = (np.maximum(np.ceil(sizes / step), 1) * step).astype(np.float32)
-    return tf.gather(table / sizes, numbers) * tf.gather(sizes, numbers)
+    def variable(self, name: str, values: np.ndarray) -> Any:
+        """The values as a variable, which becomes a constant of the model.
 
+        TensorFlow copies the constants of a graph over and over before it converts them, and takes five times the memory.
+        """
+        if name not in self.stored:  # else the function is traced again
+            with tf.init_scope():
+                self.stored[name] = tf.Variable(values, trainable=False)
+        return self.stored[name]
 
-def _layer(encoder: Encoder, name: str, x: Any, sizes: UnitSizes, first_token_only: bool) -> Any:
-    """One encoder layer: (L, h) to (L, h), or to (1, h), the state of the first token."""
-    units = x.shape[-1]
-    answered = x[:1] if first_token_only else x
+    def rows(self, name: str, table: np.ndarray, numbers: Any) -> Any:
+        """(L, h) rows of a table of embeddings. To be rounded, they are stored at equal size, and each one's size beside them.
 
-    def by_head(states: Any) -> Any:  # (·, h) to (H, ·, d)
-        return tf.transpose(tf.reshape(states, [-1, encoder.heads, units // encoder.heads]), [1, 0, 2])
+        The converter rounds a table with one step. The sizes are multiples of that which it takes for theirs: it changes none.
+        """
+        if not self.sizes:
+            return tf.gather(self.variable(name, table), numbers)
+        sizes = np.abs(table).max(axis=1, keepdims=True)
+        step = max(sizes.max() / 127, np.finfo(np.float32).tiny)
+        sizes = (np.maximum(np.ceil(sizes / step), 1) * step).astype(np.float32)
+        return tf.gather(self.variable(name, table / sizes), numbers) * tf.gather(sizes, numbers)
 
-    together = f"{name}.key_value" if first_token_only else f"{name}.query_key_value"
-    query, key, value = (
-        by_head(_dense(encoder, f"{name}.{part}", states, sizes.get(together)))
-        for part, states in (("query", answered), ("key", x), ("value", x))
-    )
-    query *= (units // encoder.heads) ** -0.5
-    context = tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True)), value)
-    context = tf.reshape(tf.transpose(context, [1, 0, 2]), [-1, units])
-    attended = answered + _dense(encoder, f"{name}.attention_output", context)
-    x = _normalised(encoder, f"{name}.attention_norm", attended)
-    inner = _dense(encoder, f"{name}.intermediate", x, sizes.get(f"{name}.intermediate"))
-    inner = tf.nn.gelu(inner, approximate=ACTIVATIONS[encoder.activation])  # (·, f)
-    return _normalised(encoder, f"{name}.output_norm", x + _dense(encoder, f"{name}.output", inner))
+    def layer(self, name: str, x: Any, first_token_only: bool) -> Any:
+        """One encoder layer: (L, h) to (L, h), or to (1, h), the state of the first token."""
+        encoder, units = self.encoder, x.shape[-1]
+        answered = x[:1] if first_token_only else x
 
+        def by_head(states: Any) -> Any:  # (·, h) to (H, ·, d)
+            return tf.transpose(tf.reshape(states, [-1, encoder.heads, units // encoder.heads]), [1, 0, 2])
 
-def _dense(encoder: Encoder, name: str, x: Any, sizes: np.ndarray | None = None) -> Any:
-    """x · kernel + bias; with the (in,) `sizes` of x's units, the outlying ones are smoothed as in `onnx_graph`."""
-    kernel, bias = encoder.part(name)
-    if sizes is not None:
-        scales = smoothing_scales(sizes, kernel)
-        x, kernel = x * (1 / scales), kernel * scales[:, None]
-    return tf.matmul(x, kernel) + bias
+        together = f"{name}.key_value" if first_token_only else f"{name}.query_key_value"
+        query, key, value = (
+            by_head(self.dense(f"{name}.{part}", states, self.sizes.get(together)))
+            for part, states in (("query", answered), ("key", x), ("value", x))
+        )
+        query *= (units // encoder.heads) ** -0.5
+        context = tf.matmul(tf.nn.softmax(tf.matmul(query, key, transpose_b=True)), value)
+        context = tf.reshape(tf.transpose(context, [1, 0, 2]), [-1, units])
+        attended = answered + self.dense(f"{name}.attention_output", context)
+        x = self.normalised(f"{name}.attention_norm", attended)
+        inner = self.dense(f"{name}.intermediate", x, self.sizes.get(f"{name}.intermediate"))
+        inner = tf.nn.gelu(inner, approximate=ACTIVATIONS[encoder.activation])  # (·, f)
+        return self.normalised(f"{name}.output_norm", x + self.dense(f"{name}.output", inner))
 
+    def dense(self, name: str, x: Any, sizes: np.ndarray | None = None) -> Any:
+        """x · kernel + bias; with the (in,) `sizes` of x's units, the outlying ones are smoothed as in `onnx_graph`."""
+        kernel, bias = self.encoder.part(name)
+        if sizes is not None:
+            scales = smoothing_scales(sizes, kernel)
+            x, kernel = x * (1 / scales), kernel * scales[:, None]
+        return tf.matmul(x, self.variable(name, kernel)) + bias
 
-def _normalised(encoder: Encoder, name: str, x: Any) -> Any:
-    scale, shift = encoder.part(name)
-    centred = x - tf.reduce_mean(x, -1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-    return centred * tf.math.rsqrt(variance + encoder.epsilon) * scale + shift
+    def normalised(self, name: str, x: Any) -> Any:
+        """Layer normalisation."""
+        scale, shift = self.encoder.part(name)
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
+        return centred * tf.math.rsqrt(variance + self.encoder.epsilon) * scale + shift

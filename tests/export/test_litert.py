@@ -15,7 +15,6 @@ from halfbert.cli import command
 from halfbert.options.exporting import FORMS
 from halfbert.predictor.engines import litert as runtime
 
-pytestmark = pytest.mark.usefixtures("litert")
 TOLERANCES = {"float32": 1e-5, "float16": 5e-3, "int8": 0.15}
 
 

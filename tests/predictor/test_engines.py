@@ -26,7 +26,7 @@ from halfbert.system.errors import ArtefactError, InputError, ResourceError
     ("engine", "tolerance"),
     [("onnx", 1e-5), ("onnx-int8", 0.15), ("litert", 1e-5), ("litert-int8", 0.15), ("torch", 1e-5), ("ktrain", 1e-5)],
 )
-def test_every_engine_answers_as_keras(tensorflow_ready, litert, engine, tolerance, kind, task, tmp_path):
+def test_every_engine_answers_as_keras(tensorflow_ready, engine, tolerance, kind, task, tmp_path):
     if not engines.installed(engine):
         pytest.skip(f"{engine} is not installed here")
     folder = tiny_predictors.copy(kind, task, tmp_path / "predictor")

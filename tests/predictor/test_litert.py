@@ -1,7 +1,9 @@
 """The engines litert and litert-int8: kept models, lengths that change, threads, and what is missing in one line."""
 
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +14,6 @@ from tiny_predictors import TEXTS, load
 from halfbert.predictor import engines, kept, proving
 from halfbert.predictor.engines import litert
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
-
-pytestmark = pytest.mark.usefixtures("litert")
 
 
 def watch(monkeypatch):
@@ -53,6 +53,16 @@ def test_too_little_memory_to_convert_is_said_before(folder, monkeypatch):
     with pytest.raises(ResourceError, match="takes about .* GB of memory to make a LiteRT model of it, and 0.0 GB are free"):
         load(folder, "litert")
     assert not (folder / "engines" / "litert").exists()
+
+
+def test_without_litert_tensorflow_answers_alike(tensorflow_ready, folder, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    expected = load(folder, "litert").predict_proba(TEXTS)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    find = litert.importlib.util.find_spec
+    monkeypatch.setattr(litert.importlib.util, "find_spec", lambda name: None if name == litert.RUNTIME else find(name))
+    monkeypatch.setattr(litert, "ENGINE", replace(litert.ENGINE, packages=(litert.runtime(),)))
+    np.testing.assert_allclose(load(folder, "litert").predict_proba(TEXTS), expected, atol=1e-6)
 
 
 def test_one_text_at_a_time_whoever_asks(tensorflow_ready, folder):

@@ -1,11 +1,12 @@
 """LiteRT (TensorFlow Lite), float32: a model converted from the weights (`halfbert.models.litert_graph`), on the CPU.
 
-The model is made on first use, by TensorFlow, and kept in the predictor's folder; then `ai-edge-litert` alone answers with it.
-Texts are answered one by one, as on a phone.
+The model is made on first use, by TensorFlow, and kept in the predictor's folder; then `ai-edge-litert` alone answers with it,
+or TensorFlow's copy of the same interpreter where that is not installed. Texts are answered one by one, as on a phone.
 """
 
 import importlib.util
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from halfbert.predictor.manifest import Predictor
 from halfbert.system import machine, tensorflow_setup
 from halfbert.system.errors import ArtefactError, ResourceError
 
+RUNTIME, COPY = "ai_edge_litert", "tensorflow"
 INSTALL = "pip install 'halfbert[litert]'"
 MODEL = "model.tflite"
 VERSION = 1  # of what litert_graph writes
-MEMORY_TIMES = 50  # what the converter takes, as so many times the weights: 3.7 GB for 70 MB, more than 19 GB for 438 MB
+TENSORFLOW_BYTES, MEMORY_TIMES = 10**9, 8  # what converting takes, and so many times the weights: 4.4 GB for 438 MB
 
 
 def load(predictor: Predictor, device: str, threads: int | None, name: str = "litert", form: str = "float32") -> engines.Loaded:
@@ -50,10 +52,10 @@ def convert(predictor: Predictor, form: str) -> bytes:
     Raises ResourceError if there is less memory than its converter takes, which the system would end in the middle.
     """
     encoder = weights.read(predictor.folder)
-    needed = MEMORY_TIMES * sum(each.nbytes for each in encoder.weights.values())
+    needed = TENSORFLOW_BYTES + MEMORY_TIMES * sum(each.nbytes for each in encoder.weights.values())
     if needed > (free := psutil.virtual_memory().available):
         raise ResourceError(
-            f"{predictor.folder}: TensorFlow takes about {needed / 1e9:.0f} GB of memory to make a LiteRT model of it, and "
+            f"{predictor.folder}: TensorFlow takes about {needed / 1e9:.1f} GB of memory to make a LiteRT model of it, and "
             f"{free / 1e9:.1f} GB are free"
         )
     tensorflow_setup.prepare("cpu", None)
@@ -64,10 +66,23 @@ def convert(predictor: Predictor, form: str) -> bytes:
 
 def open_model(model: str | bytes, threads: int | None) -> Any:
     """LiteRT's interpreter of a model, which is the name of a file or its content."""
-    from ai_edge_litert.interpreter import Interpreter
-
     given = {"model_path": model} if isinstance(model, str) else {"model_content": model}
-    return Interpreter(**given, num_threads=threads or machine.available_cpus())
+    given["num_threads"] = threads or machine.available_cpus()
+    if runtime() == RUNTIME:
+        from ai_edge_litert.interpreter import Interpreter
+
+        return Interpreter(**given)
+    tensorflow_setup.prepare("cpu", None)
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it moves to ai-edge-litert
+        return tf.lite.Interpreter(**given)
+
+
+def runtime() -> str:
+    """The package whose interpreter answers: LiteRT's own, but where only TensorFlow is installed its copy."""
+    return COPY if importlib.util.find_spec(RUNTIME) is None and importlib.util.find_spec(COPY) else RUNTIME
 
 
 def forward_of(interpreter: Any) -> Forward:
@@ -94,9 +109,9 @@ def forward_of(interpreter: Any) -> Forward:
 
 
 ENGINE = engines.Engine(
-    packages=("ai_edge_litert",),
+    packages=(runtime(),),
     install=INSTALL,
-    speed={"cpu": 0},  # to be named: making the model takes TensorFlow a minute
+    speed={"cpu": 0},  # to be named: its model takes TensorFlow to make
     load=load,
     recipe=lambda: f"litert {VERSION}, float32",
     least_equal=1.0,
