@@ -2,9 +2,13 @@
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 
 import pytest
 import tiny_predictors
+from support import script_environment
 
 import halfbert
 from halfbert.cli import command
@@ -61,8 +65,20 @@ def test_a_full_disk_leaves_what_was_there(folder, tmp_path, capsys, monkeypatch
     assert sorted(os.listdir(tmp_path)) == ["hf", "predictor"]
 
 
-def test_what_a_killed_run_left_is_removed(folder, tmp_path):
-    left = tmp_path / ".hf.partial-0123abcd"
-    left.mkdir()
-    halfbert.export(folder, "huggingface", tmp_path / "hf")
-    assert sorted(os.listdir(tmp_path)) == ["hf", "predictor"]
+DYING = """
+import os, signal, sys
+from halfbert.cli import command
+os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # the first file is written
+command.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("target", exporting.TARGETS)
+def test_what_a_killed_run_left_is_removed(folder, tmp_path, target):
+    output = tmp_path / "new"
+    words = ("export", folder, "--to", target, "--output", output)
+    killed = subprocess.run([sys.executable, "-c", DYING, *words], check=False, env=script_environment(), capture_output=True)
+    assert killed.returncode == -signal.SIGKILL and not output.exists()
+    assert [name for name in os.listdir(tmp_path) if name.startswith(".new.partial-")]
+    halfbert.export(folder, target, output)
+    assert sorted(os.listdir(tmp_path)) == ["new", "predictor"]

@@ -43,8 +43,8 @@ ANSWERS = """async (texts) => {
   }
   const ids = read.map((text) => classifier.tokenizer.encode(text).ids);
   const answers = await classifier.answers(read);
-  const probabilities = answers.map((answer) => answer.probabilities);
-  return { first, single: times.sort((one, other) => one - other)[25], ids, probabilities };
+  const probabilities = answers.map((answer) => [...answer.probabilities]);
+  return JSON.stringify({ first, single: times.sort((one, other) => one - other)[25], ids, probabilities });
 }""".replace("HEADLINE", json.dumps(HEADLINE))
 
 
@@ -149,4 +149,4 @@ def opened(index: Path, option: str) -> Iterator[tuple[str, Any]]:
 def _answers(index: Path, texts: list[str]) -> tuple[str, dict[str, Any]]:
     """The version of Chromium, and what ANSWERS returns in a page opened from disk."""
     with opened(index, OPTION) as (version, page):
-        return version, page.evaluate(ANSWERS, json.dumps(texts))
+        return version, json.loads(page.evaluate(ANSWERS, json.dumps(texts)))  # Playwright reads objects slowly

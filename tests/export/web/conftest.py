@@ -22,5 +22,6 @@ def scripts(chromium):
     folder = importlib.resources.files("halfbert") / "export/web/page"
     for name in SCRIPTS:
         page.add_script_tag(content=(folder / name).read_text(encoding="utf-8"))
-    yield lambda function, value: page.evaluate(f"async (value) => ({function})(JSON.parse(value))", json.dumps(value))
+    call = "async (value) => JSON.stringify(await (FUNCTION)(JSON.parse(value))) ?? null"  # Playwright reads objects slowly
+    yield lambda function, value: json.loads(page.evaluate(call.replace("FUNCTION", function), json.dumps(value)) or "null")
     page.close()

@@ -5,10 +5,12 @@ import os
 
 import pytest
 import tiny_predictors
+from support import write_csv
 
 import halfbert
 from halfbert.cli import command
 from halfbert.export.web import checking, pages, runtime
+from halfbert.models import onnx_storage
 
 
 @pytest.fixture
@@ -52,6 +54,21 @@ def test_a_checked_export_says_what_it_came_to(chromium, folder, tmp_path, capsy
     assert checked.startswith("checked in Chromium ") and " on 1,000 texts in many scripts: token ids are equal; " in checked
     assert written.startswith(f"written: {output}, 4.")
     assert sorted(os.listdir(tmp_path)) == ["one.html", "predictor"]
+
+
+def test_a_smaller_page_answers_as_its_graph(chromium, folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(onnx_storage, "FEWEST_VALUES", 64)
+    texts = write_csv(
+        tmp_path / "texts.csv", [(f"{text} {number}",) for text in ("the cat", "bread") for number in range(9)], ("text",)
+    )
+    whole, small = (
+        halfbert.export(folder, "web", tmp_path / name, check=True, smaller=smaller, texts=texts if smaller else None)
+        for name, smaller in (("whole", False), ("small", True))
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert "words in 8 bits, the others in 2: 100.00% of 4 decisions equal to keras" in lines[2]
+    assert lines[3].startswith("checked in Chromium ") and " on 1,000 texts in many scripts: token ids are equal; " in lines[3]
+    assert (small / pages.MODEL).stat().st_size < (whole / pages.MODEL).stat().st_size
 
 
 def test_a_page_that_answers_otherwise_is_not_kept(chromium, folder, tmp_path, capsys, monkeypatch):
