@@ -31,6 +31,6 @@ def study_table() -> str:
     hardware, load = study.environment.hardware, study.environment.load_average
     return (
         f"{device_study.table(study)}\n\nMedians of {study.repeats} fresh processes each, with {study.seconds:g} s or more of "
-        f"single texts at each length, on {hardware['cpu']}, which others used as well: the load average was "
-        f"{load['before']:g} before and {load['after']:g} after."
+        f"single texts at each length, on {hardware['cpu']}; the load average was {load['before']:g} before "
+        f"and {load['after']:g} after."
     )
