@@ -11,8 +11,8 @@ STUDY = PROJECT / "results" / "published" / "device" / "messages.json"
 
 def smaller_table() -> str:
     """A line for each table and way of rounding: megabytes, score, what it is above float32's, and decisions that are equal."""
-    heads = ["table, test rows", "way", "MB", "score (95 % interval)", "less float32, points (95 % interval)"]
-    heads += ["decisions equal to float32", "of another kind of texts"]
+    heads = ["table, test rows", "way", "MB", "score (95 % interval)", "less the run's, points (95 % interval)"]
+    heads += ["decisions equal to the run's", "of another kind of texts"]
     lines = []
     for table, record in smaller.published().items():
         link = f"[{NAMES[table]}](results/published/smaller/{record['name']}.json), {record['rows']['test']:,}"
