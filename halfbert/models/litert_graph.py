@@ -46,7 +46,8 @@ class _Network(tf.Module):
 
     def __init__(self, encoder: Encoder, sizes: UnitSizes) -> None:
         super().__init__()
-        self.encoder, self.sizes, self.stored = encoder, sizes, {}
+        self.encoder, self.sizes = encoder, sizes
+        self.stored: dict[str, Any] = {}
 
     def logits(self, ids: Any) -> Any:
         """(1, labels) of (1, L) token ids."""
