@@ -66,7 +66,8 @@ def convert(predictor: Predictor, form: str) -> bytes:
 
 def open_model(model: str | bytes, threads: int | None) -> Any:
     """LiteRT's interpreter of a model, which is the name of a file or its content."""
-    given = {"num_threads": threads or machine.available_cpus(), "model_path" if isinstance(model, str) else "model_content": model}
+    given: dict[str, Any] = {"model_path": model} if isinstance(model, str) else {"model_content": model}
+    given["num_threads"] = threads or machine.available_cpus()
     if runtime() == RUNTIME:
         from ai_edge_litert.interpreter import Interpreter
 
