@@ -10,7 +10,6 @@ import functools
 import inspect
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from halfbert.cli.command import VERBS, Verb
 from halfbert.data.sources import Frame, is_frame
 from halfbert.options import Option, as_arguments, declared
-from halfbert.system import tensorflow_setup
+from halfbert.system import temporary, tensorflow_setup
 from halfbert.system.console import StopRequest
 from halfbert.system.errors import HalfbertError, InputError
 
@@ -102,12 +101,12 @@ def _documentation(verb: Verb, options: dict[str, Option]) -> str:
 
 def _run(name: str, verb: Verb, given: dict[str, Any]) -> Any:
     stop = StopRequest()
-    with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with temporary.folder() as scratch:
         for role in TABLES:
             table: Any = given.get(role)
             table = table.to_pandas() if hasattr(table, "to_pandas") else table
             if is_frame(table):
-                given[role] = _written(table, role, Path(scratch)) if verb.in_children else Frame(table, role)
+                given[role] = _written(table, role, scratch) if verb.in_children else Frame(table, role)
         options = verb.options(**given)
         before, sys.argv = sys.argv, [f"halfbert.{name}", *as_arguments(options)]  # for records: not a notebook server's script
         try:

@@ -8,14 +8,13 @@ that of the packaged checkpoint, which is bert-base-uncased's.
 import contextlib
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from halfbert.models import batching, checkpoints, weights
 from halfbert.predictor import engines, writing
 from halfbert.predictor.manifest import PROBLEM_TYPES, CheckpointUsed, Manifest
-from halfbert.system import console, machine, processes, tensorflow_setup
+from halfbert.system import console, machine, processes, temporary, tensorflow_setup
 from halfbert.system.errors import ResourceError
 
 NAMES = {"bert": "BERT-base (random weights)", "distilbert": "DistilBERT-base (random weights)"}
@@ -30,20 +29,20 @@ SIZES: dict[str, dict[str, int | str]] = {
     },
     "distilbert": {"dim": 768, "n_layers": 6, "n_heads": 12, "hidden_dim": 3072, "activation": "gelu"},
 }
-ROOM_BYTES = 1_500_000_000  # weights of both, and the engines' files made from them
+ROOM_BYTES = 2_600_000_000  # weights of both, and all engines' files made from them
 
 
 @contextlib.contextmanager
 def folders() -> Iterator[list[Path]]:
     """The two predictors, in a temporary folder that is removed when the block ends."""
-    with tempfile.TemporaryDirectory(prefix="halfbert-base-") as room:
+    with temporary.folder("base-") as room:
         if shutil.disk_usage(room).free < ROOM_BYTES:
             raise ResourceError(
                 f"--base writes {ROOM_BYTES / 1e9:.1f} GB to {room} for a while, which has less space; set TMPDIR"
             )
         for model, name in NAMES.items():
-            processes.run(["-m", "halfbert.benchmark.base", model, str(Path(room) / name)], f"--base: {name}")
-        yield [Path(room) / name for name in NAMES.values()]
+            processes.run(["-m", "halfbert.benchmark.base", model, str(room / name)], f"--base: {name}")
+        yield [room / name for name in NAMES.values()]
 
 
 def make(model: str, folder: Path, **sizes: int) -> None:

@@ -7,7 +7,6 @@ import concurrent.futures
 import json
 import operator
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from halfbert.export.web import checking
 from halfbert.options import ExportOptions
 from halfbert.predictor import manifest
 from halfbert.predictor.classifier import load
+from halfbert.system import temporary
 
 OPTION = "--browser"
 TIMES = """async (given) => {
@@ -74,8 +74,8 @@ def measure(
     classifier = load(folder, checking.ENGINE, "cpu", allow_disagreement=True)
     texts = {tokens: [of_length(classifier.with_maxlen(tokens), text, tokens) for text in fixed] for tokens in lengths}
     given = json.dumps({"texts": texts, "natural": natural, "seconds": seconds})
-    with tempfile.TemporaryDirectory(prefix="halfbert-page-") as room:
-        page = Path(room) / "page"
+    with temporary.folder("page-") as room:
+        page = room / "page"
         web.write(manifest.check(folder), ExportOptions(predictor=folder, to="web", output=page), page)
         file_bytes = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())
         with concurrent.futures.ThreadPoolExecutor(1) as aside:  # as in `checking.check`

@@ -5,7 +5,6 @@ answers of the new predictor are held against those of the Keras model as transf
 tokenizer with texts padded as ktrain padded them.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from halfbert.predictor import gate, manifest, proving, writing
 from halfbert.predictor.classifier import load
 from halfbert.predictor.manifest import MANIFEST, CheckpointUsed, Converted, Manifest
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.system import machine, storage, tensorflow_setup
+from halfbert.system import machine, storage, temporary, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import ArtefactError, InputError
 
@@ -51,9 +50,9 @@ def convert(options: ConvertOptions, _stop: StopRequest) -> Conversion:
     shown = listed([one_line(label) for label in old.labels], 3)
     say(f"{old.folder}: {model_name(old.model)} for {counted(len(old.labels), 'label')} ({shown}), {old.task}")
     say(f"texts are truncated at {old.maxlen} tokens")
-    with storage.output_lock(output.resolve()), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with storage.output_lock(output.resolve()), temporary.folder() as scratch:
         storage.remove_leftovers(output)
-        files = Path(scratch) / output.resolve().name  # its name becomes that of the checkpoint in the new pickle
+        files = scratch / output.resolve().name  # its name becomes that of the checkpoint in the new pickle
         files.mkdir()
         storage.write_json(old.config, files / "config.json")
         say(f"tokenizer: {old_predictor.copy_tokenizer(old, options.tokenizer, files)}")

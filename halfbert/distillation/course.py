@@ -3,7 +3,6 @@
 It is made of the steps of a training run; the teacher predicts before the fit, and a control is fitted after it.
 """
 
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +24,7 @@ from halfbert.predictor.manifest import TeacherTested
 from halfbert.scoring import intervals
 from halfbert.scoring.intervals import Difference
 from halfbert.scoring.probabilities import probabilities_of
-from halfbert.system import cluster, storage
+from halfbert.system import cluster, storage, temporary
 from halfbert.system.console import StopRequest, say
 from halfbert.training import course, identity, steps, tasks
 from halfbert.training.resuming import States
@@ -63,12 +62,12 @@ def distill(options: DistillOptions, stop: StopRequest) -> course.Trained | pret
     known = taught_by.predictor.manifest
     lengths = known.maxlen, known.long
     options.complete_with_teacher(known.task, known.labels, *lengths, taught_by.split_seed, known.threshold_rule)
-    with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with temporary.folder() as scratch:
         if not cluster.here().is_chief:
-            _help(options, _ready(taught_by, options, stop, started, Path(scratch)))
+            _help(options, _ready(taught_by, options, stop, started, scratch))
             return None
         with steps.locked_outputs(options) as (output, results):
-            ready = _ready(taught_by, options, stop, started, Path(scratch), output)
+            ready = _ready(taught_by, options, stop, started, scratch, output)
             assert ready.states is not None
             with storage.atomic_folder(output) as folder, storage.atomic_folder(results) as results_folder:
                 fitted = course.fit(ready.prepared, ready.states.fit("fit"), ready.lesson)

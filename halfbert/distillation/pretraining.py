@@ -4,7 +4,6 @@ TensorFlow is imported only when fitting begins.
 """
 
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from halfbert.models import checkpoints, distilbert_form
 from halfbert.models.weights import TOKENIZER_FILES, checkpoint_tensors
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
-from halfbert.system import cluster, machine, storage, tensorflow_setup
+from halfbert.system import cluster, machine, storage, temporary, tensorflow_setup
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError, ResourceError
 from halfbert.training import identity, resuming
@@ -51,14 +50,14 @@ def pretrain(options: DistillOptions, stop: StopRequest) -> Pretrained:
     """
     storage.check_output(options.output, "--output", resuming.may_overwrite(options), marker=RECORD)
     target = options.output.resolve()
-    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with storage.output_lock(target), temporary.folder() as scratch:
         storage.remove_leftovers(target)
         train, val, files = read_texts(options)
         bert = find_teacher(options.teacher)
         storage.check_free_space(target, bert.bytes)
         options.layers = teacher.layers_to_keep(bert.config["num_hidden_layers"], options.layers, options.keep)
         device = prepare(options)
-        start = write_student(bert, options.layers, Path(scratch) / "student")
+        start = write_student(bert, options.layers, scratch / "student")
 
         from halfbert.distillation import losses, masked_language
 

@@ -7,7 +7,6 @@ when fitting begins.
 
 import hashlib
 import json
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from halfbert.distillation import corpus, pretraining, teacher
 from halfbert.models import batching, checkpoints, distilbert_form
 from halfbert.options import DistillOptions
 from halfbert.predictor.manifest import DataFile
-from halfbert.system import machine, storage
+from halfbert.system import machine, storage, temporary
 from halfbert.system.console import StopRequest, say
 from halfbert.system.errors import InputError
 from halfbert.training import identity, resuming
@@ -35,10 +34,10 @@ def teach(options: DistillOptions, stop: StopRequest) -> pretraining.Pretrained:
     """
     storage.check_output(options.output, "--output", options.overwrite, marker=pretraining.RECORD)
     target = options.output.resolve()
-    with storage.output_lock(target), tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with storage.output_lock(target), temporary.folder() as scratch:
         storage.remove_leftovers(target)
         bert = pretraining.find_bert(options.teacher)
-        begins = _student(bert, options, Path(scratch) / "student")
+        begins = _student(bert, options, scratch / "student")
         storage.check_free_space(target, bert.bytes)
         device = pretraining.prepare(options)
 

@@ -8,8 +8,6 @@ import atexit
 import contextlib
 import functools
 import os
-import shutil
-import tempfile
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from halfbert.data.phrases import counted
 from halfbert.models import layers, mini
 from halfbert.models.distilbert_form import read_config
 from halfbert.models.weights import MODELS, TOKENIZER_FILES
+from halfbert.system import temporary
 from halfbert.system.errors import ArtefactError, InputError, ResourceError
 from halfbert.system.storage import sha256
 
@@ -184,9 +183,9 @@ def cache_folder() -> Path:
 
 @functools.cache
 def _temporary_cache() -> Path:
-    folder = tempfile.mkdtemp(prefix="halfbert-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    kept = contextlib.ExitStack()
+    atexit.register(kept.close)
+    return kept.enter_context(temporary.folder("cache-"))
 
 
 def _looks_like_path(name: str) -> bool:

@@ -1,7 +1,6 @@
 """Upload a predictor to the Hugging Face hub: its folder, its card, and its weights as PyTorch's transformers reads them."""
 
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from halfbert.output.card import model_card
 from halfbert.output.record import Published, Record
 from halfbert.predictor import manifest
 from halfbert.predictor.manifest import MANIFEST
-from halfbert.system import storage
+from halfbert.system import storage, temporary
 from halfbert.system.errors import ResourceError
 
 CARD = "README.md"
@@ -40,8 +39,8 @@ def push(folder: Path, record: Record, name: str, update: bool) -> Published:
     if not sys.stderr.isatty():
         disable_progress_bars()
     api = HfApi()
-    with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
-        files = _files(folder, record, name, Path(scratch))
+    with temporary.folder() as scratch:
+        files = _files(folder, record, name, scratch)
         operations: list[Any] = [CommitOperationAdd(where, str(file)) for where, file in files.items()]
         try:
             repository = api.create_repo(name, private=True, exist_ok=update).repo_id

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from multiprocessing import connection
@@ -17,7 +16,7 @@ from pathlib import Path
 from halfbert.data.phrases import listed
 from halfbert.options.serving import ServeOptions
 from halfbert.serving.served import names_of
-from halfbert.system import console
+from halfbert.system import console, temporary
 from halfbert.system.console import StopRequest
 from halfbert.system.errors import InputError, ResourceError
 from halfbert.system.processes import FAILURES
@@ -39,8 +38,7 @@ def serve(options: ServeOptions, _stop: StopRequest) -> None:
     if options.api_key_file is None and options.host not in ("127.0.0.1", "::1", "localhost"):
         console.say(f"{options.host}: whoever reaches this machine can send texts; --api-key-file asks for a key")
     ready = functools.partial(_say_ready, listed(list(names)), where)
-    with tempfile.TemporaryDirectory(prefix="halfbert-serving-") as name:
-        folder = Path(name)
+    with temporary.folder("serving-") as folder:
         (folder / TABLES).mkdir()
         if options.workers == 1:
             from halfbert.serving import server

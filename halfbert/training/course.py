@@ -4,7 +4,6 @@ It shows ktrain's own lines: `Transformer`, `get_learner` and `fit_onecycle` in 
 What differs between the tasks is in `tasks`. Distillation has a course of its own, made of the same steps.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -20,7 +19,7 @@ from halfbert.output.card import model_card
 from halfbert.output.record import RateFinder, Record, Size
 from halfbert.output.words import model_name
 from halfbert.predictor.manifest import Numbers
-from halfbert.system import cluster, storage, tensorflow_setup
+from halfbert.system import cluster, storage, temporary, tensorflow_setup
 from halfbert.system.console import Stopped, StopRequest, say
 from halfbert.system.errors import ResourceError
 from halfbert.training import advice, calibrating, crossvalidation, earlier, saving, steps, tasks, tracking, windows
@@ -65,11 +64,11 @@ def train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest) -> 
     tracking.check(options.track)
     if options.push_to_hub:
         hub.check(options.push_to_hub)
-    with tempfile.TemporaryDirectory(prefix="halfbert-") as scratch:
+    with temporary.folder() as scratch:
         if not cluster.here().is_chief:
-            steps.leave_to_chief(fit(_prepare(options, stop, Path(scratch))[0]))
+            steps.leave_to_chief(fit(_prepare(options, stop, scratch)[0]))
             return None
-        return _train(options, stop, Path(scratch))
+        return _train(options, stop, scratch)
 
 
 def _train(options: MulticlassOptions | MultilabelOptions, stop: StopRequest, scratch: Path) -> Trained:

@@ -18,7 +18,7 @@ from halfbert.models.ktrain_data import TransformerDataset, ktrain
 from halfbert.output.words import readable
 from halfbert.predictor.manifest import Numbers
 from halfbert.scoring.intervals import standard_error
-from halfbert.system import console
+from halfbert.system import console, temporary
 from halfbert.system.errors import ResourceError
 from halfbert.training import pace, resuming, workers
 from halfbert.training.optimizer import Adam
@@ -167,9 +167,8 @@ def fit_best(learner: Any, rate: float, epochs: int, best: "BestEpoch") -> Resou
 def scratch() -> Iterator[None]:
     """Have temporary files in a folder that is removed afterwards: ktrain never removes its own."""
     before = tempfile.tempdir
-    # On Windows ktrain's open handles keep a file or two; they are then left to the system.
-    with tempfile.TemporaryDirectory(prefix="halfbert-", ignore_cleanup_errors=True) as folder:
-        tempfile.tempdir = folder
+    with temporary.folder() as folder:
+        tempfile.tempdir = str(folder)
         try:
             yield
         finally:

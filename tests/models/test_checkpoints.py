@@ -172,7 +172,7 @@ def test_cache_folder(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("HALFBERT_CACHE", str(tmp_path / "file" / "below"))  # cannot be made
     folder = checkpoints.cache_folder()
-    assert folder.is_dir() and folder.name.startswith("halfbert-")
+    assert folder.is_dir() and folder.parent.name.startswith("halfbert-cache-")
     folder.rmdir()
     checkpoints._temporary_cache.cache_clear()
     monkeypatch.delenv("HALFBERT_CACHE")

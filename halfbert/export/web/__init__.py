@@ -4,7 +4,6 @@
 and `checking` opens it in Chromium.
 """
 
-import tempfile
 from pathlib import Path
 
 from halfbert.export import smaller
@@ -14,7 +13,7 @@ from halfbert.models import onnx_graph, onnx_storage, weights
 from halfbert.options import ExportOptions
 from halfbert.predictor.engines import onnx, onnx_int8
 from halfbert.predictor.manifest import Predictor
-from halfbert.system import storage
+from halfbert.system import storage, temporary
 from halfbert.system.console import say
 
 
@@ -30,10 +29,10 @@ def write(predictor: Predictor, options: ExportOptions, output: Path) -> None:
     graph = smaller.made(predictor, options) if options.smaller else graph_of(predictor)
     files = pages.files(stated, graph, options.single_file)
     if options.check:
-        with tempfile.TemporaryDirectory() as room:
+        with temporary.folder("page-") as room:
             for name, content in files.items():
-                (Path(room) / name).write_bytes(content)
-            say(checking.check(Path(room) / pages.INDEX, predictor.folder, graph).line)
+                (room / name).write_bytes(content)
+            say(checking.check(room / pages.INDEX, predictor.folder, graph).line)
     if options.single_file:
         storage.write_bytes(files[pages.INDEX], output)
         return
