@@ -24,6 +24,7 @@ from halfbert.scoring.calibration import LEAST_FLOAT, SCORE_DECIMALS, Calibratio
 from halfbert.system.errors import InputError
 
 LEVEL = 0.95  # the probability that a guarantee holds
+MAX_ERRORS = (0.01, 0.02, 0.05, 0.1, 0.2)  # that pages offer, if they can be guaranteed
 STEPS = 20  # cuts that are tested: with more, one is sooner rejected by bad luck, and the rest is lost
 RISKS = {  # what a guarantee is about, by task; the first is the default
     "multiclass": ("error",),

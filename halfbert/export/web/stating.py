@@ -6,11 +6,10 @@ from halfbert.export import answers
 from halfbert.export.web import tokenizer
 from halfbert.predictor import classifier, manifest
 from halfbert.predictor.manifest import Predictor
-from halfbert.scoring.review import ReviewRule
+from halfbert.scoring.review import MAX_ERRORS, ReviewRule
 from halfbert.system.errors import InputError
 
 CARD, LONGEST_CARD = "README.md", 100_000  # characters
-MAX_ERRORS = (0.01, 0.02, 0.05, 0.1, 0.2)  # that people may choose among
 
 
 def stated(predictor: Predictor) -> dict[str, Any]:

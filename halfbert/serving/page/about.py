@@ -6,12 +6,12 @@ from pathlib import Path
 
 from halfbert.output.record import RECORD
 from halfbert.predictor.manifest import Manifest
+from halfbert.scoring.review import MAX_ERRORS
 from halfbert.serving.served import Generation
 from halfbert.system.errors import InputError
 
 CARD = "README.md"
 LONGEST_CARD = 100_000  # bytes
-MAX_ERRORS = (0.01, 0.02, 0.05, 0.1, 0.2)  # that people may choose among
 
 
 @dataclass(frozen=True)
