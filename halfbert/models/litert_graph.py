@@ -65,7 +65,7 @@ class _Network(tf.Module):
     def variable(self, name: str, values: np.ndarray) -> Any:
         """The values as a variable, which becomes a constant of the model.
 
-        TensorFlow copies the constants of a graph over and over before it converts them, and takes five times the memory.
+        TensorFlow copies the constants of a graph over and over before it converts them, and takes four times the memory.
         """
         if name not in self.stored:  # else the function is traced again
             with tf.init_scope():
