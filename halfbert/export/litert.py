@@ -62,7 +62,7 @@ def _compare(predictor: Predictor, model: bytes, compared: list[str], options: E
     compared = [compared[number] for number in np.unique(np.linspace(0, len(compared) - 1, proving.MOST_TEXTS).astype(int))]
     reference = classifier.load(predictor.folder, proving.REFERENCE, "cpu", options.threads)
     expected = reference.predict_proba(compared)
-    found = reference.with_forward(litert.forward_of(litert.open_model(model, options.threads))).predict_proba(compared)
+    found = reference.with_forward(litert.forward_of(model, options.threads)).predict_proba(compared)
     equal, largest = proving.compare(expected, found, predictor.manifest.thresholds)
     say(
         f"{options.form}: {equal:.2%} of decisions on {counted(len(compared), 'text')} are Keras', probabilities differ by up "

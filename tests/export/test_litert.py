@@ -29,7 +29,7 @@ def test_the_runtime_answers_from_the_file(tensorflow_ready, tmp_path, texts, fo
     output = halfbert.export(folder, "litert", tmp_path / "queues.tflite", form=form, texts=texts)
     assert f"\n{form}: " in "\n" + capsys.readouterr().out
     classifier = tiny_predictors.load(folder)
-    found = classifier.with_forward(runtime.forward_of(runtime.open_model(str(output), 1))).predict_proba(TEXTS)
+    found = classifier.with_forward(runtime.forward_of(str(output), 1)).predict_proba(TEXTS)
     np.testing.assert_allclose(found, classifier.predict_proba(TEXTS), atol=TOLERANCES[form])
     with zipfile.ZipFile(output) as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}

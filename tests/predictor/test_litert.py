@@ -65,8 +65,20 @@ def test_without_litert_tensorflow_answers_alike(tensorflow_ready, folder, monke
     np.testing.assert_allclose(load(folder, "litert").predict_proba(TEXTS), expected, atol=1e-6)
 
 
-def test_one_text_at_a_time_whoever_asks(tensorflow_ready, folder):
-    classifier = load(folder, "litert")
+@pytest.mark.parametrize("texts", [0, 1, 2, len(TEXTS)])
+def test_threads_share_texts(tensorflow_ready, folder, monkeypatch, texts):
+    opened, open_model = [], litert.open_model
+    monkeypatch.setattr(litert, "open_model", lambda model, threads: opened.append(threads) or open_model(model, threads))
+    monkeypatch.setattr(litert, "MOST_INTERPRETERS", 3)
+    expected = load(folder, "litert", threads=1).predict_proba(TEXTS[:texts])
+    classifier = load(folder, "litert", threads=7)
+    for _ in range(2):
+        np.testing.assert_allclose(classifier.predict_proba(TEXTS[:texts]), expected, atol=1e-6)
+    assert opened == ([1, 7] if texts < 2 else [1, 7, 2, 2, 2])
+
+
+def test_whoever_asks(tensorflow_ready, folder):
+    classifier = load(folder, "litert", threads=3)
     expected = classifier.predict_proba(TEXTS)
     others = [classifier.with_forward(classifier.loaded.forward) for _ in range(3)]
     with ThreadPoolExecutor(3) as threads:
