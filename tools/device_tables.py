@@ -1,9 +1,12 @@
-"""The tables of docs/device.md, from the committed records of `tools.smaller` and of `benchmark.py --device-study`."""
+"""The tables of docs/device.md, from the records of `tools.smaller`, `tools.litert` and `benchmark.py --device-study`."""
+
+import json
 
 from halfbert.benchmark import device_study
+from halfbert.data.phrases import counted
 from halfbert.output.sheets import markdown_table
 from halfbert.system.machine import PROJECT
-from tools import smaller
+from tools import litert, smaller
 from tools.tables import NAMES
 
 STUDY = PROJECT / "results" / "published" / "device" / "messages.json"
@@ -23,6 +26,26 @@ def smaller_table() -> str:
             cells += [f"{points[0]} ({points[1]} to {points[2]})"]
             lines.append([link, way["name"], *cells, f"{way['equal']:.1%}", f"{way['equal_of_another_kind']:.1%}"])
     return markdown_table(heads, lines)
+
+
+def litert_table() -> str:
+    """A line for each table and form: megabytes, and agreement with float32; then texts a second beside onnx-int8."""
+    record = json.loads(litert.RECORD.read_text(encoding="utf-8"))
+    lines = []
+    for each in record["forms"]:
+        compared = [f"{each['equal_decisions']:.1%}", f"{each['largest_difference']:.0e}", f"{each['convert_seconds']:.0f}"]
+        name = f"{NAMES[each['table']]}, {each['texts']:,}"
+        lines.append([name, each["form"], f"{each['bytes'] / 1e6:.1f}", *compared])
+    heads = ["table, test texts", "form", "MB", "decisions as `onnx`", "largest difference of a probability", "converted in, s"]
+    speeds = []
+    for table, speed in record["texts_per_second"].items():
+        onnx, lite = speed["onnx-int8"], speed["litert-int8"]
+        speeds.append([NAMES[table], f"{onnx:,.0f}", f"{lite:,.0f}", f"{lite / onnx:.2f}"])
+    threads = counted(record["environment"]["threads"], "thread")
+    return (
+        f"{markdown_table(heads, lines)}\n\nTexts a second of whole tables, {threads}, the best of {litert.REPEATS}:\n\n"
+        + markdown_table(["table", "onnx-int8", "litert-int8", "ratio"], speeds)
+    )
 
 
 def study_table() -> str:

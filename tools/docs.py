@@ -87,6 +87,7 @@ MAKERS = {
     "explain": explain_tables.explain_table,
     "smaller": device_tables.smaller_table,
     "device_study": device_tables.study_table,
+    "litert_forms": device_tables.litert_table,
     "cost": scale_tables.cost,
     "billion": scale_tables.billion,
     "drift_false_alarms": drift_tables.false_alarms,

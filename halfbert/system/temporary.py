@@ -16,7 +16,7 @@ SECONDS_TO_LOCK = 60  # for which a folder may have no lock, although a run has 
 
 @contextlib.contextmanager
 def folder(name: str = "") -> Iterator[Path]:
-    """A new folder among the temporary files, removed when the block ends; `name` begins a part of its name.
+    """A new folder among the temporary files, removed when the block ends; `name` is part of its name.
 
     A lock beside it tells other runs that it is in use; the operating system releases it however this process ends.
     """

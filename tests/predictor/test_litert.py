@@ -77,7 +77,7 @@ def test_threads_share_texts(tensorflow_ready, folder, monkeypatch, texts):
     assert opened == ([1, 7] if texts < 2 else [1, 7, 2, 2, 2])
 
 
-def test_whoever_asks(tensorflow_ready, folder):
+def test_several_threads_may_ask(tensorflow_ready, folder):
     classifier = load(folder, "litert", threads=3)
     expected = classifier.predict_proba(TEXTS)
     others = [classifier.with_forward(classifier.loaded.forward) for _ in range(3)]

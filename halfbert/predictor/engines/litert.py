@@ -91,7 +91,7 @@ def runtime() -> str:
 
 
 def forward_of(model: str | bytes, threads: int | None) -> Forward:
-    """What a model answers, which is the name of a file or its content; whoever asks.
+    """What a model answers, given as the name of a file or as its content; any number of threads may ask.
 
     Raises RuntimeError or ValueError if LiteRT cannot load it.
     """
@@ -100,7 +100,7 @@ def forward_of(model: str | bytes, threads: int | None) -> Forward:
     alone = _one_by_one(open_model(model, threads))
 
     @functools.cache
-    def beside() -> list[Forward]:
+    def side_by_side() -> list[Forward]:
         return [_one_by_one(open_model(model, threads // at_once)) for _ in range(at_once)]
 
     @functools.cache
@@ -112,7 +112,7 @@ def forward_of(model: str | bytes, threads: int | None) -> Forward:
             return alone(ids, mask)
         rows = np.argsort(mask.sum(axis=1), kind="stable")
         parts = [rows[number::at_once] for number in range(at_once)]
-        answers = list(pool(os.getpid()).map(lambda answer, part: answer(ids[part], mask[part]), beside(), parts))
+        answers = list(pool(os.getpid()).map(lambda answer, part: answer(ids[part], mask[part]), side_by_side(), parts))
         logits = np.empty((len(ids), answers[0].shape[1]), np.float32)
         for part, answer in zip(parts, answers, strict=True):
             logits[part] = answer
